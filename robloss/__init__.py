@@ -1,0 +1,33 @@
+"""Barron's general and adaptive robust loss, for NumPy, CuPy, torch, JAX and Dask arrays."""
+
+from importlib import import_module
+from typing import Any
+
+from robloss._distribution import log_partition, nll
+from robloss._loss import curvature, grad_alpha, grad_scale, influence, loss, weight
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "curvature",
+    "grad_alpha",
+    "grad_scale",
+    "influence",
+    "log_partition",
+    "loss",
+    "nll",
+    "weight",
+]
+
+_SUBMODULES = frozenset({"datasets", "plot"})
+
+
+def __getattr__(name: str) -> Any:
+    """Import an optional front when it is first named."""
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

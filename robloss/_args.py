@@ -1,0 +1,196 @@
+"""Friendly to exact: which array library, which dtype, what is legal, and the error sentences."""
+
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from robloss._domains import Domain
+from robloss._typing import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Arguments of an operation, ready for a backend.
+
+    Attributes
+    ----------
+    library : str
+        The array library, by the name that `robloss._backends` knows.
+    xp : namespace
+        Its array-API namespace.
+    values : tuple
+        One array or number per parameter. Arrays have the dtype to compute in.
+    compute, dtype : dtype
+        What to compute in, and what to return: they differ for 16-bit floats.
+    """
+
+    library: str
+    xp: Any
+    values: tuple[Any, ...]
+    compute: Any
+    dtype: Any
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is a plain real number: weak in type promotion, as in NumPy 2."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.generic)
+
+
+def library_of(array: Array) -> str | None:
+    """Name the library of an array; None where it is not an array of any known kind."""
+    if isinstance(array, np.ndarray | np.generic):
+        return "numpy"
+    if not array_api_compat.is_array_api_obj(array):
+        return None
+    module: str = array_api_compat.array_namespace(array).__name__
+    return module.removeprefix("array_api_compat.").partition(".")[0]
+
+
+def common_library(named: dict[str, Any]) -> tuple[str, Any]:
+    """Find the one library that all given arrays come from.
+
+    Parameters
+    ----------
+    named : dict
+        Arrays and numbers by the name of the argument. Lists and other things that NumPy makes an
+        array of count as NumPy's; NumPy's own scalars go with any library.
+
+    Returns
+    -------
+    library : str
+    xp : namespace
+
+    Raises
+    ------
+    TypeError
+        If two arguments come from different libraries.
+    """
+    owners: dict[str, str] = {}
+    example: Any = None
+    for name, value in named.items():
+        if is_number(value) or isinstance(value, np.generic):
+            continue
+        library = library_of(value) or "numpy"
+        if library not in owners:
+            owners[library] = name
+            example = value
+    if len(owners) > 1:
+        (one, first), (other, second) = list(owners.items())[:2]
+        raise TypeError(
+            f"`{first}` and `{second}` must come from one array library, but got {one} and "
+            f"{other}. Convert one of them first."
+        )
+    library = next(iter(owners), "numpy")
+    return library, array_api_compat.array_namespace(np.empty(0) if library == "numpy" else example)
+
+
+def real_dtype(name: str, array: Array, xp: Any) -> Any:
+    """Name the floating dtype an array stands for: its own, or the default for integers.
+
+    Raises
+    ------
+    TypeError
+        If the array is boolean, complex, of objects, or wider than 64 bits.
+    """
+    if xp.isdtype(array.dtype, "integral"):
+        return xp.__array_namespace_info__().default_dtypes()["real floating"]
+    if not xp.isdtype(array.dtype, "real floating") or xp.finfo(array.dtype).bits > 64:
+        raise TypeError(
+            f"`{name}` must have a real dtype of at most 64 bits, but got {array.dtype}. "
+            "Convert it first."
+        )
+    return array.dtype
+
+
+def check_values(domain: Domain, value: Any) -> None:
+    """Refuse a number or NumPy array that leaves a domain; NaN passes, to become NaN.
+
+    Raises
+    ------
+    ValueError
+        With the first offender and its index.
+    """
+    where = ""
+    if np.ndim(value):
+        legal = (value >= domain.low) & (value <= domain.high)
+        if not domain.closed:
+            legal &= (value != domain.low) & (value != domain.high)
+        offenders = np.argwhere(~(legal | np.isnan(value)))
+        if not offenders.size:
+            return
+        index = tuple(int(i) for i in offenders[0])
+        offender, where = float(value[index]), f" at index {index}"
+    else:
+        offender = float(value)
+        if offender in domain:
+            return
+    raise ValueError(
+        f"`{domain.name}` must lie in {domain}, but got {offender!r}{where}. {domain.remedy}"
+    )
+
+
+def _check_shapes(names: tuple[str, ...], values: tuple[Any, ...]) -> None:
+    shapes = [tuple(getattr(value, "shape", ())) for value in values]
+    if any(isinstance(side, float) for shape in shapes for side in shape):
+        return  # a Dask array may not know its shape
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = ", ".join(f"`{name}` {shape}" for name, shape in zip(names, shapes, strict=True))
+        raise ValueError(
+            f"Arguments must have shapes that broadcast together, but got {listed}."
+        ) from None
+
+
+def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = True) -> Arguments:
+    """Bring an operation's arguments to one library and floating dtype, and check them.
+
+    Values are checked where that makes no host wait for a device: Python numbers and NumPy arrays.
+    In arrays of other libraries an illegal value becomes NaN in the result.
+
+    Parameters
+    ----------
+    domains : tuple of Domain
+        One per argument.
+    given : tuple
+        What the user passed.
+    check : bool, default True
+        Whether to check values.
+
+    Returns
+    -------
+    Arguments
+
+    Raises
+    ------
+    TypeError
+        For arrays of several libraries, or without a real dtype.
+    ValueError
+        For a value outside its domain, or shapes that do not broadcast.
+    """
+    names = tuple(domain.name for domain in domains)
+    library, xp = common_library(dict(zip(names, given, strict=True)))
+    on_host = library == "numpy"
+    values: list[Any] = []
+    dtypes: list[Any] = []
+    for domain, value in zip(domains, given, strict=True):
+        if is_number(value) or (not on_host and isinstance(value, np.generic)):
+            values.append(float(value))
+        else:
+            array = np.asarray(value) if on_host and not isinstance(value, np.generic) else value
+            dtypes.append(real_dtype(domain.name, array, xp))
+            values.append(array)
+        if check and not domain.is_everything and (on_host or isinstance(values[-1], float)):
+            check_values(domain, values[-1])
+    if len(values) > 1:
+        _check_shapes(names, tuple(values))
+    dtype = xp.result_type(*dtypes) if dtypes else xp.float64
+    compute = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+    cast = tuple(
+        value if isinstance(value, float) else xp.astype(value, compute, copy=False)
+        for value in values
+    )
+    return Arguments(library, xp, cast, compute, dtype)

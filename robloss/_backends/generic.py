@@ -1,0 +1,30 @@
+"""The floor: an operation's formula, on whatever array-API namespace the arrays bring."""
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from robloss._args import Arguments
+from robloss._ops import Operation
+from robloss._typing import Array
+
+
+def as_arrays(arguments: Arguments) -> tuple[Array, ...]:
+    """Turn numbers among the arguments into 0-d arrays beside the arrays: same device and dtype."""
+    device: Any = next(
+        array_api_compat.device(value) for value in arguments.values if not isinstance(value, float)
+    )
+    return tuple(
+        arguments.xp.asarray(value, dtype=arguments.compute, device=device)
+        if isinstance(value, float)
+        else value
+        for value in arguments.values
+    )
+
+
+def evaluate(operation: Operation, arguments: Arguments) -> Array:
+    """Compute the formula; see `robloss._backends`."""
+    # Branches not taken may overflow; libraries that stand on NumPy would warn of it.
+    with np.errstate(all="ignore"):
+        return operation.formula(arguments.xp, *as_arrays(arguments))

@@ -1,0 +1,66 @@
+"""The legal set of each parameter, as data: checks, documentation and test draws read it here."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Domain:
+    """An interval of real numbers that a parameter must lie in.
+
+    Attributes
+    ----------
+    name, symbol : str
+        The argument's name and its letter in the formulas.
+    low, high : float
+        The ends of the interval.
+    closed : bool
+        Whether the two ends belong to it.
+    remedy : str
+        What to tell a user whose value lies outside.
+    """
+
+    name: str
+    symbol: str
+    low: float
+    high: float
+    closed: bool
+    remedy: str
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether every real number and ±inf is legal."""
+        return self.closed and self.low == -math.inf and self.high == math.inf
+
+    def __contains__(self, value: float) -> bool:
+        """Tell whether a number is legal; NaN counts as legal, since it passes through."""
+        if math.isnan(value):
+            return True
+        if self.closed:
+            return self.low <= value <= self.high
+        return self.low < value < self.high
+
+    def __str__(self) -> str:
+        """Write the interval as in a formula, for example ``(0, inf)``."""
+        left, right = "[]" if self.closed else "()"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+
+RESIDUAL = Domain("x", "x", -math.inf, math.inf, True, "")
+ALPHA = Domain("alpha", "α", -math.inf, math.inf, True, "")
+SCALE = Domain(
+    "scale",
+    "c",
+    0.0,
+    math.inf,
+    False,
+    "A scale is a width in the unit of `x`; pass a positive number.",
+)
+DENSITY_ALPHA = Domain(
+    "alpha",
+    "α",
+    0.0,
+    math.inf,
+    True,
+    "Below 0 the density has no finite integral; use alpha >= 0.",
+)

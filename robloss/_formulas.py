@@ -1,0 +1,290 @@
+"""The mathematics spelled for arrays of any array-API namespace ``xp``.
+
+# notation: z = x/c, s = z², b = |α − 2|, σ = sign(α − 2), u = s/b, L = log1p(u),
+#           Λ = (b/2) L, E = (α/2) L, V = e^(σΛ/2), k(y) = (y − 1 + e^(−y))/y²
+
+One set of expressions serves every α (Barron, arXiv:1701.03077, and the page "Theory"):
+
+    ρ = Λ expm1(E)/E        c²w = e^(σΛ) = V²        ψ = x w        ∂ρ/∂c = −x ψ/c
+
+with Λ → s/2 and E → ±s/2 as α → ±∞, and σΛ = 0 at α = 2. Powers are squares of half powers, so
+that nothing overflows before the result does. A branch that a point does not take is fed a harmless
+number first: neither values nor automatic derivatives of the branch it takes see an inf or a NaN.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from robloss._quadrature import NODES, REACH, WEIGHTS
+from robloss._typing import Array
+
+# k(y) = Σ (−y)^m/(m + 2)!; for |y| <= 1 what follows the 18th term is below 1e-17 of the sum.
+_K_SERIES = tuple((-1.0) ** m / math.factorial(m + 2) for m in range(18))
+
+
+class _Limits(NamedTuple):
+    """Powers of two, one set per precision, at which an expression changes its form."""
+
+    huge: float  # |z| from which on z² is not formed
+    tiny: float  # below it three terms of a series for log1p or expm1 leave less than half an ulp
+    wide: float  # b from which on α/b is ±1 to working precision
+
+
+_SINGLE = _Limits(huge=2.0**50, tiny=2.0**-9, wide=2.0**30)
+_DOUBLE = _Limits(huge=2.0**400, tiny=2.0**-18, wide=2.0**60)
+
+
+class _Parts(NamedTuple):
+    z: Array
+    infinite: Array  # where z = ±inf: everything else here belongs to z = 1 instead
+    half_s: Array
+    is_two: Array
+    sigma: Array
+    b: Array  # 1 where α = 2
+    log_u: Array  # L
+    lam: Array  # Λ, 0 where α = 2
+    tilt: Array  # σΛ
+    exponent: Array  # E
+    pull: Array  # (α − 2) u/(1 + u)
+    limits: _Limits
+
+
+def _parts(xp: Any, x: Array, alpha: Array, scale: Array) -> _Parts:
+    """What the operations share, finite wherever it can be."""
+    limits = _SINGLE if xp.finfo(x.dtype).eps > 1e-10 else _DOUBLE
+    one = xp.ones_like(alpha)
+    is_two = alpha == 2
+    sigma = xp.where(alpha > 2, one, -one)
+    b = xp.where(is_two, one, xp.abs(alpha - 2))
+    is_wide = b >= limits.wide
+    finite_b = xp.where(xp.isinf(b), one, b)
+    plain = xp.where(is_wide, 0.0, alpha)
+
+    z = x / scale
+    infinite = xp.isinf(z)
+    size = xp.where(infinite, 1.0, xp.abs(z))
+    # s is saturated: where it would overflow, only e^(−s) = 0 or e^s = inf are wanted of it.
+    near = size < limits.huge
+    tame = xp.where(near, size, limits.huge)
+    s = tame * tame
+
+    # u = s/b; from |z| = huge on (|z|/√b)²; and only its logarithm once that overflows too.
+    y = size / xp.sqrt(b)
+    far = y > limits.huge
+    u = xp.where(near, s / b, xp.where(far, 1.0, y) ** 2)
+    u = xp.where(far, 1.0, u)
+    log_u = xp.where(far, 2 * xp.log(xp.where(far, y, 1.0)), xp.log1p(u))
+
+    exponent = 0.5 * plain * log_u
+    # Λ = L − E spares the rounding of α − 2 and a product, which is the larger error around 0.
+    central = (plain >= -4) & (plain <= 1) & ~is_wide
+    full = xp.where(central, log_u - exponent, 0.5 * finite_b * log_u)
+    lam = xp.where(u < limits.tiny, 0.5 * s * (1 - u * (0.5 - u / 3)), full)
+    lam = xp.where(is_two, 0.0, lam)
+    tilt = sigma * lam
+    exponent = xp.where(is_wide, tilt, exponent)
+    share = xp.where(u < 1, s / (1 + u), finite_b / (1 + 1 / xp.where(u < 1, 1.0, u)))
+    pull = sigma * xp.where(far, finite_b, share)
+    return _Parts(
+        z,
+        infinite,
+        (0.5 * size) * size,
+        is_two,
+        sigma,
+        b,
+        log_u,
+        lam,
+        tilt,
+        exponent,
+        xp.where(is_two, 0.0, pull),
+        limits,
+    )
+
+
+def _complete(
+    xp: Any, value: Array, limit: Array, parts: _Parts, alpha: Array, scale: Array
+) -> Array:
+    """Put in the limits at ±inf, and NaN where an argument is NaN or scale is not in (0, inf)."""
+    value = xp.where(parts.infinite, limit, value)
+    legal = (scale > 0) & (scale < math.inf) & ~xp.isnan(alpha) & ~xp.isnan(parts.z)
+    return xp.where(legal, value, math.nan)
+
+
+def _power_at_infinity(xp: Any, power: Array, constant: Array) -> Array:
+    """Limit of z^power (times a constant that matters only at power 0) as z → ∞."""
+    zero = xp.zeros_like(power)
+    return xp.where(power < 0, zero, xp.where(power == 0, zero + constant, math.inf))
+
+
+def _signed(xp: Any, x: Array, size: Array) -> Array:
+    """The size with the sign of x; array_api_compat's sign of a tensor cannot be mapped by vmap."""
+    return xp.where(x < 0, -size, size)
+
+
+def _expm1_ratio(xp: Any, t: Array, tiny: float) -> Array:
+    """(e^t − 1)/t, 1 at 0."""
+    small = xp.abs(t) < tiny
+    safe = xp.where(small, 1.0, t)
+    return xp.where(small, 1 + t * (0.5 + t / 6), xp.expm1(safe) / safe)
+
+
+def _k(xp: Any, y: Array) -> Array:
+    """k(y) = (y − 1 + e^(−y))/y² for y >= −1, ½ at 0."""
+    small = y < 1
+    t = xp.where(small, y, 0.0)
+    series = xp.zeros_like(y)
+    for coefficient in reversed(_K_SERIES):
+        series = series * t + coefficient
+    large = xp.where(small, 1.0, y)
+    return xp.where(small, series, ((large - 1) + xp.exp(-large)) / (large * large))
+
+
+def _yk(xp: Any, y: Array) -> Array:
+    """y k(y) = 1 − (1 − e^(−y))/y for y >= 0."""
+    small = y < 1
+    t = xp.where(small, y, 0.0)
+    large = xp.where(small, 1.0, y)
+    return xp.where(small, t * _k(xp, t), (large + xp.expm1(-large)) / large)
+
+
+def loss(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """ρ."""
+    p = _parts(xp, x, alpha, scale)
+    half = xp.expm1(0.5 * p.exponent)
+    is_wide = p.b >= p.limits.wide
+    safe_alpha = xp.where(is_wide | (alpha == 0), 1.0, alpha)
+    b_over_alpha = xp.where(is_wide, p.sigma, p.b / safe_alpha)
+    series = p.lam * (1 + p.exponent * (0.5 + p.exponent / 6))
+    small = xp.abs(p.exponent) < p.limits.tiny
+    value = xp.where(small, series, (b_over_alpha * half) * (half + 2))
+    value = xp.where(p.is_two, p.half_s, value)
+    limit = xp.where(alpha < 0, -b_over_alpha, math.inf)
+    return _complete(xp, value, limit, p, alpha, scale)
+
+
+def influence(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """ψ = ∂ρ/∂x."""
+    p = _parts(xp, x, alpha, scale)
+    v = xp.exp(0.5 * p.tilt)
+    value = (xp.where(p.infinite, 0.0, p.z) * v) * (v / scale)
+    limit = _signed(xp, x, _power_at_infinity(xp, alpha - 1, 1 / scale))
+    return _complete(xp, value, limit, p, alpha, scale)
+
+
+def weight(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """w = ψ/x."""
+    p = _parts(xp, x, alpha, scale)
+    v = xp.exp(0.5 * p.tilt) / scale
+    limit = _power_at_infinity(xp, alpha - 2, (1 / scale) / scale)
+    return _complete(xp, v * v, limit, p, alpha, scale)
+
+
+def curvature(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """ψ' = w (1 + (α − 2) u/(1 + u))."""
+    p = _parts(xp, x, alpha, scale)
+    v = xp.exp(0.5 * p.tilt) / scale
+    limit = _power_at_infinity(xp, alpha - 2, (1 / scale) / scale)
+    return _complete(xp, (v * (1 + p.pull)) * v, limit, p, alpha, scale)
+
+
+def grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """∂ρ/∂c = −x ψ/c."""
+    p = _parts(xp, x, alpha, scale)
+    zv = xp.where(p.infinite, 0.0, p.z) * xp.exp(0.5 * p.tilt)
+    limit = -_power_at_infinity(xp, alpha, 2 / scale)
+    return _complete(xp, -zv * (zv / scale), limit, p, alpha, scale)
+
+
+def grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """∂ρ/∂α = (b/4) ∫₀^L e^(αy/2) (y − 1 + e^(−y)) dy, without cancellation.
+
+    Where |E| and Λ are moderate, with the order of integration changed,
+
+        ∂ρ/∂α = ½ Λ L² ∫₀¹ v (1 − v) e^(E(1−v)) (e^(vσΛ) − 1)/(vσΛ) dv
+
+    by Gauss–Jacobi quadrature: every factor is positive and accurate. Elsewhere the integral in
+    closed form, in the arrangement whose terms do not cancel there.
+    """
+    p = _parts(xp, x, alpha, scale)
+    tiny = p.limits.tiny
+    moderate = (xp.abs(p.exponent) <= REACH) & (p.lam <= REACH)
+    negative = alpha < 0
+    below = p.exponent <= p.log_u  # α <= 2
+
+    e = xp.where(moderate, p.exponent, 0.0)
+    tilt = xp.where(moderate, p.tilt, 0.0)
+    integral = xp.zeros_like(e)
+    for node, node_weight in zip(NODES, WEIGHTS, strict=True):
+        integral = integral + node_weight * xp.exp((1 - node) * e) * _expm1_ratio(
+            xp, node * tilt, tiny
+        )
+    near = (0.5 * xp.where(moderate, p.lam, 0.0)) * (p.log_u * p.log_u * integral)
+
+    # α < 0: ½ L² [e^E k(E) − e^E k(L)]
+    e = xp.where(negative & ~moderate, p.exponent, -1.0)
+    exp_e = xp.exp(e)
+    by_series = e > -1
+    first = xp.where(
+        by_series,
+        p.log_u * exp_e * _k(xp, xp.where(by_series, e, 0.0)),
+        (p.log_u / e) * (((e - 1) * exp_e + 1) / e),
+    )
+    redescending = (0.5 * p.log_u) * (first - exp_e * _yk(xp, p.log_u))
+
+    # α >= 0: (b/4) L e^E [L k(E) − (1 − e^(−E))/E + e^(−min(E, L)) (1 − e^(−Λ))/Λ],
+    # or, for α > 2 with L < 2, ½ L² e^E [k(L) − k(E)].
+    e = xp.where(negative | moderate, 4.0, p.exponent)
+    log_u = xp.where(negative | moderate, 4.0, p.log_u)
+    lam = xp.where(negative | moderate, 4.0, p.lam)
+    quarter = xp.exp(0.25 * e)
+    k_e = _k(xp, e)
+    difference = log_u * (_k(xp, log_u) - k_e)
+    bracket = (
+        log_u * k_e
+        - _expm1_ratio(xp, -e, tiny)
+        + xp.exp(-xp.where(below, e, log_u)) * _expm1_ratio(xp, -lam, tiny)
+    )
+    factor = xp.where(~below & (log_u < 2), difference, 0.5 * p.b * bracket)
+    other = (0.5 * log_u * quarter * quarter) * (quarter * factor * quarter)
+
+    value = xp.where(moderate, near, xp.where(negative, redescending, other))
+    value = xp.where(xp.isinf(alpha), 0.0, xp.where(p.is_two, math.inf, value))
+    value = xp.where(p.z == 0, 0.0, value)
+    safe_alpha = xp.where(negative, alpha, -1.0)
+    limit = xp.where(negative, (1 / safe_alpha) * (2 / safe_alpha), math.inf)
+    limit = xp.where(alpha == math.inf, 0.0, limit)
+    return _complete(xp, value, limit, p, alpha, scale)
+
+
+def influence_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """∂ψ/∂α = ½ ψ (L − u/(1 + u)), which is also ∂²ρ/∂x∂α."""
+    p = _parts(xp, x, alpha, scale)
+    v = xp.exp(0.5 * p.tilt)
+    zv = xp.where(p.infinite, 0.0, p.z) * v
+    value = (0.5 * zv * p.log_u) * (_yk(xp, p.log_u) * (v / scale))
+    value = xp.where(p.is_two, math.inf * x, value)
+    value = xp.where(p.z == 0, 0.0, value)
+    limit = _signed(xp, x, _power_at_infinity(xp, alpha - 1, math.inf))
+    return _complete(xp, value, limit, p, alpha, scale)
+
+
+def influence_grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """∂ψ/∂c = −(ψ + x ψ')/c, which is also ∂²ρ/∂x∂c."""
+    p = _parts(xp, x, alpha, scale)
+    v = xp.exp(0.5 * p.tilt) / scale
+    value = -(2 + p.pull) * (xp.where(p.infinite, 0.0, p.z) * v) * v
+    limit = -_signed(xp, x, _power_at_infinity(xp, alpha - 1, (1 / scale) / scale))
+    return _complete(xp, value, limit, p, alpha, scale)
+
+
+def grad_scale_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """∂²ρ/∂c∂α = −z ∂ψ/∂α."""
+    return -(x / scale) * influence_grad_alpha(xp, x, alpha, scale)
+
+
+def grad_scale_grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """∂²ρ/∂c² = −(z/c) (c ∂ψ/∂c − ψ) = z²w (3 + (α − 2) u/(1 + u))."""
+    p = _parts(xp, x, alpha, scale)
+    zv = xp.where(p.infinite, 0.0, p.z) * (xp.exp(0.5 * p.tilt) / scale)
+    limit = _power_at_infinity(xp, alpha, (4 / scale) / scale)
+    return _complete(xp, (3 + p.pull) * zv * zv, limit, p, alpha, scale)

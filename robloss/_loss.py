@@ -1,0 +1,368 @@
+"""The loss and its derivatives: one function per quantity, for arrays of any library."""
+
+from typing import Any
+
+from robloss._backends import evaluate
+from robloss._typing import Array
+
+# notation: s = (x/scale)², b = |alpha − 2|, u = s/b
+
+
+def loss(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
+    r"""The general robust loss ρ.
+
+    .. math::
+
+        \rho(x, \alpha, c) = \frac{|\alpha - 2|}{\alpha}
+        \left[\left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2} - 1\right]
+
+    One family from L2 to Welsch: the smaller `alpha`, the less a large residual counts.
+
+    Parameters
+    ----------
+    x : array or float
+        Residuals, in any unit. ±inf gives the limit.
+    alpha : array or float
+        Shape: any real number, or ±inf. Python numbers never change the dtype.
+    scale : array or float, default 1.0
+        Width of the quadratic part, in the unit of `x`; in (0, inf).
+    out : numpy.ndarray, optional
+        Where to put the result; for NumPy arrays only.
+
+    Returns
+    -------
+    array
+        ρ, dimensionless, in the broadcast shape of the arguments and in their array library, device
+        and floating dtype. NaN arguments give NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
+        such a value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    influence, grad_alpha, grad_scale : its derivatives.
+    nll : the negative log-likelihood of the distribution it belongs to.
+
+    Notes
+    -----
+    The removable cases are the limits of the formula:
+
+    ======  ==========================  ===========================
+    alpha   ρ with s = (x/scale)²       name
+    ======  ==========================  ===========================
+    -inf    1 - exp(-s/2)               Welsch, Leclerc
+    -2      2 s/(s + 4)                 Geman–McClure
+    0       log(1 + s/2)                Cauchy, Lorentzian
+    1       sqrt(1 + s) - 1             Charbonnier, pseudo-Huber
+    2       s/2                         L2
+    inf     exp(s/2) - 1
+    ======  ==========================  ===========================
+
+    Accuracy: see the table that tests/accuracy.py prints, or the page "Arrays and accuracy".
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> robloss.loss([0.0, 1.0, 100.0], 1.0).round(4).tolist()
+    [0.0, 0.4142, 99.005]
+    >>> robloss.loss([0.0, 1.0, 100.0], -2.0).round(4).tolist()
+    [0.0, 0.4, 1.9992]
+    """
+    return evaluate("loss", x, alpha, scale, out=out)
+
+
+def influence(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
+    r"""The influence function ψ = ∂ρ/∂x.
+
+    .. math::
+
+        \psi(x, \alpha, c) = \frac{x}{c^2}
+        \left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2 - 1}
+
+    How strongly one observation pulls at the estimate. It falls back to 0 for large residuals
+    where `alpha` < 1 (the loss is then redescending).
+
+    Parameters
+    ----------
+    x : array or float
+        Residuals, in any unit. ±inf gives the limit.
+    alpha : array or float
+        Shape: any real number, or ±inf. Python numbers never change the dtype.
+    scale : array or float, default 1.0
+        Width of the quadratic part, in the unit of `x`; in (0, inf).
+    out : numpy.ndarray, optional
+        Where to put the result; for NumPy arrays only.
+
+    Returns
+    -------
+    array
+        ψ, in 1/(unit of `x`), in the broadcast shape of the arguments and in their array library, device
+        and floating dtype. NaN arguments give NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
+        such a value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    loss, weight, curvature
+
+    Notes
+    -----
+    The limit for x → ±inf is 0 for alpha < 1, ±1/scale for alpha = 1 and ±inf for alpha > 1.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> robloss.influence([-1.0, 0.0, 1.0, 100.0], 0.0).round(4).tolist()
+    [-0.6667, 0.0, 0.6667, 0.02]
+    """
+    return evaluate("influence", x, alpha, scale, out=out)
+
+
+def weight(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
+    r"""The weight w = ψ/x of iteratively reweighted least squares.
+
+    .. math::
+
+        w(x, \alpha, c) = \frac{1}{c^2}
+        \left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2 - 1}
+
+    ``weight(x, alpha, scale) * scale**2`` is 1 at residual 0 and, for alpha < 2, falls with \|x\|.
+
+    Parameters
+    ----------
+    x : array or float
+        Residuals, in any unit. ±inf gives the limit.
+    alpha : array or float
+        Shape: any real number, or ±inf. Python numbers never change the dtype.
+    scale : array or float, default 1.0
+        Width of the quadratic part, in the unit of `x`; in (0, inf).
+    out : numpy.ndarray, optional
+        Where to put the result; for NumPy arrays only.
+
+    Returns
+    -------
+    array
+        w, in 1/(unit of `x`)², 1/scale² at x = 0, in the broadcast shape of the arguments and in their array library, device
+        and floating dtype. NaN arguments give NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
+        such a value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    influence, fit_linear
+
+    Notes
+    -----
+    For alpha <= 2 the weight does not increase with \|x\|, which is what makes reweighted least
+    squares a majorise–minimise method.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> robloss.weight([0.0, 1.0, 100.0], 1.0).round(4).tolist()
+    [1.0, 0.7071, 0.01]
+    """
+    return evaluate("weight", x, alpha, scale, out=out)
+
+
+def curvature(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
+    r"""The curvature ψ' = ∂²ρ/∂x².
+
+    .. math::
+
+        \psi'(x, \alpha, c) = w(x, \alpha, c)
+        \left[1 + (\alpha - 2)\frac{u}{1 + u}\right], \quad
+        u = \frac{(x/c)^2}{|\alpha - 2|}
+
+    Negative where the loss is not convex in `x`, which happens for alpha < 1 only.
+
+    Parameters
+    ----------
+    x : array or float
+        Residuals, in any unit. ±inf gives the limit.
+    alpha : array or float
+        Shape: any real number, or ±inf. Python numbers never change the dtype.
+    scale : array or float, default 1.0
+        Width of the quadratic part, in the unit of `x`; in (0, inf).
+    out : numpy.ndarray, optional
+        Where to put the result; for NumPy arrays only.
+
+    Returns
+    -------
+    array
+        ψ', in 1/(unit of `x`)², in the broadcast shape of the arguments and in their array library, device
+        and floating dtype. NaN arguments give NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
+        such a value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    influence, weight
+
+    Notes
+    -----
+    At x = 0 it is 1/scale² for every alpha. Where it crosses 0 its error is a few ulp of `weight`.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> robloss.curvature([0.0, 1.0, 3.0], 0.0).round(4).tolist()
+    [1.0, 0.2222, -0.1157]
+    """
+    return evaluate("curvature", x, alpha, scale, out=out)
+
+
+def grad_alpha(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
+    r"""The derivative ∂ρ/∂alpha.
+
+    .. math::
+
+        \frac{\partial\rho}{\partial\alpha} = \frac{b}{4}
+        \int_0^L e^{\alpha y/2} (y - 1 + e^{-y}) \, dy, \quad
+        b = |\alpha - 2|, \; L = \log(1 + (x/c)^2/b)
+
+    Never negative: the loss does not decrease with `alpha`.
+
+    Parameters
+    ----------
+    x : array or float
+        Residuals, in any unit. ±inf gives the limit.
+    alpha : array or float
+        Shape: any real number, or ±inf. Python numbers never change the dtype.
+    scale : array or float, default 1.0
+        Width of the quadratic part, in the unit of `x`; in (0, inf).
+    out : numpy.ndarray, optional
+        Where to put the result; for NumPy arrays only.
+
+    Returns
+    -------
+    array
+        ∂ρ/∂alpha, dimensionless, in the broadcast shape of the arguments and in their array library, device
+        and floating dtype. NaN arguments give NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
+        such a value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    grad_scale, loss
+
+    Notes
+    -----
+    It is of order (x/scale)⁶ for small residuals. At alpha = 2 both one-sided limits are +inf for
+    x ≠ 0, and +inf is returned; at alpha = ±inf it is 0. The limit for x → ±inf is 2/alpha² for
+    alpha < 0 and +inf for finite alpha >= 0.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> float(robloss.grad_alpha(1.0, 0.0).round(6))
+    0.005036
+    >>> float(robloss.grad_alpha(1.0, 2.0))
+    inf
+    """
+    return evaluate("grad_alpha", x, alpha, scale, out=out)
+
+
+def grad_scale(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
+    r"""The derivative ∂ρ/∂scale = −x ψ/scale.
+
+    .. math::
+
+        \frac{\partial\rho}{\partial c} = -\frac{x^2}{c^3}
+        \left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2 - 1}
+
+    Never positive: the loss does not increase with `scale`.
+
+    Parameters
+    ----------
+    x : array or float
+        Residuals, in any unit. ±inf gives the limit.
+    alpha : array or float
+        Shape: any real number, or ±inf. Python numbers never change the dtype.
+    scale : array or float, default 1.0
+        Width of the quadratic part, in the unit of `x`; in (0, inf).
+    out : numpy.ndarray, optional
+        Where to put the result; for NumPy arrays only.
+
+    Returns
+    -------
+    array
+        ∂ρ/∂scale, in 1/(unit of `x`), in the broadcast shape of the arguments and in their array library, device
+        and floating dtype. NaN arguments give NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
+        such a value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    grad_alpha, loss
+
+    Notes
+    -----
+    The limit for x → ±inf is 0 for alpha < 0, −2/scale at alpha = 0 and −inf above.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> float(robloss.grad_scale(1.0, 2.0))
+    -1.0
+    """
+    return evaluate("grad_scale", x, alpha, scale, out=out)
