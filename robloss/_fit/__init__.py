@@ -1,0 +1,1 @@
+"""The estimators and the loop they share."""

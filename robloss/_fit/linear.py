@@ -1,0 +1,281 @@
+"""Robust linear regression: coefficients, shape and scale by joint maximum likelihood."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from robloss._args import check_values, common_library, real_dtype
+from robloss._backends import evaluate
+from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
+from robloss._fit.likelihood import Free, Likelihood, Point, solve
+from robloss._fit.loop import Loop, Outcome
+from robloss._fit.result import ConvergenceWarning, Fit, History
+from robloss._fit.sums import LinearData
+from robloss._typing import Array
+
+_MESSAGES = {
+    "converged": "The Newton step is shorter than `tol` standard errors, or than rounding allows.",
+    "max_iter": "`max_iter` steps were taken before the tolerance was met. Raise it.",
+    "stalled": "No step lowers the objective, though its gradient is not 0.",
+    "scale_floor": (
+        "The scale fell to the size of rounding errors: the model fits the data (or at least half "
+        "of the rows) exactly, and the likelihood grows without bound. Give `scale` a number."
+    ),
+    "not_finite": "The objective is not finite at the start. Give `scale` a larger number.",
+}
+
+
+def _as_data(X: Any, y: Any) -> tuple[Any, Array, Array]:
+    """Bring X and y to one library and floating dtype, and check their shapes."""
+    library, xp = common_library({"X": X, "y": y})
+    if library == "numpy":
+        X, y = np.asarray(X), np.asarray(y)
+    if X.ndim != 2:
+        raise ValueError(
+            f"`X` must have two dimensions (rows, columns), but got shape {tuple(X.shape)}. "
+            "Make one feature a column with X[:, None]."
+        )
+    if y.ndim != 1:
+        raise ValueError(f"`y` must have one dimension, but got shape {tuple(y.shape)}.")
+    if any(isinstance(side, float) for side in (*X.shape, *y.shape)):
+        raise ValueError("`X` and `y` must have known shapes. Call compute_chunk_sizes() first.")
+    if X.shape[0] != y.shape[0] or X.shape[0] == 0:
+        raise ValueError(
+            f"`X` and `y` must have the same number of rows, at least 1, but got "
+            f"{X.shape[0]} and {y.shape[0]}."
+        )
+    devices = [array_api_compat.device(X), array_api_compat.device(y)]
+    if devices[0] != devices[1]:
+        raise ValueError(f"`X` and `y` must be on one device, but got {devices[0]}, {devices[1]}.")
+    dtype = xp.result_type(real_dtype("X", X, xp), real_dtype("y", y, xp))
+    dtype = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+    return xp, xp.astype(X, dtype, copy=False), xp.astype(y, dtype, copy=False)
+
+
+def _refuse_non_finite(X: Array, y: Array) -> None:
+    """Say where the first NaN or inf is, if the data are on the host; else only that there is one."""
+    for name, array in (("X", X), ("y", y)):
+        if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(
+                f"`{name}` must be finite, but got {float(array[index])} at index {index}. "
+                "Drop or impute such rows first."
+            )
+    raise ValueError(
+        "`X` and `y` must be finite, with squares that do not overflow, but their sums are not. "
+        "Drop or impute such rows, or change the unit."
+    )
+
+
+def _given(domain: Domain, value: Any) -> float | None:
+    """The number an option was given, or None for "adapt"."""
+    if isinstance(value, str) and value == "adapt":
+        return None
+    if isinstance(value, str) or np.ndim(value) or not np.isreal(value):
+        raise ValueError(f'`{domain.name}` must be "adapt" or a number, but got {value!r}.')
+    number = float(value)
+    if math.isnan(number):
+        raise ValueError(f"`{domain.name}` must lie in {domain}, but got nan.")
+    check_values(domain, number)
+    return number
+
+
+def _check_options(
+    alpha: float | None,
+    scale: float | None,
+    bounds: tuple[float, float],
+    tol: float,
+    max_iter: int,
+) -> None:
+    if len(bounds) != 2 or not 0 <= bounds[0] < bounds[1] < math.inf:
+        raise ValueError(
+            f"`alpha_bounds` must be two numbers 0 <= low < high < inf, but got {bounds!r}."
+        )
+    if alpha is not None and alpha < 0 and scale is None:
+        raise ValueError(
+            f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got {alpha!r}. "
+            "Below 0 there is no likelihood to choose a scale by; give `scale` a number."
+        )
+    if not tol > 0:
+        raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}.")
+    if max_iter < 0 or int(max_iter) != max_iter:
+        raise ValueError(f"`max_iter` must be a whole number from 0 on, but got {max_iter!r}.")
+
+
+def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
+    if names is None:
+        return tuple(f"x{j}" for j in range(columns))
+    if len(names) != columns:
+        raise ValueError(
+            f"`feature_names` must have one name per column of `X`, that is {columns}, "
+            f"but got {len(names)}."
+        )
+    return tuple(str(name) for name in names)
+
+
+def _flags(outcome: Outcome, free: Free, rank: int, size: int) -> tuple[str, ...]:
+    """What a reader of the result must know."""
+    flags = []
+    alpha = outcome.local.point.alpha
+    low, high = free.bounds
+    if free.alpha and alpha in (low, high):
+        end = "lower" if alpha == low else "upper"
+        also = ": this is ordinary least squares" if alpha == 2 else ""
+        flags.append(f"alpha is on its {end} bound {alpha:g}{also}.")
+    if rank < size:
+        flags.append(
+            f"The design has rank {rank} but {size} coefficients: they are not determined by the "
+            "data (collinear or constant columns, or too few rows); one solution is given."
+        )
+    return tuple(flags)
+
+
+def fit_linear(
+    X: Array,
+    y: Array,
+    *,
+    intercept: bool = True,
+    alpha: float | str = "adapt",
+    scale: float | str = "adapt",
+    alpha_bounds: tuple[float, float] = (0.0, 2.0),
+    tol: float = 1e-8,
+    max_iter: int = 200,
+    feature_names: Sequence[str] | None = None,
+) -> Fit:
+    r"""Fit a robust linear regression whose shape and scale adapt to the data.
+
+    .. math::
+
+        \min_{\theta, \alpha, c} \; \sum_i \rho(y_i - x_i^T\theta, \alpha, c)
+        + n \log c + n \log Z(\alpha)
+
+    Joint maximum likelihood over the coefficients, `alpha` and `scale`, by iteratively reweighted
+    least squares that ends in Newton's method. The objective never rises from one iterate to the
+    next.
+
+    Parameters
+    ----------
+    X : array (n, p)
+        Features, one column each. A dense array of any supported library.
+    y : array (n,)
+        Response, in the same library and on the same device.
+    intercept : bool, default True
+        Whether to fit a constant; do not put a column of ones into `X` then.
+    alpha : "adapt" or float, default "adapt"
+        Shape: estimated within `alpha_bounds`, or fixed at any number (±inf included; below 0
+        only with a fixed `scale`).
+    scale : "adapt" or float, default "adapt"
+        Scale, in the unit of `y`: estimated, or fixed at a number in (0, inf).
+    alpha_bounds : (float, float), default (0.0, 2.0)
+        Where to look for `alpha`; 0 <= low < high < inf.
+    tol : float, default 1e-8
+        Stop once the Newton step is this many standard errors long. In float32 rounding ends the
+        fit earlier.
+    max_iter : int, default 200
+        Most steps to take.
+    feature_names : sequence of str, optional
+        Names of the columns, for the summary.
+
+    Returns
+    -------
+    Fit
+        With `coef`, `weights` and `residuals` in the library, device and dtype of the data.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the fit did not converge; the result is returned all the same, with ``converged=False``.
+
+    Raises
+    ------
+    TypeError
+        If `X` and `y` come from different libraries or are not real.
+    ValueError
+        For shapes that do not fit, data that are not finite, or options out of range.
+
+    See Also
+    --------
+    loss, nll
+
+    Notes
+    -----
+    The objective is not convex for alpha < 1: the fit is the optimum that reweighting reaches from
+    ordinary least squares, alpha in the middle of its bounds. Robustness is against outlying
+    responses, not against outlying rows of `X` (leverage): see the page "Estimation".
+
+    Rows are only ever summed over, so the same code runs on Dask chunks; there each step is one
+    or two passes over the data.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> data = robloss.datasets.load_stackloss()
+    >>> fit = robloss.fit_linear(data.X, data.y)
+    >>> round(fit.alpha, 4), round(fit.scale, 4), fit.converged
+    (0.0729, 0.6978, True)
+    """
+    bounds = tuple(float(bound) for bound in alpha_bounds)
+    fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
+    _check_options(fixed_alpha, fixed_scale, bounds, tol, max_iter)
+    xp, X, y = _as_data(X, y)
+    data = LinearData(xp, X, y, intercept)
+    names = _names(feature_names, X.shape[1])
+
+    mean_square, gram, slope = data.moments()
+    if not (np.isfinite(mean_square) and np.all(np.isfinite(gram))):
+        _refuse_non_finite(X, y)
+    theta, kept = solve(gram, slope)
+    eps = float(xp.finfo(X.dtype).eps)
+    size_of_y = math.sqrt(mean_square)
+    # Residuals carry the rounding of y: a scale of that size says nothing about the data.
+    floor = 16 * eps * (size_of_y or 1.0)
+    free = Free(fixed_alpha is None, fixed_scale is None, bounds, floor)
+    start = Point(
+        theta,
+        0.5 * (bounds[0] + bounds[1]) if fixed_alpha is None else fixed_alpha,
+        max(floor, data.spread(theta)) if fixed_scale is None else fixed_scale,
+    )
+    likelihood = Likelihood(data, free, eps, size_of_y)
+    outcome = Loop(likelihood, tol, max_iter).run(start)
+    return _result(data, outcome, free, names, len(kept))
+
+
+def _result(
+    data: LinearData, outcome: Outcome, free: Free, names: tuple[str, ...], rank: int
+) -> Fit:
+    point = outcome.local.point
+    converged = outcome.status == "converged"
+    message = _MESSAGES[outcome.status]
+    flags = _flags(outcome, free, rank, data.size)
+    if not converged:
+        warnings.warn(f"The fit did not converge: {message}", ConvergenceWarning, stacklevel=3)
+    coef, constant = data.coefficients(point.theta)
+    residuals = data.residuals(point.theta)
+    trace = outcome.trace
+    return Fit(
+        coef=coef,
+        intercept=constant,
+        alpha=point.alpha,
+        scale=point.scale,
+        nll=trace.nll[-1],
+        weights=evaluate("weight", residuals / point.scale, point.alpha, 1.0),
+        residuals=residuals,
+        n_iter=len(trace.nll) - 1,
+        converged=converged,
+        status=outcome.status,
+        message=message,
+        flags=flags,
+        history=History(*(np.asarray(part) for part in (trace.nll, trace.alpha, trace.scale))),
+        adapted=tuple(name for name in ("alpha", "scale") if getattr(free, name)),
+        alpha_bounds=free.bounds,
+        feature_names=names,
+        fitted_intercept=data.intercept,
+    )

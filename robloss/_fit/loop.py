@@ -1,0 +1,178 @@
+"""The loop: reweighted least squares while far, Newton's method when near, never uphill.
+
+Far from the optimum θ moves to the reweighted least-squares solution, which for fixed α <= 2 and
+scale cannot raise F (the loss lies below the parabola that touches it), and (α, scale) take a
+safeguarded Newton step. Once the predicted gain is small and F is convex around the point, all
+parameters take one Newton step together. Every step is taken only if F does not rise.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robloss._fit.likelihood import Likelihood, Local, Point, shift, solve
+from robloss._fit.sums import HostArray
+
+# Newton's method takes over within about one standard error of the optimum: F is close to its
+# parabola there, so that it finds the optimum that reweighting was heading for.
+_NEAR = 1.0
+_LONGEST_ALPHA = 0.5
+_HALVINGS = 40
+
+
+@dataclass
+class Trace:
+    """The iterates so far."""
+
+    nll: list[float] = field(default_factory=list)
+    alpha: list[float] = field(default_factory=list)
+    scale: list[float] = field(default_factory=list)
+
+    def add(self, local: Local) -> None:
+        """Record an iterate; two values of F that rounding cannot tell apart count as the lower."""
+        self.nll.append(min([local.nll, *self.nll[-1:]]))
+        self.alpha.append(local.point.alpha)
+        self.scale.append(local.point.scale)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the loop ended, and why."""
+
+    local: Local
+    status: str
+    trace: Trace
+
+
+class Loop:
+    """Minimise F from a starting point."""
+
+    def __init__(self, likelihood: Likelihood, tol: float, max_iter: int) -> None:
+        self.likelihood = likelihood
+        self.free = likelihood.free
+        self.size = likelihood.data.size
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def run(self, start: Point) -> Outcome:
+        """Iterate until the Newton step is `tol` standard errors long."""
+        trace = Trace()
+        local = self.likelihood.at(start)
+        trace.add(local)
+        if not math.isfinite(local.nll):
+            return Outcome(local, "not_finite", trace)
+        last = math.inf
+        for _ in range(self.max_iter):
+            newton, length = self._newton(local)
+            done = length <= self.tol
+            at_rounding = 0.5 * length**2 <= local.noise
+            if at_rounding and length > 0.5 * last:
+                return Outcome(local, "converged", trace)
+            accepted = self._advance(local, newton, length)
+            if accepted is not None:
+                local = accepted
+                trace.add(local)
+            if done or (accepted is None and at_rounding):
+                return Outcome(local, "converged", trace)
+            if accepted is None:
+                return Outcome(local, "stalled", trace)
+            if self.free.scale and local.point.scale <= self.free.scale_floor:
+                return Outcome(local, "scale_floor", trace)
+            last = length if at_rounding else math.inf
+        return Outcome(local, "max_iter", trace)
+
+    def _held(self, local: Local) -> bool:
+        """Whether α is on a bound and F would fall beyond it."""
+        if not self.free.alpha:
+            return False
+        low, high = self.free.bounds
+        slope = local.gradient[self.size]
+        alpha = local.point.alpha
+        return bool((alpha <= low and slope >= 0) or (alpha >= high and slope <= 0))
+
+    def _newton(self, local: Local) -> tuple[HostArray | None, float]:
+        """The Newton step (None where F is not convex), and its length in standard errors."""
+        index = np.arange(len(local.gradient))
+        if self._held(local):
+            index = np.delete(index, self.size)
+        hessian = local.hessian[np.ix_(index, index)]
+        gradient = local.gradient[index]
+        part, values = solve(hessian, -gradient)
+        if np.any(values < 0):
+            return None, math.inf
+        step = np.zeros_like(local.gradient)
+        step[index] = part
+        length = math.sqrt(max(0.0, float(-gradient @ part)))
+        return self._within_bounds(local, step, index), length
+
+    def _within_bounds(self, local: Local, step: HostArray, index: HostArray) -> HostArray:
+        """Stop α at its bound or longest step, and give the others their best step beside it."""
+        if not self.free.alpha:
+            return step
+        limited = self._limited_alpha(local, step[self.size])
+        if limited == step[self.size]:
+            return step
+        others = index[index != self.size]
+        right = -local.gradient[others] - local.hessian[others, self.size] * limited
+        step[others], _ = solve(local.hessian[np.ix_(others, others)], right)
+        step[self.size] = limited
+        return step
+
+    def _limited_alpha(self, local: Local, move: float) -> float:
+        low, high = self.free.bounds
+        move = max(-_LONGEST_ALPHA, min(_LONGEST_ALPHA, move))
+        return max(low - local.point.alpha, min(high - local.point.alpha, move))
+
+    def _shape_step(self, local: Local) -> HostArray:
+        """A step of (α, scale) alone, downhill whatever the sign of the curvature."""
+        step = np.zeros_like(local.gradient)
+        index = np.arange(self.size, len(step))
+        if self._held(local):
+            index = index[1:]
+        if not len(index):
+            return step
+        values, vectors = np.linalg.eigh(local.hessian[np.ix_(index, index)])
+        # n/100 is below the least information about (α, log scale) that n rows can carry near 2.
+        steep = np.maximum(np.abs(values), 0.01 * self.likelihood.data.n)
+        part = -vectors @ ((vectors.T @ local.gradient[index]) / steep)
+        step[index] = part / max(1.0, float(np.max(np.abs(part))))
+        return step
+
+    def _proposals(
+        self, local: Local, newton: HostArray | None, length: float
+    ) -> Iterator[HostArray]:
+        """Steps to try, the most promising first."""
+        if newton is not None and length <= _NEAR:
+            yield newton
+        reweighted = np.zeros_like(local.gradient)
+        reweighted[: self.size] = local.reweighted
+        shape = self._shape_step(local)
+        majorised = local.point.alpha <= 2
+        for halving in range(_HALVINGS):
+            part = 0.5**halving
+            yield part * shape + (reweighted if majorised else part * reweighted)
+
+    def _advance(self, local: Local, newton: HostArray | None, length: float) -> Local | None:
+        """The first proposal that does not raise F."""
+        expected = 0.5 * length**2
+        for step in self._proposals(local, newton, length):
+            trial = self.likelihood.at(self._moved(local.point, step))
+            if trial.nll <= local.nll and np.any(step):
+                return trial
+            if expected <= local.noise:
+                # Rounding hides the gain: the gradient must tell whether the step was good.
+                better = self._newton(trial)[1] < length
+                return trial if better and trial.nll <= local.nll + local.noise else None
+        return None
+
+    def _moved(self, point: Point, step: HostArray) -> Point:
+        alpha = point.alpha
+        scale = point.scale
+        if self.free.alpha:
+            alpha = self.likelihood.rounded(alpha + step[self.size])
+        if self.free.scale:
+            change = step[-1] + shift(alpha) - shift(point.alpha)
+            scale = max(self.free.scale_floor, scale * math.exp(change))
+        return Point(point.theta + step[: self.size], alpha, scale)
