@@ -28,10 +28,11 @@ class _Limits(NamedTuple):
     huge: float  # |z| from which on z² is not formed
     tiny: float  # below it three terms of a series for log1p or expm1 leave less than half an ulp
     wide: float  # b from which on α/b is ±1 to working precision
+    low: float  # σΛ below which V is not a normal number any more
 
 
-_SINGLE = _Limits(huge=2.0**50, tiny=2.0**-9, wide=2.0**30)
-_DOUBLE = _Limits(huge=2.0**400, tiny=2.0**-18, wide=2.0**60)
+_SINGLE = _Limits(huge=2.0**50, tiny=2.0**-9, wide=2.0**30, low=-160.0)
+_DOUBLE = _Limits(huge=2.0**400, tiny=2.0**-18, wide=2.0**60, low=-1400.0)
 
 
 class _Parts(NamedTuple):
@@ -121,6 +122,14 @@ def _signed(xp: Any, x: Array, size: Array) -> Array:
     return xp.where(x < 0, -size, size)
 
 
+def _scaled_by_half_power(xp: Any, p: _Parts) -> Array:
+    """z V, for α < 0 and enormous z too, where V alone underflows."""
+    z = xp.where(p.infinite, 0.0, p.z)
+    low = p.tilt < p.limits.low
+    quarter = xp.exp(0.25 * xp.where(low, p.tilt, 0.0))
+    return xp.where(low, (z * quarter) * quarter, z * xp.exp(0.5 * p.tilt))
+
+
 def _expm1_ratio(xp: Any, t: Array, tiny: float) -> Array:
     """(e^t − 1)/t, 1 at 0."""
     small = xp.abs(t) < tiny
@@ -136,7 +145,7 @@ def _k(xp: Any, y: Array) -> Array:
     for coefficient in reversed(_K_SERIES):
         series = series * t + coefficient
     large = xp.where(small, 1.0, y)
-    return xp.where(small, series, ((large - 1) + xp.exp(-large)) / (large * large))
+    return xp.where(small, series, ((large - 1) + xp.exp(-large)) / large / large)
 
 
 def _yk(xp: Any, y: Array) -> Array:
@@ -190,7 +199,7 @@ def curvature(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
 def grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂ρ/∂c = −x ψ/c."""
     p = _parts(xp, x, alpha, scale)
-    zv = xp.where(p.infinite, 0.0, p.z) * xp.exp(0.5 * p.tilt)
+    zv = _scaled_by_half_power(xp, p)
     limit = -_power_at_infinity(xp, alpha, 2 / scale)
     return _complete(xp, -zv * (zv / scale), limit, p, alpha, scale)
 
@@ -285,6 +294,6 @@ def grad_scale_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Arra
 def grad_scale_grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂²ρ/∂c² = −(z/c) (c ∂ψ/∂c − ψ) = z²w (3 + (α − 2) u/(1 + u))."""
     p = _parts(xp, x, alpha, scale)
-    zv = xp.where(p.infinite, 0.0, p.z) * (xp.exp(0.5 * p.tilt) / scale)
+    zv = _scaled_by_half_power(xp, p) / scale
     limit = _power_at_infinity(xp, alpha, (4 / scale) / scale)
     return _complete(xp, (3 + p.pull) * zv * zv, limit, p, alpha, scale)

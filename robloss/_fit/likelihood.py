@@ -42,6 +42,7 @@ class Local:
     Attributes
     ----------
     nll : float
+        inf where F or a sum that its derivatives need overflows; the rest is empty then.
     noise : float
         How far rounding alone may move `nll`.
     gradient, hessian : ndarray
@@ -144,6 +145,9 @@ class Likelihood:
         """The objective and its derivatives at a point."""
         free = self.free
         sums = self.data.sums(point.theta, point.alpha, point.scale)
+        nll = self.nll(sums, point)
+        if not (math.isfinite(nll) and sums.is_finite):
+            return Local(point, math.inf, 0.0, np.empty(0), np.empty((0, 0)), np.empty(0))
         size = self.data.size
         total = size + free.alpha + free.scale
         hessian = np.zeros((total, total))
@@ -156,7 +160,6 @@ class Likelihood:
             hessian[size, :] = hessian[:, size] = column
         else:
             gradient = self._gradient(sums.slope, sums.pull, sums.grad_alpha, point)
-        nll = self.nll(sums, point)
         n = self.data.n
         spread = sums.loss + n * (1.0 + abs(math.log(point.scale)))
         noise = self.eps * (4.0 * spread + math.sqrt(n) * self.response_size / point.scale)

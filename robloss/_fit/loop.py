@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from robloss._fit.likelihood import Likelihood, Local, Point, shift, solve
+from robloss._fit.likelihood import Likelihood, Local, Point, solve
 from robloss._fit.sums import HostArray
 
 # Newton's method takes over within about one standard error of the optimum: F is close to its
@@ -172,7 +172,7 @@ class Loop:
         scale = point.scale
         if self.free.alpha:
             alpha = self.likelihood.rounded(alpha + step[self.size])
+            scale = self.likelihood.moved(point, alpha).scale
         if self.free.scale:
-            change = step[-1] + shift(alpha) - shift(point.alpha)
-            scale = max(self.free.scale_floor, scale * math.exp(change))
+            scale = max(self.free.scale_floor, scale * math.exp(step[-1]))
         return Point(point.theta + step[: self.size], alpha, scale)

@@ -51,6 +51,12 @@ class Sums:
     cross: HostArray
     stretch: float
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the sums that make the Hessian are finite; grad_alpha is infinite at α = 2."""
+        arrays = (self.slope, self.gram, self.hessian, self.cross)
+        return math.isfinite(self.stretch) and all(np.all(np.isfinite(part)) for part in arrays)
+
 
 def to_host(array: Array) -> HostArray:
     """Bring an array of any library to the host as float64."""
@@ -61,28 +67,63 @@ def to_host(array: Array) -> HostArray:
     return np.asarray(array, dtype=np.float64)
 
 
-class LinearData:
-    """A design matrix (with or without a column of ones before it) and a response."""
+@dataclass(frozen=True)
+class Moments:
+    """Sums that least squares needs, and what they say about the data.
 
-    def __init__(self, xp: Any, X: Array, y: Array, intercept: bool) -> None:
+    Attributes
+    ----------
+    largest_y, mean_square_y : float
+    gram : ndarray (q, q)
+        Σ x xᵀ.
+    slope : ndarray (q,)
+        Σ y x.
+    """
+
+    largest_y: float
+    mean_square_y: float
+    gram: HostArray
+    slope: HostArray
+
+
+class LinearData:
+    """A design matrix (with or without a column of ones before it) and a response.
+
+    Inside, parameters are those of the columns minus `center`: only the constant differs.
+    """
+
+    def __init__(
+        self, xp: Any, X: Array, y: Array, intercept: bool, center: HostArray | None = None
+    ) -> None:
         self.xp = xp
         self.X = X
         self.y = y
         self.intercept = intercept
         self.n, columns = X.shape
         self.size = columns + intercept
+        self.center = np.zeros(columns) if center is None else center
+
+    def centered(self, mean: HostArray) -> "LinearData":
+        """The same data with the columns shifted to mean 0, at the price of a copy."""
+        X = self.X - self._beside(mean)
+        return LinearData(self.xp, X, self.y, self.intercept, mean)
+
+    def _beside(self, vector: HostArray) -> Array:
+        """A host vector as an array beside the data."""
+        device = array_api_compat.device(self.X)
+        return self.xp.asarray(vector, dtype=self.X.dtype, device=device)
 
     def coefficients(self, theta: HostArray) -> tuple[Array, float]:
-        """Split a parameter vector into coefficients, beside the data, and the intercept."""
-        first = int(self.intercept)
-        device = array_api_compat.device(self.X)
-        coef = self.xp.asarray(theta[first:], dtype=self.X.dtype, device=device)
-        return coef, float(theta[0]) if self.intercept else 0.0
+        """Split a parameter vector into coefficients and intercept of the columns as given."""
+        if not self.intercept:
+            return self._beside(theta), 0.0
+        return self._beside(theta[1:]), float(theta[0] - self.center @ theta[1:])
 
     def residuals(self, theta: HostArray) -> Array:
         """y − x·theta."""
-        coef, intercept = self.coefficients(theta)
-        return (self.y - intercept) - self.X @ coef
+        if not self.intercept:
+            return self.y - self.X @ self._beside(theta)
+        return (self.y - float(theta[0])) - self.X @ self._beside(theta[1:])
 
     def _gram(self, weight: Array) -> list[Array]:
         """The pieces of Σ weight x xᵀ."""
@@ -114,13 +155,20 @@ class LinearData:
         pieces = iter(np.split(to_host(xp.concat(flat)), ends))
         return [[next(pieces) for _ in group] for group in groups]
 
-    def moments(self) -> tuple[float, HostArray, HostArray]:
-        """Mean square of y, and Σ x xᵀ and Σ y x for least squares."""
-        one = self.xp.ones_like(self.y)
-        mean_square, gram, slope = self._collect(
-            [[self.xp.mean(self.y * self.y)], self._gram(one), self._project(self.y)]
+    def moments(self) -> Moments:
+        """What least squares needs."""
+        xp = self.xp
+        one = xp.ones_like(self.y)
+        (largest, mean_square), gram, slope = self._collect(
+            [
+                [xp.max(xp.abs(self.y)), xp.mean(self.y * self.y)],
+                self._gram(one),
+                self._project(self.y),
+            ]
         )
-        return float(mean_square[0][0]), self._square(gram), np.concatenate(slope)
+        return Moments(
+            float(largest[0]), float(mean_square[0]), self._square(gram), np.concatenate(slope)
+        )
 
     def spread(self, theta: HostArray) -> float:
         """Root mean square of the residuals."""

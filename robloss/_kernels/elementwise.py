@@ -20,6 +20,7 @@ from robloss._quadrature import NODES, REACH, WEIGHTS
 _HUGE = 2.0**400  # |z| from which on z² is not formed
 _TINY = 2.0**-18  # below it three terms of a series for log1p or expm1 leave less than half an ulp
 _WIDE = 2.0**60  # b from which on α/b is ±1 to working precision
+_LOW = -1400.0  # σΛ below which V is not a normal number any more
 _K_SERIES = tuple((-1.0) ** m / math.factorial(m + 2) for m in range(18))
 
 _SIGNATURES = ["float32(float32, float64, float64)", "float64(float64, float64, float64)"]
@@ -90,7 +91,7 @@ def _expm1_ratio(t):
 def _k(y):
     """k(y) = (y − 1 + e^(−y))/y² for y >= −1, ½ at 0."""
     if y >= 1.0:
-        return ((y - 1.0) + math.exp(-y)) / (y * y)
+        return ((y - 1.0) + math.exp(-y)) / y / y
     series = 0.0
     for m in range(len(_K_SERIES) - 1, -1, -1):
         series = series * y + _K_SERIES[m]
@@ -216,5 +217,9 @@ def grad_scale(x, alpha, scale):
     if math.isinf(z):
         return -_power_at_infinity(alpha, 2.0 / scale)
     _, _, tilt, _, _ = _parts(z, alpha)
-    zv = z * math.exp(0.5 * tilt)
+    if tilt > _LOW:
+        zv = z * math.exp(0.5 * tilt)
+    else:
+        quarter = math.exp(0.25 * tilt)
+        zv = (z * quarter) * quarter
     return -zv * (zv / scale)
