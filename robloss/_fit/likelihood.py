@@ -39,6 +39,8 @@ class Free:
 class Local:
     """The objective around a point, in the coordinates (θ, α if free, log scale − g(α) if free).
 
+    θ is measured in units of the point's scale: nothing overflows then, whatever the unit of y.
+
     Attributes
     ----------
     nll : float
@@ -47,7 +49,7 @@ class Local:
         How far rounding alone may move `nll`.
     gradient, hessian : ndarray
     reweighted : ndarray
-        The step in θ to the solution of the reweighted least-squares problem.
+        The step in θ to the solution of the reweighted least-squares problem, in units of scale.
     """
 
     point: Point
@@ -100,11 +102,11 @@ class Likelihood:
         return sums.loss + self.data.n * (math.log(point.scale) + self._log_partition(point.alpha))
 
     def _gradient(
-        self, slope: HostArray, pull: float, grad_alpha: float, point: Point
+        self, slope: HostArray, pull: float, grad_alpha: float, point: Point, unit: float
     ) -> HostArray:
-        """First derivatives of F in its coordinates."""
+        """First derivatives of F at a point in its coordinates, θ in the given unit."""
         n = self.data.n
-        parts = [-slope / point.scale]
+        parts = [-slope * (unit / point.scale)]
         by_scale = n - pull
         if self.free.alpha:
             by_alpha = grad_alpha + n * float(evaluate("log_partition_derivative", point.alpha))
@@ -115,6 +117,9 @@ class Likelihood:
             parts.append(np.array([by_scale]))
         return np.concatenate(parts)
 
+    def _gradient_from(self, sums: Sums, point: Point) -> HostArray:
+        return self._gradient(sums.slope, sums.pull, sums.grad_alpha, point, point.scale)
+
     def moved(self, point: Point, alpha: float) -> Point:
         """The point at another α and the same coordinate of scale."""
         if not self.free.scale:
@@ -122,8 +127,9 @@ class Likelihood:
         scale = point.scale * math.exp(shift(alpha) - shift(point.alpha))
         return Point(point.theta, alpha, scale)
 
-    def _gradient_at(self, point: Point) -> HostArray:
-        return self._gradient(*self.data.slopes(point.theta, point.alpha, point.scale), point)
+    def _gradient_at(self, point: Point, unit: float) -> HostArray:
+        slopes = self.data.slopes(point.theta, point.alpha, point.scale)
+        return self._gradient(*slopes, point, unit)
 
     def _alpha_derivatives(self, sums: Sums, point: Point) -> tuple[HostArray, HostArray]:
         """The gradient, and the column of the Hessian for α, which is a difference of gradients."""
@@ -133,12 +139,12 @@ class Likelihood:
         near = point
         if abs(point.alpha - 2.0) < nudge:
             near = self.moved(point, 2.0 + inward * nudge)
-            gradient = self._gradient_at(near)
+            gradient = self._gradient_at(near, point.scale)
         else:
-            gradient = self._gradient(sums.slope, sums.pull, sums.grad_alpha, point)
+            gradient = self._gradient_from(sums, point)
         width = self.eps ** (1 / 3) * min(1.0, max(abs(near.alpha - 2.0), self.eps ** (1 / 3)))
         other = self.moved(point, near.alpha + inward * width)
-        column = (self._gradient_at(other) - gradient) / (other.alpha - near.alpha)
+        column = (self._gradient_at(other, point.scale) - gradient) / (other.alpha - near.alpha)
         return gradient, column
 
     def at(self, point: Point) -> Local:
@@ -151,19 +157,19 @@ class Likelihood:
         size = self.data.size
         total = size + free.alpha + free.scale
         hessian = np.zeros((total, total))
-        hessian[:size, :size] = sums.hessian / point.scale**2
+        hessian[:size, :size] = sums.hessian
         if free.scale:
-            hessian[:size, -1] = hessian[-1, :size] = sums.cross / point.scale
+            hessian[:size, -1] = hessian[-1, :size] = sums.cross
             hessian[-1, -1] = sums.stretch
         if free.alpha:
             gradient, column = self._alpha_derivatives(sums, point)
             hessian[size, :] = hessian[:, size] = column
         else:
-            gradient = self._gradient(sums.slope, sums.pull, sums.grad_alpha, point)
+            gradient = self._gradient_from(sums, point)
         n = self.data.n
         spread = sums.loss + n * (1.0 + abs(math.log(point.scale)))
         noise = self.eps * (4.0 * spread + math.sqrt(n) * self.response_size / point.scale)
-        reweighted, _ = solve(sums.gram, point.scale * sums.slope)
+        reweighted, _ = solve(sums.gram, sums.slope)
         return Local(point, nll, noise, gradient, hessian, reweighted)
 
     def rounded(self, alpha: float) -> float:

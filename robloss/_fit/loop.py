@@ -175,4 +175,4 @@ class Loop:
             scale = self.likelihood.moved(point, alpha).scale
         if self.free.scale:
             scale = max(self.free.scale_floor, scale * math.exp(step[-1]))
-        return Point(point.theta + step[: self.size], alpha, scale)
+        return Point(point.theta + point.scale * step[: self.size], alpha, scale)

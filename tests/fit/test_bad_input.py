@@ -1,0 +1,144 @@
+"""Every kind of bad input ends in a clear error or in a flagged result."""
+
+import math
+
+import numpy as np
+import pytest
+from fit.references import synthetic
+
+import robloss
+
+X, Y, _ = synthetic(20, "student", n=30)
+
+
+def replaced(array, index, value):
+    changed = array.astype(float)
+    changed[index] = value
+    return changed
+
+
+ERRORS = {
+    "one-dimensional X": ((X[:, 0], Y), {}, ValueError, r"`X` must have two dimensions .*X\[:, None\]"),
+    "two-dimensional y": ((X, Y[:, None]), {}, ValueError, "`y` must have one dimension"),
+    "rows differ": ((X, Y[:-1]), {}, ValueError, "same number of rows, .* 30 and 29"),
+    "no rows": ((X[:0], Y[:0]), {}, ValueError, "same number of rows, at least 1"),
+    "complex": ((X * 1j, Y), {}, TypeError, "`X` must have a real dtype"),
+    "strings": ((X.astype(str), Y), {}, TypeError, "`X` must have a real dtype"),
+    "objects": ((X, Y.astype(object)), {}, TypeError, "`y` must have a real dtype"),
+    "booleans": ((X, Y > 0), {}, TypeError, "`y` must have a real dtype"),
+    "NaN in X": ((replaced(X, (3, 1), math.nan), Y), {}, ValueError, r"nan at index \(3, 1\)"),
+    "inf in y": ((X, replaced(Y, 5, -math.inf)), {}, ValueError, r"`y` .* -inf at index \(5,\)"),
+    "y overflows": ((X, Y * 1e200), {}, ValueError, "change the unit"),
+    "y underflows": ((X, Y * 1e-200), {}, ValueError, "change the unit"),
+    "X overflows": ((X * 1e200, Y), {}, ValueError, "change the unit"),
+    "scale zero": ((X, Y), {"scale": 0.0}, ValueError, r"`scale` must lie in \(0, inf\), but got 0.0"),
+    "scale negative": ((X, Y), {"scale": -1}, ValueError, r"`scale` .* but got -1.0"),
+    "scale NaN": ((X, Y), {"scale": math.nan}, ValueError, "`scale` .* but got nan"),
+    "scale infinite": ((X, Y), {"scale": math.inf}, ValueError, "`scale` .* but got inf"),
+    "scale a word": ((X, Y), {"scale": "auto"}, ValueError, '`scale` must be "adapt" or a number'),
+    "scale an array": ((X, Y), {"scale": [1.0]}, ValueError, '`scale` must be "adapt" or a number'),
+    "alpha NaN": ((X, Y), {"alpha": math.nan}, ValueError, "`alpha` .* but got nan"),
+    "alpha a truth": ((X, Y), {"alpha": True}, ValueError, '`alpha` must be "adapt" or a number'),
+    "alpha below 0": ((X, Y), {"alpha": -1}, ValueError, "where the scale is adapted"),
+    "bounds reversed": ((X, Y), {"alpha_bounds": (2, 0)}, ValueError, "low < high"),
+    "bounds below 0": ((X, Y), {"alpha_bounds": (-1, 2)}, ValueError, "0 <= low"),
+    "bounds infinite": ((X, Y), {"alpha_bounds": (0, math.inf)}, ValueError, "high < inf"),
+    "bounds of three": ((X, Y), {"alpha_bounds": (0, 1, 2)}, ValueError, "two numbers"),
+    "tolerance": ((X, Y), {"tol": 0.0}, ValueError, "`tol` must lie in"),
+    "steps": ((X, Y), {"max_iter": -1}, ValueError, "`max_iter` must be a whole number"),
+    "names": ((X, Y), {"feature_names": ["a"]}, ValueError, "one name per column"),
+}
+
+
+@pytest.mark.parametrize(("data", "options", "error", "sentence"), ERRORS.values(), ids=ERRORS)
+def test_errors(data, options, error, sentence):
+    with pytest.raises(error, match=sentence):
+        robloss.fit_linear(*data, **options)
+
+
+def test_not_finite_data_on_any_library(backend):
+    with pytest.raises(ValueError, match="must be finite"):
+        robloss.fit_linear(backend.array(replaced(X, (3, 1), math.nan)), backend.array(Y))
+    with pytest.raises(ValueError, match="must be finite"):
+        robloss.fit_linear(backend.array(X), backend.array(replaced(Y, 5, math.inf)))
+
+
+@pytest.mark.backends(lambda library: not library.is_host)
+def test_mixed_libraries(backend):
+    with pytest.raises(TypeError, match="`X` and `y` must come from one array library"):
+        robloss.fit_linear(backend.array(X), Y)
+
+
+EXACT = X @ [1.0, 2.0, 3.0] + 4.0
+SIX_OFF = EXACT + np.where(np.arange(30) < 6, 10.0 * np.sin(np.arange(30)), 0.0)
+FLOOR = {
+    "perfect fit": (X, EXACT),
+    "constant y": (X, np.full(30, 7.0)),
+    "y is 0": (X, np.zeros(30)),
+    "more than half exact": (X, SIX_OFF),
+    "fewer rows than coefficients": (X[:2], Y[:2]),
+    "one row": (X[:1], Y[:1]),
+}
+
+
+@pytest.mark.parametrize("data", FLOOR.values(), ids=FLOOR)
+def test_scale_without_a_maximum_is_flagged(data, backend):
+    with pytest.warns(robloss.ConvergenceWarning, match="the model fits the data"):
+        fit = robloss.fit_linear(*map(backend.array, data))
+    assert fit.status == "scale_floor"
+    assert not fit.converged
+    assert fit.scale > 0
+    assert np.all(np.isfinite(backend.to_numpy(fit.coef)))
+    assert math.isfinite(fit.nll)
+    assert np.all(np.diff(fit.history.nll) <= 0)
+
+
+def test_perfect_fit_with_a_given_scale_is_plain():
+    fit = robloss.fit_linear(X, EXACT, alpha=1.0, scale=1.0)
+    assert fit.converged
+    np.testing.assert_allclose(fit.coef, [1.0, 2.0, 3.0], rtol=1e-12)
+    np.testing.assert_array_equal(fit.weights, np.ones(30))
+
+
+SINGULAR = {
+    "constant column": np.column_stack([X, np.ones(30)]),
+    "zero column": np.column_stack([X, np.zeros(30)]),
+    "repeated column": np.column_stack([X, X[:, 0]]),
+    "collinear columns": np.column_stack([X, X @ [1.0, -1.0, 0.5]]),
+}
+
+
+@pytest.mark.parametrize("design", SINGULAR.values(), ids=SINGULAR)
+def test_singular_designs_are_flagged(design, backend):
+    fit = robloss.fit_linear(backend.array(design), backend.array(Y))
+    plain = robloss.fit_linear(X, Y)
+    assert fit.converged
+    assert any("rank 4 but 5 coefficients" in flag for flag in fit.flags)
+    np.testing.assert_allclose(backend.to_numpy(fit.residuals), plain.residuals, atol=1e-7)
+    assert fit.nll == pytest.approx(plain.nll, rel=1e-10)
+
+
+def test_too_few_steps():
+    with pytest.warns(robloss.ConvergenceWarning, match="`max_iter` steps"):
+        fit = robloss.fit_linear(X, Y, max_iter=2)
+    assert (fit.status, fit.converged, fit.n_iter) == ("max_iter", False, 2)
+    assert "`max_iter` steps" in fit.summary()
+
+
+def test_a_start_that_overflows():
+    with pytest.warns(robloss.ConvergenceWarning, match="not finite at the start"):
+        fit = robloss.fit_linear(X, Y * 1e3, alpha=math.inf, scale=1.0)
+    assert fit.status == "not_finite"
+
+
+def test_a_gross_outlier_is_no_matter():
+    fit = robloss.fit_linear(X, replaced(Y, 0, 1e12))
+    assert fit.converged
+    assert fit.weights[0] < 1e-20
+    np.testing.assert_allclose(fit.coef, robloss.fit_linear(X[1:], Y[1:]).coef, atol=0.3)
+
+
+def test_predict_refuses_other_columns():
+    fit = robloss.fit_linear(X, Y)
+    with pytest.raises(ValueError, match=r"`X` must have shape \(m, 3\), but got \(2, 4\)"):
+        fit.predict(np.zeros((2, 4)))

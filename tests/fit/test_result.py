@@ -1,0 +1,59 @@
+"""The result and its table."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from fit.references import REFERENCES, synthetic
+
+import robloss
+
+
+def test_it_is_frozen():
+    fit = robloss.fit_linear(*synthetic(30, "laplace")[:2])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        fit.alpha = 1.0
+
+
+def test_what_it_holds_is_consistent():
+    X, y, _ = synthetic(31, "student")
+    fit = robloss.fit_linear(X, y)
+    np.testing.assert_allclose(fit.residuals, y - X @ fit.coef - fit.intercept, atol=1e-14)
+    np.testing.assert_allclose(
+        fit.weights, robloss.weight(fit.residuals, fit.alpha, fit.scale) * fit.scale**2, rtol=1e-13
+    )
+    assert fit.nll == pytest.approx(float(np.sum(robloss.nll(fit.residuals, fit.alpha, fit.scale))))
+    assert fit.history.nll[-1] == fit.nll
+    assert (fit.history.alpha[-1], fit.history.scale[-1]) == (fit.alpha, fit.scale)
+    assert fit.n_iter == len(fit.history.nll) - 1
+    assert "status='converged'" in repr(fit)
+
+
+def test_summary_names_estimates_and_outliers():
+    reference = REFERENCES["stackloss"]
+    data = reference.data()
+    text = robloss.fit_linear(data.X, data.y, feature_names=data.feature_names).summary()
+    for part in ("49.43131", "0.0728903", "0.69781", "Air.Flow", "0.851492", "row 20", "converged"):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_summary_says_what_to_know():
+    data = REFERENCES["stars"].data()
+    text = robloss.fit_linear(data.X, data.y).summary()
+    assert "Note: alpha is on its upper bound 2: this is ordinary least squares." in text
+
+
+def test_summary_of_given_parameters():
+    text = robloss.fit_linear(*synthetic(32, "normal")[:2], alpha=1.0, scale=2.0).summary()
+    assert text.count("(given)") == 2
+    assert "bounds" not in text
+
+
+@pytest.mark.parametrize("rows", [3, 12])
+def test_summary_lists_at_most_ten_outliers(rows):
+    X, y, _ = synthetic(33, "normal", n=200)
+    y[:rows] += 1e4 * (1 + np.arange(rows))
+    text = robloss.fit_linear(X, y, alpha=1.0, scale=1.0).summary()
+    assert text.count("  row ") == min(rows, 10)
+    assert ("and 2 more" in text) == (rows == 12)
