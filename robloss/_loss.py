@@ -32,8 +32,9 @@ def loss(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Arra
     Returns
     -------
     array
-        ρ, dimensionless, in the broadcast shape of the arguments and in their array library, device
-        and floating dtype. NaN arguments give NaN.
+        ρ, dimensionless.
+        In the broadcast shape of the arguments and in their array library, device and floating
+        dtype. NaN arguments give NaN.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def loss(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Arra
     inf     exp(s/2) - 1
     ======  ==========================  ===========================
 
-    Accuracy: see the table that tests/accuracy.py prints, or the page "Arrays and accuracy".
+    tests/accuracy.py measures the accuracy on every library against interval arithmetic.
 
     References
     ----------
@@ -105,8 +106,9 @@ def influence(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
     Returns
     -------
     array
-        ψ, in 1/(unit of `x`), in the broadcast shape of the arguments and in their array library, device
-        and floating dtype. NaN arguments give NaN.
+        ψ, in 1/(unit of `x`).
+        In the broadcast shape of the arguments and in their array library, device and floating
+        dtype. NaN arguments give NaN.
 
     Raises
     ------
@@ -161,8 +163,9 @@ def weight(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Ar
     Returns
     -------
     array
-        w, in 1/(unit of `x`)², 1/scale² at x = 0, in the broadcast shape of the arguments and in their array library, device
-        and floating dtype. NaN arguments give NaN.
+        w, in 1/(unit of `x`)², 1/scale² at x = 0.
+        In the broadcast shape of the arguments and in their array library, device and floating
+        dtype. NaN arguments give NaN.
 
     Raises
     ------
@@ -219,8 +222,9 @@ def curvature(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
     Returns
     -------
     array
-        ψ', in 1/(unit of `x`)², in the broadcast shape of the arguments and in their array library, device
-        and floating dtype. NaN arguments give NaN.
+        ψ', in 1/(unit of `x`)².
+        In the broadcast shape of the arguments and in their array library, device and floating
+        dtype. NaN arguments give NaN.
 
     Raises
     ------
@@ -276,8 +280,9 @@ def grad_alpha(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
     Returns
     -------
     array
-        ∂ρ/∂alpha, dimensionless, in the broadcast shape of the arguments and in their array library, device
-        and floating dtype. NaN arguments give NaN.
+        ∂ρ/∂alpha, dimensionless.
+        In the broadcast shape of the arguments and in their array library, device and floating
+        dtype. NaN arguments give NaN.
 
     Raises
     ------
@@ -336,8 +341,9 @@ def grad_scale(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
     Returns
     -------
     array
-        ∂ρ/∂scale, in 1/(unit of `x`), in the broadcast shape of the arguments and in their array library, device
-        and floating dtype. NaN arguments give NaN.
+        ∂ρ/∂scale, in 1/(unit of `x`).
+        In the broadcast shape of the arguments and in their array library, device and floating
+        dtype. NaN arguments give NaN.
 
     Raises
     ------

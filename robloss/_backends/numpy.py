@@ -17,7 +17,7 @@ def evaluate(operation: Operation, arguments: Arguments, out: Any = None) -> Arr
     kernel = getattr(partition if len(operation.parameters) == 1 else elementwise, operation.name)
     first, *others = arguments.values
     # The first argument selects the loop; every loop takes the others as float64.
-    values = [np.asarray(first, dtype=arguments.compute)]
+    values: list[Any] = [np.asarray(first, dtype=arguments.compute)]
     values += [np.float64(value) if isinstance(value, float) else value for value in others]
     # NaN and infinities are results here, not accidents to warn of.
     with np.errstate(all="ignore"):

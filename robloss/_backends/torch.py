@@ -38,9 +38,7 @@ def _function(name: str) -> Any:
             (grad * _function(partial)(*inputs)).sum_to_size(tensor.shape)
             if grad is not None and needed
             else None
-            for partial, tensor, needed in zip(
-                partials, inputs, ctx.needs_input_grad, strict=True
-            )
+            for partial, tensor, needed in zip(partials, inputs, ctx.needs_input_grad, strict=True)
         )
 
     def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor | None:
@@ -52,7 +50,7 @@ def _function(name: str) -> Any:
         ]
         return sum(terms[1:], terms[0]) if terms else None
 
-    return type(
+    function: Any = type(
         name,
         (torch.autograd.Function,),
         {
@@ -62,7 +60,8 @@ def _function(name: str) -> Any:
             "backward": staticmethod(backward),
             "jvp": staticmethod(jvp),
         },
-    ).apply
+    )
+    return function.apply
 
 
 def evaluate(operation: Operation, arguments: Arguments) -> torch.Tensor:

@@ -99,7 +99,8 @@ class Likelihood:
 
     def nll(self, sums: Sums, point: Point) -> float:
         """F at a point."""
-        return sums.loss + self.data.n * (math.log(point.scale) + self._log_partition(point.alpha))
+        per_row = math.log(point.scale) + self._log_partition(point.alpha)
+        return sums.loss + self.data.n * per_row
 
     def _gradient(
         self, slope: HostArray, pull: float, grad_alpha: float, point: Point, unit: float

@@ -62,7 +62,7 @@ def _as_data(X: Any, y: Any) -> tuple[Any, Array, Array]:
 
 
 def _refuse_non_finite(X: Array, y: Array) -> None:
-    """Say where the first NaN or inf is, if the data are on the host; else only that there is one."""
+    """Say where the first NaN or inf is, for data on the host; else that there is one."""
     for name, array in (("X", X), ("y", y)):
         if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
@@ -113,7 +113,7 @@ def _check_options(
     tol: float,
     max_iter: int,
 ) -> None:
-    if len(bounds) != 2 or not 0 <= bounds[0] < bounds[1] < math.inf:
+    if not (np.shape(bounds) == (2,) and 0 <= bounds[0] < bounds[1] < math.inf):
         raise ValueError(
             f"`alpha_bounds` must be two numbers 0 <= low < high < inf, but got {bounds!r}."
         )
@@ -244,9 +244,9 @@ def fit_linear(
     >>> round(fit.alpha, 4), round(fit.scale, 4), fit.converged
     (0.0729, 0.6978, True)
     """
-    bounds = tuple(float(bound) for bound in alpha_bounds)
     fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
-    _check_options(fixed_alpha, fixed_scale, bounds, tol, max_iter)
+    _check_options(fixed_alpha, fixed_scale, alpha_bounds, tol, max_iter)
+    bounds = (float(alpha_bounds[0]), float(alpha_bounds[1]))
     xp, X, y = _as_data(X, y)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of

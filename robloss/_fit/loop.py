@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robloss._fit.likelihood import Likelihood, Local, Point, solve
 from robloss._fit.sums import HostArray
@@ -107,7 +108,7 @@ class Loop:
         length = math.sqrt(max(0.0, float(-gradient @ part)))
         return self._within_bounds(local, step, index), length
 
-    def _within_bounds(self, local: Local, step: HostArray, index: HostArray) -> HostArray:
+    def _within_bounds(self, local: Local, step: HostArray, index: NDArray[np.intp]) -> HostArray:
         """Stop α at its bound or longest step, and give the others their best step beside it."""
         if not self.free.alpha:
             return step

@@ -1,6 +1,7 @@
 """What a fit returns."""
 
 from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -115,4 +116,3 @@ class Fit:
             f"<Fit alpha={self.alpha:.6g} scale={self.scale:.6g} nll={self.nll:.6g} "
             f"status={self.status!r}>"
         )
-

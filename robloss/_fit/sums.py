@@ -99,7 +99,8 @@ class LinearData:
         self.X = X
         self.y = y
         self.intercept = intercept
-        self.n, columns = X.shape
+        self.n: int = X.shape[0]
+        columns: int = X.shape[1]
         self.size = columns + intercept
         self.center = np.zeros(columns) if center is None else center
 
@@ -208,7 +209,9 @@ class LinearData:
             stretch=stretch,
         )
 
-    def slopes(self, theta: HostArray, alpha: float, scale: float) -> tuple[HostArray, float, float]:
+    def slopes(
+        self, theta: HostArray, alpha: float, scale: float
+    ) -> tuple[HostArray, float, float]:
         """Only the sums that are first derivatives: slope, pull and grad_alpha."""
         xp = self.xp
         z = self.residuals(theta) / scale

@@ -9,6 +9,8 @@ quadrature rule, which it takes as constants, is a mathematical fact that does n
 """
 
 import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from numba import njit, vectorize
 
@@ -25,18 +27,27 @@ _K_SERIES = tuple((-1.0) ** m / math.factorial(m + 2) for m in range(18))
 
 _SIGNATURES = ["float32(float32, float64, float64)", "float64(float64, float64, float64)"]
 
-_scalar = njit(error_model="numpy", cache=True)
-_ufunc = vectorize(_SIGNATURES, cache=True)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _scalar(function: _Function) -> _Function:
+    """Compile what the ufuncs call; Numba carries no types."""
+    return cast("_Function", njit(error_model="numpy", cache=True)(function))
+
+
+def _ufunc(function: _Function) -> _Function:
+    """Compile a NumPy ufunc."""
+    return cast("_Function", vectorize(_SIGNATURES, cache=True)(function))
 
 
 @_scalar
-def _illegal(z, alpha, scale):
+def _illegal(z: float, alpha: float, scale: float) -> bool:
     """Whether the result is NaN: an argument is, or scale lies outside (0, inf)."""
     return math.isnan(z) or math.isnan(alpha) or not (0.0 < scale < math.inf)
 
 
 @_scalar
-def _parts(z, alpha):
+def _parts(z: float, alpha: float) -> tuple[float, float, float, float, float]:
     """L, Λ, σΛ, E and (α − 2) u/(1 + u) for finite z."""
     if alpha == 2.0:
         return math.inf, 0.0, 0.0, math.inf, 0.0
@@ -72,7 +83,7 @@ def _parts(z, alpha):
 
 
 @_scalar
-def _power_at_infinity(power, constant):
+def _power_at_infinity(power: float, constant: float) -> float:
     """Limit of z^power (times a constant that matters only at power 0) as z → ∞."""
     if power < 0.0:
         return 0.0
@@ -80,7 +91,7 @@ def _power_at_infinity(power, constant):
 
 
 @_scalar
-def _expm1_ratio(t):
+def _expm1_ratio(t: float) -> float:
     """(e^t − 1)/t, 1 at 0."""
     if abs(t) < _TINY:
         return 1.0 + t * (0.5 + t / 6.0)
@@ -88,7 +99,7 @@ def _expm1_ratio(t):
 
 
 @_scalar
-def _k(y):
+def _k(y: float) -> float:
     """k(y) = (y − 1 + e^(−y))/y² for y >= −1, ½ at 0."""
     if y >= 1.0:
         return ((y - 1.0) + math.exp(-y)) / y / y
@@ -99,13 +110,13 @@ def _k(y):
 
 
 @_scalar
-def _yk(y):
+def _yk(y: float) -> float:
     """y k(y) = 1 − (1 − e^(−y))/y for y >= 0."""
     return y * _k(y) if y < 1.0 else (y + math.expm1(-y)) / y
 
 
 @_scalar
-def _grad_alpha(alpha, log_u, lam, tilt, exponent):
+def _grad_alpha(alpha: float, log_u: float, lam: float, tilt: float, exponent: float) -> float:
     """∂ρ/∂α for finite z != 0 and finite α != 2; see `_formulas.grad_alpha`."""
     e = exponent
     if abs(e) <= REACH and lam <= REACH:
@@ -131,7 +142,7 @@ def _grad_alpha(alpha, log_u, lam, tilt, exponent):
 
 
 @_ufunc
-def loss(x, alpha, scale):
+def loss(x: float, alpha: float, scale: float) -> float:
     """ρ."""
     z = x / scale
     if _illegal(z, alpha, scale):
@@ -152,7 +163,7 @@ def loss(x, alpha, scale):
 
 
 @_ufunc
-def influence(x, alpha, scale):
+def influence(x: float, alpha: float, scale: float) -> float:
     """ψ = ∂ρ/∂x."""
     z = x / scale
     if _illegal(z, alpha, scale):
@@ -165,7 +176,7 @@ def influence(x, alpha, scale):
 
 
 @_ufunc
-def weight(x, alpha, scale):
+def weight(x: float, alpha: float, scale: float) -> float:
     """w = ψ/x."""
     z = x / scale
     if _illegal(z, alpha, scale):
@@ -178,7 +189,7 @@ def weight(x, alpha, scale):
 
 
 @_ufunc
-def curvature(x, alpha, scale):
+def curvature(x: float, alpha: float, scale: float) -> float:
     """ψ' = w (1 + (α − 2) u/(1 + u))."""
     z = x / scale
     if _illegal(z, alpha, scale):
@@ -191,7 +202,7 @@ def curvature(x, alpha, scale):
 
 
 @_ufunc
-def grad_alpha(x, alpha, scale):
+def grad_alpha(x: float, alpha: float, scale: float) -> float:
     """∂ρ/∂α."""
     z = x / scale
     if _illegal(z, alpha, scale):
@@ -209,7 +220,7 @@ def grad_alpha(x, alpha, scale):
 
 
 @_ufunc
-def grad_scale(x, alpha, scale):
+def grad_scale(x: float, alpha: float, scale: float) -> float:
     """∂ρ/∂c = −x ψ/c."""
     z = x / scale
     if _illegal(z, alpha, scale):

@@ -71,9 +71,7 @@ REFERENCES = {
         "alpha is on its upper bound 2: this is ordinary least squares",
     ),
     # One of two local minima, the one that reweighting reaches from least squares.
-    "stars-alpha0": Reference(
-        "stars", {"alpha": 0.0}, 0.0, 0.25258, (7.95076, -0.641499), 50.6746
-    ),
+    "stars-alpha0": Reference("stars", {"alpha": 0.0}, 0.0, 0.25258, (7.95076, -0.641499), 50.6746),
 }
 
 
@@ -87,7 +85,9 @@ def synthetic(seed: int, noise: str, n: int = 120, p: int = 3):
         "laplace": lambda: rng.laplace(size=n),
         "student": lambda: rng.standard_t(1.5, n),
         "cauchy": lambda: rng.standard_cauchy(n),
-        "outliers": lambda: np.where(rng.random(n) < 0.2, 40 * rng.normal(size=n), rng.normal(size=n)),
+        "outliers": lambda: np.where(
+            rng.random(n) < 0.2, 40 * rng.normal(size=n), rng.normal(size=n)
+        ),
         "skewed": lambda: rng.exponential(size=n),
         "uniform": lambda: rng.uniform(-1, 1, size=n),
     }[noise]()

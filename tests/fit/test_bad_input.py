@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from fit.references import synthetic
 
 import robloss
+from fit.references import synthetic
 
 X, Y, _ = synthetic(20, "student", n=30)
 
@@ -18,7 +18,12 @@ def replaced(array, index, value):
 
 
 ERRORS = {
-    "one-dimensional X": ((X[:, 0], Y), {}, ValueError, r"`X` must have two dimensions .*X\[:, None\]"),
+    "one-dimensional X": (
+        (X[:, 0], Y),
+        {},
+        ValueError,
+        r"`X` must have two dimensions .*X\[:, None\]",
+    ),
     "two-dimensional y": ((X, Y[:, None]), {}, ValueError, "`y` must have one dimension"),
     "rows differ": ((X, Y[:-1]), {}, ValueError, "same number of rows, .* 30 and 29"),
     "no rows": ((X[:0], Y[:0]), {}, ValueError, "same number of rows, at least 1"),
@@ -31,7 +36,12 @@ ERRORS = {
     "y overflows": ((X, Y * 1e200), {}, ValueError, "change the unit"),
     "y underflows": ((X, Y * 1e-200), {}, ValueError, "change the unit"),
     "X overflows": ((X * 1e200, Y), {}, ValueError, "change the unit"),
-    "scale zero": ((X, Y), {"scale": 0.0}, ValueError, r"`scale` must lie in \(0, inf\), but got 0.0"),
+    "scale zero": (
+        (X, Y),
+        {"scale": 0.0},
+        ValueError,
+        r"`scale` must lie in \(0, inf\), but got 0.0",
+    ),
     "scale negative": ((X, Y), {"scale": -1}, ValueError, r"`scale` .* but got -1.0"),
     "scale NaN": ((X, Y), {"scale": math.nan}, ValueError, "`scale` .* but got nan"),
     "scale infinite": ((X, Y), {"scale": math.inf}, ValueError, "`scale` .* but got inf"),

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fit.references import NOISES, synthetic
 
 import robloss
+from fit.references import NOISES, synthetic
 
 
 @pytest.mark.parametrize("noise", NOISES)

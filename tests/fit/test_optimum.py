@@ -5,9 +5,9 @@ import math
 import numpy as np
 import oracle
 import pytest
-from fit.references import NOISES, synthetic
 
 import robloss
+from fit.references import NOISES, synthetic
 
 SEEDS = (0, 1, 2)
 draws = pytest.mark.parametrize(

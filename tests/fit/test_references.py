@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fit.references import REFERENCES
 
 import robloss
+from fit.references import REFERENCES
 
 cases = pytest.mark.parametrize("reference", REFERENCES.values(), ids=REFERENCES)
 
@@ -30,7 +30,9 @@ def test_figures(reference, backend):
     np.testing.assert_allclose(parameters(backend, fit), reference.coefficients, rtol=digits)
     assert fit.scale == pytest.approx(reference.scale, rel=2e-5)
     assert fit.alpha == pytest.approx(reference.alpha, abs=5e-6)
-    assert fit.nll == pytest.approx(reference.nll, abs=5e-5 if "stars" in reference.dataset else 1e-7)
+    assert fit.nll == pytest.approx(
+        reference.nll, abs=5e-5 if "stars" in reference.dataset else 1e-7
+    )
 
 
 @cases
@@ -50,9 +52,7 @@ def test_libraries_agree(reference, backend):
     assert backend.owns(ours.coef)
     assert backend.owns(ours.weights)
     assert backend.owns(ours.residuals)
-    np.testing.assert_allclose(
-        parameters(backend, ours), [numpy.intercept, *numpy.coef], rtol=1e-8
-    )
+    np.testing.assert_allclose(parameters(backend, ours), [numpy.intercept, *numpy.coef], rtol=1e-8)
     assert ours.alpha == pytest.approx(numpy.alpha, abs=1e-8)
     assert ours.scale == pytest.approx(numpy.scale, rel=1e-8)
     np.testing.assert_allclose(backend.to_numpy(ours.weights), numpy.weights, rtol=1e-7)

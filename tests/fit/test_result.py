@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from fit.references import REFERENCES, synthetic
 
 import robloss
+from fit.references import REFERENCES, synthetic
 
 
 def test_it_is_frozen():
