@@ -21,14 +21,15 @@ class Arguments:
         The array library, by the name that `robloss._backends` knows.
     xp : namespace
         Its array-API namespace.
-    values : tuple
-        One array or number per parameter. Arrays have the dtype to compute in.
+    given, values : tuple
+        One array or float per parameter: in their own dtypes, and in the one to compute in.
     compute, dtype : dtype
         What to compute in, and what to return: they differ for 16-bit floats.
     """
 
     library: str
     xp: Any
+    given: tuple[Any, ...]
     values: tuple[Any, ...]
     compute: Any
     dtype: Any
@@ -36,12 +37,12 @@ class Arguments:
 
 def is_number(value: object) -> bool:
     """Tell whether a value is a plain real number: weak in type promotion, as in NumPy 2."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.generic)
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.generic))
 
 
 def library_of(array: Array) -> str | None:
     """Name the library of an array; None where it is not an array of any known kind."""
-    if isinstance(array, np.ndarray | np.generic):
+    if isinstance(array, (np.ndarray, np.generic)):
         return "numpy"
     if not array_api_compat.is_array_api_obj(array):
         return None
@@ -193,4 +194,4 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
         value if isinstance(value, float) else xp.astype(value, compute, copy=False)
         for value in values
     )
-    return Arguments(library, xp, cast, compute, dtype)
+    return Arguments(library, xp, tuple(values), cast, compute, dtype)

@@ -1,9 +1,10 @@
 """The probability distribution that belongs to the loss."""
 
 import math
+from typing import Any
 
-from robloss._args import is_number, prepare
-from robloss._backends import evaluate
+from robloss._args import is_number
+from robloss._backends import compose, evaluate
 from robloss._domains import DENSITY_ALPHA, RESIDUAL, SCALE
 from robloss._typing import Array
 
@@ -107,10 +108,11 @@ def nll(x: Array, alpha: Array, scale: Array = 1.0) -> Array:
     >>> math.isclose(robloss.nll(0.0, 2.0, 3.0), math.log(3.0 * math.sqrt(2 * math.pi)))
     True
     """
-    arguments = prepare((RESIDUAL, DENSITY_ALPHA, SCALE), (x, alpha, scale))
-    x, alpha, scale = arguments.values
+    return compose(_nll, (RESIDUAL, DENSITY_ALPHA, SCALE), x, alpha, scale)
+
+
+def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     value = evaluate("loss", x, alpha, scale, check=False)
-    value = value + (math.log(scale) if is_number(scale) else arguments.xp.log(scale))
     log_z = evaluate("log_partition", alpha, check=False)
     value = value + (float(log_z) if is_number(alpha) else log_z)
-    return arguments.xp.astype(value, arguments.dtype, copy=False)
+    return value + (math.log(scale) if is_number(scale) else xp.log(scale))

@@ -145,7 +145,7 @@ def _k(xp: Any, y: Array) -> Array:
     for coefficient in reversed(_K_SERIES):
         series = series * t + coefficient
     large = xp.where(small, 1.0, y)
-    return xp.where(small, series, ((large - 1) + xp.exp(-large)) / large / large)
+    return xp.where(small, series, (1 + xp.expm1(-large) / large) / large)
 
 
 def _yk(xp: Any, y: Array) -> Array:
@@ -229,16 +229,17 @@ def grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
         )
     near = (0.5 * xp.where(moderate, p.lam, 0.0)) * (p.log_u * p.log_u * integral)
 
-    # α < 0: ½ L² [e^E k(E) − e^E k(L)]
+    # α < 0: ½ L² e^E [k(E) − k(L)], e^E k(E) as ((E − 1) e^E + 1)/E² where E is not small
     e = xp.where(negative & ~moderate, p.exponent, -1.0)
     exp_e = xp.exp(e)
+    half_log = 0.5 * p.log_u
     by_series = e > -1
     first = xp.where(
         by_series,
-        p.log_u * exp_e * _k(xp, xp.where(by_series, e, 0.0)),
-        (p.log_u / e) * (((e - 1) * exp_e + 1) / e),
+        (half_log * p.log_u) * (exp_e * _k(xp, xp.where(by_series, e, 0.0))),
+        (half_log * (p.log_u / e)) * (((e - 1) * exp_e + 1) / e),
     )
-    redescending = (0.5 * p.log_u) * (first - exp_e * _yk(xp, p.log_u))
+    redescending = first - half_log * (exp_e * _yk(xp, p.log_u))
 
     # α >= 0: (b/4) L e^E [L k(E) − (1 − e^(−E))/E + e^(−min(E, L)) (1 − e^(−Λ))/Λ],
     # or, for α > 2 with L < 2, ½ L² e^E [k(L) − k(E)].
@@ -288,7 +289,12 @@ def influence_grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array
 
 def grad_scale_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂²ρ/∂c∂α = −z ∂ψ/∂α."""
-    return -(x / scale) * influence_grad_alpha(xp, x, alpha, scale)
+    p = _parts(xp, x, alpha, scale)
+    zv = _scaled_by_half_power(xp, p)
+    value = -(0.5 * zv * p.log_u) * (_yk(xp, p.log_u) * (zv / scale))
+    value = xp.where(p.z == 0, 0.0, xp.where(p.is_two, -math.inf, value))
+    limit = -_power_at_infinity(xp, alpha, math.inf)
+    return _complete(xp, value, limit, p, alpha, scale)
 
 
 def grad_scale_grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:

@@ -310,7 +310,7 @@ def grad_alpha(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
     --------
     >>> import robloss
     >>> float(robloss.grad_alpha(1.0, 0.0).round(6))
-    0.005036
+    0.005035
     >>> float(robloss.grad_alpha(1.0, 2.0))
     inf
     """

@@ -1,14 +1,20 @@
 """Who computes an operation: a table from array library to the module that does.
 
 A module offers ``evaluate(operation, arguments)``. It is imported at the first use of its library,
-so that no optional library is ever imported on behalf of another.
+so that no optional library is ever imported on behalf of another. Dask arrays are no library of
+their own here: the work is done on their chunks.
 """
 
-from functools import cache
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
-from robloss._args import prepare
+import numpy as np
+
+from robloss._args import Arguments, prepare
+from robloss._domains import Domain
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
 
@@ -23,6 +29,15 @@ _MODULES = {
 @cache
 def _backend(library: str) -> Any:
     return import_module(_MODULES.get(library, "robloss._backends.generic"))
+
+
+def _quiet(library: str) -> AbstractContextManager[Any]:
+    """Keep NumPy, and libraries that stand on it, from warning of infinities and NaN.
+
+    They are results here, or belong to branches that are not taken. torch and JAX never warn, and
+    their compilers need not see this.
+    """
+    return nullcontext() if library in ("torch", "jax") else np.errstate(all="ignore")
 
 
 def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Array:
@@ -47,12 +62,44 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
     operation = OPERATIONS[name]
     arguments = prepare(operation.parameters, given, check)
     backend = _backend(arguments.library)
-    if arguments.library == "numpy":
-        return backend.evaluate(operation, arguments, out)
-    if out is not None:
+    if out is not None and arguments.library != "numpy":
         raise TypeError(
             f"`out` must be left out for {arguments.library} arrays, but got "
             f"{type(out).__name__}. Only NumPy results can be written in place."
         )
-    result = backend.evaluate(operation, arguments)
+    if arguments.library == "dask":
+        return backend.map_chunks(partial(evaluate, name, check=False), arguments)
+    with _quiet(arguments.library):
+        if out is not None:
+            return backend.evaluate_into(out, operation, arguments)
+        return _returned(backend.evaluate(operation, arguments), arguments)
+
+
+def compose(
+    function: Callable[..., Array],
+    domains: tuple[Domain, ...],
+    *given: Any,
+    check: bool = True,
+) -> Array:
+    """Compute something that is made of operations, on a user's arguments.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(xp, *values)``, at the top of a module, so that Dask can send it to a worker.
+    domains : tuple of Domain
+        One per argument.
+    *given : array or float
+    check : bool, default True
+        As in `evaluate`.
+    """
+    arguments = prepare(domains, given, check)
+    if arguments.library == "dask":
+        again = partial(compose, function, domains, check=False)
+        return _backend("dask").map_chunks(again, arguments)
+    with _quiet(arguments.library):
+        return _returned(function(arguments.xp, *arguments.values), arguments)
+
+
+def _returned(result: Array, arguments: Arguments) -> Array:
     return arguments.xp.astype(result, arguments.dtype, copy=False)

@@ -176,5 +176,5 @@ class Likelihood:
     def rounded(self, alpha: float) -> float:
         """α as an array of the data's dtype holds it, and inside its bounds."""
         low, high = self.free.bounds
-        held = float(np.float32(alpha)) if self.eps > 1e-10 else alpha
+        held = float(np.float32(alpha)) if self.eps > 1e-10 else float(alpha)
         return max(low, min(high, held))

@@ -1,8 +1,12 @@
 """The mathematics spelled for scalars and compiled by Numba, for NumPy arrays.
 
-The expressions are those of `_formulas`, with branches in the place of `where`. Everything is
-computed in float64, so that a float32 result is rounded once. Each operation is a NumPy ufunc:
-broadcasting, strides and ``out=`` are NumPy's.
+The expressions are those of `_formulas`, with branches in the place of `where`, and with what
+rounding takes from an argument carried along as a second number wherever an exponent would magnify
+it: x/c, its square, α − 2, u and 1 + u are pairs (value, remainder), made by fused multiply-adds,
+and powers of 1 + u are taken by `pow`, which loses nothing to a large exponent, times the factor
+that the remainders make. float32 results are float64 ones, rounded once.
+
+Each operation is a NumPy ufunc: broadcasting, strides and ``out=`` are NumPy's.
 
 All that a cached function calls lives in this file, since Numba's disk cache watches no other; the
 quadrature rule, which it takes as constants, is a mathematical fact that does not change.
@@ -10,23 +14,29 @@ quadrature rule, which it takes as constants, is a mathematical fact that does n
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
-from numba import njit, vectorize
+from numba import njit, types, vectorize
+from numba.extending import intrinsic
 
 from robloss._quadrature import NODES, REACH, WEIGHTS
 
-# notation: z = x/c, s = z², b = |α − 2|, σ = sign(α − 2), u = s/b, L = log1p(u),
-#           Λ = (b/2) L, E = (α/2) L, V = e^(σΛ/2), k(y) = (y − 1 + e^(−y))/y²
+# notation: z = x/c, s = z², b = |α − 2|, σ = sign(α − 2), u = s/b, U = 1 + u, L = log U,
+#           Λ = (b/2) L, E = (α/2) L, W = e^(σΛ) = c²w, k(y) = (y − 1 + e^(−y))/y²
+#           a name ending in _lo is the remainder of the one without
 
 _HUGE = 2.0**400  # |z| from which on z² is not formed
+_SMALL = 2.0**-400  # |z| below which remainders are left out: they would be subnormal
 _TINY = 2.0**-18  # below it three terms of a series for log1p or expm1 leave less than half an ulp
+_SERIES_U = 2.0**-10  # u below which Λ is a series in u: the power of 1 + u would lose remainders
+_FAR = 1e9  # |z|/√b from which 1 + u is u to working precision
+_LARGE = 2.0**900  # |z| above which its remainder is left out: a product would overflow
 _WIDE = 2.0**60  # b from which on α/b is ±1 to working precision
-_LOW = -1400.0  # σΛ below which V is not a normal number any more
+_SAFE = 640.0  # |exponent| up to which a power is far from the ends of the floating range
 _K_SERIES = tuple((-1.0) ** m / math.factorial(m + 2) for m in range(18))
+_LAMBDA_SERIES = (2 / 3, 2 / 4, 2 / 5, 2 / 6, 2 / 7)
 
 _SIGNATURES = ["float32(float32, float64, float64)", "float64(float64, float64, float64)"]
-
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -40,46 +50,149 @@ def _ufunc(function: _Function) -> _Function:
     return cast("_Function", vectorize(_SIGNATURES, cache=True)(function))
 
 
+@intrinsic  # type: ignore[untyped-decorator]  # numba has no types
+def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001 - numba's signature
+    """a b + c, rounded once."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.fma(*args)
+
+    return types.float64(types.float64, types.float64, types.float64), codegen
+
+
 @_scalar
 def _illegal(z: float, alpha: float, scale: float) -> bool:
     """Whether the result is NaN: an argument is, or scale lies outside (0, inf)."""
     return math.isnan(z) or math.isnan(alpha) or not (0.0 < scale < math.inf)
 
 
+class _Parts(NamedTuple):
+    """What the operations share, for finite z and alpha != 2; U = (base (1 + rest))^twice."""
+
+    z: float
+    z_lo: float
+    s: float
+    s_lo: float
+    b: float
+    b_lo: float
+    u: float
+    log_u: float  # L
+    base: float  # 1 + u, or |z|/√b where u may overflow
+    rest: float
+    twice: float  # 1 or 2
+
+
 @_scalar
-def _parts(z: float, alpha: float) -> tuple[float, float, float, float, float]:
-    """L, Λ, σΛ, E and (α − 2) u/(1 + u) for finite z."""
-    if alpha == 2.0:
-        return math.inf, 0.0, 0.0, math.inf, 0.0
+def _parts(x: float, alpha: float, scale: float) -> _Parts:
+    """Split x/scale and alpha into the quantities of the formulas, with remainders."""
+    z = x / scale
     size = abs(z)
-    b = abs(alpha - 2.0)
+    z_lo = 0.0
+    if _SMALL < size < _LARGE and _SMALL < scale < _LARGE:
+        z_lo = _fma(-z, scale, x) / scale
+    d = alpha - 2.0
+    b, b_lo = abs(d), 0.0
+    if b < _WIDE:
+        back = d - alpha
+        b_lo = ((alpha - (d - back)) + (-2.0 - back)) * math.copysign(1.0, d)
     if size < _HUGE:
-        s = size * size
-        u = s / b
-        log_u = math.log1p(u)
-    else:
-        # s is saturated: where it would overflow, only e^(−s) = 0 or e^s = inf are wanted of it.
-        s = _HUGE * _HUGE
-        y = size / math.sqrt(b)
-        if y < _HUGE:
-            u = y * y
-            log_u = math.log1p(u)
-        else:
-            u = math.inf
-            log_u = 2.0 * math.log(y)
+        s = z * z
+        s_lo = _fma(z, z, -s) + 2.0 * z * z_lo if size > _SMALL else 0.0
+        u, u_lo = s / b, 0.0
+        if u > _SMALL and b < _WIDE:
+            u_lo = ((_fma(-u, b, s) + s_lo) - u * b_lo) / b
+        base = 1.0 + u
+        lost = u - (base - 1.0) if u < 1.0 else 1.0 - (base - u)
+        log_u = math.log1p(u) + u_lo / base
+        return _Parts(z, z_lo, s, s_lo, b, b_lo, u, log_u, base, (lost + u_lo) / base, 1.0)
+    # s is saturated: where it would overflow, only e^(−s) = 0 or e^s = inf are wanted of it.
+    s = _HUGE * _HUGE
+    root = math.sqrt(b)
+    y = size / root
+    if y < _FAR:
+        u = y * y
+        return _Parts(z, z_lo, s, 0.0, b, b_lo, u, math.log1p(u), 1.0 + u, 0.0, 1.0)
+    rest = 0.0
+    if b < _WIDE and size < _LARGE:
+        root_lo = (_fma(-root, root, b) + b_lo) / (root + root)
+        rest = ((_fma(-y, root, size) - y * root_lo) + math.copysign(z_lo, z * z_lo)) / size
+    return _Parts(z, z_lo, s, 0.0, b, b_lo, math.inf, 2.0 * (math.log(y) + rest), y, rest, 2.0)
+
+
+@_scalar
+def _small_lambda(parts: _Parts) -> tuple[float, float]:
+    """Λ = (s/2) log1p(u)/u and its remainder for small u."""
+    u = parts.u
+    series = 0.0
+    for m in range(len(_LAMBDA_SERIES) - 1, -1, -1):
+        series = u * (_LAMBDA_SERIES[m] - series)
+    correction = 0.5 * parts.s_lo - (0.25 * parts.s * u) * (1.0 - series)
+    half = 0.5 * parts.s
+    lam = half + correction
+    return lam, (half - lam) + correction
+
+
+@_scalar
+def _power(exponent: float, parts: _Parts) -> float:
+    """U^exponent."""
+    exponent *= parts.twice
+    value: float = parts.base**exponent
+    if value == 0.0 or math.isinf(value):
+        return value
+    change = exponent * parts.rest
+    return value + value * (change + 0.5 * change * change)
+
+
+@_scalar
+def _weight_power(k: float, alpha: float, parts: _Parts) -> float:
+    """e^(kσΛ) = W^k."""
+    k = k if alpha > 2.0 else -k
+    if parts.u < _SERIES_U:
+        lam, lam_lo = _small_lambda(parts)
+        value = math.exp(k * lam)
+        return value if math.isinf(value) else value + value * (k * lam_lo)
+    value = _power(0.5 * k * parts.b, parts)
+    if parts.b_lo != 0.0 and not math.isinf(value):
+        value += value * (0.5 * k * parts.b_lo * parts.log_u)
+    return value
+
+
+@_scalar
+def _loss_power(k: float, alpha: float, parts: _Parts) -> float:
+    """e^(kE) = U^(kα/2)."""
+    if parts.u < _SERIES_U:
+        return _weight_power(k, alpha, parts) * math.exp(k * parts.log_u)
+    return _power(0.5 * k * alpha, parts)
+
+
+@_scalar
+def _exponents(alpha: float, parts: _Parts) -> tuple[float, float, float, float]:
+    """L, Λ, σΛ and E."""
+    b, log_u = parts.b, parts.log_u
     exponent = 0.5 * alpha * log_u
-    if u < _TINY:
-        lam = 0.5 * s * (1.0 - u * (0.5 - u / 3.0))
+    if parts.u < _SERIES_U:
+        lam, _ = _small_lambda(parts)
+        log_u = 2.0 * lam / b
+        exponent = (alpha / b) * lam if b < _WIDE else math.copysign(lam, alpha)
     elif -4.0 <= alpha <= 1.0:
         lam = log_u - exponent  # spares the rounding of α − 2 and a product
     else:
         lam = 0.5 * b * log_u
-    sigma = 1.0 if alpha > 2.0 else -1.0
-    tilt = sigma * lam
-    if b >= _WIDE:
-        exponent = tilt
-    pull = sigma * (s / (1.0 + u) if u < 1.0 else b / (1.0 + 1.0 / u))
-    return log_u, lam, tilt, exponent, pull
+    return log_u, lam, (lam if alpha > 2.0 else -lam), exponent
+
+
+@_scalar
+def _is_safe(power: float, scale: float) -> bool:
+    """Whether products with a power of U and divisions by scale² stay inside the floating range."""
+    return 1e-290 < power < 1e290 and 1e-140 < scale < 1e140
+
+
+@_scalar
+def _pull(alpha: float, parts: _Parts) -> float:
+    """(α − 2) u/(1 + u)."""
+    u = parts.u
+    size = (parts.s + parts.s_lo) / (1.0 + u) if u < 1.0 else parts.b / (1.0 + 1.0 / u)
+    return size if alpha > 2.0 else -size
 
 
 @_scalar
@@ -116,9 +229,9 @@ def _yk(y: float) -> float:
 
 
 @_scalar
-def _grad_alpha(alpha: float, log_u: float, lam: float, tilt: float, exponent: float) -> float:
+def _grad_alpha(alpha: float, parts: _Parts) -> float:
     """∂ρ/∂α for finite z != 0 and finite α != 2; see `_formulas.grad_alpha`."""
-    e = exponent
+    log_u, lam, tilt, e = _exponents(alpha, parts)
     if abs(e) <= REACH and lam <= REACH:
         integral = 0.0
         for i in range(len(NODES)):
@@ -127,12 +240,12 @@ def _grad_alpha(alpha: float, log_u: float, lam: float, tilt: float, exponent: f
         return 0.5 * lam * (log_u * log_u * integral)
     if alpha < 0.0:
         exp_e = math.exp(e)
-        if e > -1.0:
-            first = log_u * exp_e * _k(e)
-        else:
-            first = (log_u / e) * (((e - 1.0) * exp_e + 1.0) / e)
-        return (0.5 * log_u) * (first - exp_e * _yk(log_u))
-    quarter = math.exp(0.25 * e)
+        if e <= -1.0:
+            # In this order for |α| near 1e154, where 1/α² is all but subnormal.
+            first = ((e - 1.0) * exp_e + 1.0) / e
+            return (0.5 * log_u * first) * (log_u / e) - 0.5 * log_u * exp_e * _yk(log_u)
+        return (0.5 * log_u) * exp_e * (log_u * _k(e) - _yk(log_u))
+    quarter = _loss_power(0.25, alpha, parts)
     if alpha > 2.0 and log_u < 2.0:
         factor = log_u * (_k(log_u) - _k(e))
     else:
@@ -153,13 +266,18 @@ def loss(x: float, alpha: float, scale: float) -> float:
         return 1.0 if math.isinf(alpha) else (alpha - 2.0) / alpha
     if alpha == 2.0:
         return (0.5 * abs(z)) * abs(z)
-    _, lam, _, exponent, _ = _parts(z, alpha)
-    if abs(exponent) < _TINY:
-        return lam * (1.0 + exponent * (0.5 + exponent / 6.0))
-    half = math.expm1(0.5 * exponent)
+    parts = _parts(x, alpha, scale)
+    _, lam, _, e = _exponents(alpha, parts)
+    if abs(e) < _TINY:
+        return lam * (1.0 + e * (0.5 + e / 6.0))
     b = abs(alpha - 2.0)
     b_over_alpha = math.copysign(1.0, alpha) if b >= _WIDE else b / alpha
-    return (b_over_alpha * half) * (half + 2.0)
+    if e <= 1.0:
+        return b_over_alpha * math.expm1(e)
+    if e < _SAFE:
+        return b_over_alpha * (_loss_power(1.0, alpha, parts) - 1.0)
+    half = _loss_power(0.5, alpha, parts)
+    return (b_over_alpha * half) * half
 
 
 @_ufunc
@@ -170,9 +288,17 @@ def influence(x: float, alpha: float, scale: float) -> float:
         return math.nan
     if math.isinf(z):
         return math.copysign(_power_at_infinity(alpha - 1.0, 1.0 / scale), z)
-    _, _, tilt, _, _ = _parts(z, alpha)
-    v = math.exp(0.5 * tilt)
-    return (z * v) * (v / scale)
+    if abs(z) < 1e-290:
+        return x / (scale * scale) if x != 0.0 else x  # W = 1; z may be subnormal where ψ is not
+    if alpha == 2.0:
+        return z / scale
+    parts = _parts(x, alpha, scale)
+    power = _weight_power(1.0, alpha, parts)
+    value = (z * power + parts.z_lo * power) / scale
+    if _is_safe(power, scale) and not math.isinf(value):
+        return value
+    half = _weight_power(0.5, alpha, parts)
+    return (z * half) * (half / scale)
 
 
 @_ufunc
@@ -183,9 +309,14 @@ def weight(x: float, alpha: float, scale: float) -> float:
         return math.nan
     if math.isinf(z):
         return _power_at_infinity(alpha - 2.0, (1.0 / scale) / scale)
-    _, _, tilt, _, _ = _parts(z, alpha)
-    v = math.exp(0.5 * tilt) / scale
-    return v * v
+    if alpha == 2.0:
+        return (1.0 / scale) / scale
+    parts = _parts(x, alpha, scale)
+    power = _weight_power(1.0, alpha, parts)
+    if _is_safe(power, scale):
+        return power / (scale * scale)
+    half = _weight_power(0.5, alpha, parts) / scale
+    return half * half
 
 
 @_ufunc
@@ -196,9 +327,15 @@ def curvature(x: float, alpha: float, scale: float) -> float:
         return math.nan
     if math.isinf(z):
         return _power_at_infinity(alpha - 2.0, (1.0 / scale) / scale)
-    _, _, tilt, _, pull = _parts(z, alpha)
-    v = math.exp(0.5 * tilt) / scale
-    return (v * (1.0 + pull)) * v
+    if alpha == 2.0:
+        return (1.0 / scale) / scale
+    parts = _parts(x, alpha, scale)
+    power = _weight_power(1.0, alpha, parts)
+    ratio = 1.0 + _pull(alpha, parts)
+    if _is_safe(power, scale):
+        return power * ratio / (scale * scale)
+    half = _weight_power(0.5, alpha, parts) / scale
+    return (half * ratio) * half
 
 
 @_ufunc
@@ -207,16 +344,13 @@ def grad_alpha(x: float, alpha: float, scale: float) -> float:
     z = x / scale
     if _illegal(z, alpha, scale):
         return math.nan
-    if z == 0.0 or (math.isinf(alpha) and not math.isinf(z)):
+    if z == 0.0 or alpha == math.inf or (alpha == -math.inf and not math.isinf(z)):
         return 0.0
     if math.isinf(z):
-        if alpha == math.inf:
-            return 0.0
         return (1.0 / alpha) * (2.0 / alpha) if alpha < 0.0 else math.inf
     if alpha == 2.0:
         return math.inf
-    log_u, lam, tilt, exponent, _ = _parts(z, alpha)
-    return _grad_alpha(alpha, log_u, lam, tilt, exponent)
+    return _grad_alpha(alpha, _parts(x, alpha, scale))
 
 
 @_ufunc
@@ -227,10 +361,20 @@ def grad_scale(x: float, alpha: float, scale: float) -> float:
         return math.nan
     if math.isinf(z):
         return -_power_at_infinity(alpha, 2.0 / scale)
-    _, _, tilt, _, _ = _parts(z, alpha)
-    if tilt > _LOW:
-        zv = z * math.exp(0.5 * tilt)
+    if alpha == 2.0:
+        return -z * (z / scale)
+    parts = _parts(x, alpha, scale)
+    power = _weight_power(1.0, alpha, parts)
+    if _is_safe(power, scale) and abs(z) < _HUGE:
+        if abs(z) < _SMALL:
+            return -z * (z * power / scale)
+        value = -(parts.s * power + parts.s_lo * power) / scale
+        if not math.isinf(value):
+            return value
+    half = _weight_power(0.5, alpha, parts)
+    if half > 1e-290:
+        zv = z * half
     else:
-        quarter = math.exp(0.25 * tilt)
+        quarter = _weight_power(0.25, alpha, parts)
         zv = (z * quarter) * quarter
     return -zv * (zv / scale)

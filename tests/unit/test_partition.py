@@ -4,7 +4,7 @@ import itertools
 import math
 
 import array_api_compat.numpy as xnp
-import array_api_strict
+array_api_strict = pytest.importorskip("array_api_strict")
 import numpy as np
 import oracle
 import pytest

@@ -1,0 +1,154 @@
+"""All checks of robloss. `nox` runs what CI runs; `nox -l` lists the sessions."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10.20"  # the first seen to skip a pyenv shim that leads nowhere
+nox.options.default_venv_backend = "virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # nox's own default is an error where CI is set
+nox.options.sessions = [
+    "lint", "types", "tests", "fronts", "minimums", "pythons", "doctests", "docs", "demo",
+]  # fmt: skip
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+# torch is pinned: this build has a CPU wheel without the gigabytes of CUDA packages.
+TORCH = "torch==2.13.0"
+LIBRARIES = {
+    "numpy": [],
+    "array-api-strict": ["array-api-strict>=2.3"],
+    "torch": [TORCH],
+    "jax": ["jax"],
+    "dask": ["dask[array]"],
+    "cupy": PYPROJECT["project"]["optional-dependencies"]["cupy"],
+}
+
+
+def group(name: str) -> list[str]:
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+def install(session: nox.Session, package: str = ".", *requirements: str) -> None:
+    session.install("-q", package, *requirements)
+    # Compiled kernels of another checkout or of an earlier run must never be what is tested.
+    cache = Path(session.create_tmp()) / "numba"
+    shutil.rmtree(cache, ignore_errors=True)
+    session.env["NUMBA_CACHE_DIR"] = str(cache)
+
+
+def readme_block(name: str) -> str:
+    """Return the fenced block that follows the line `<!-- name -->` in README.md."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^<!-- {name} -->\n```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        message = f"README.md has no fenced block after <!-- {name} -->"
+        raise ValueError(message)
+    return found[1]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format, and the direction of imports."""
+    install(session, ".", *group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict on the package."""
+    install(session, ".[plot]", *group("types"))
+    session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("library", list(LIBRARIES), ids=list(LIBRARIES))
+def tests(session: nox.Session, library: str) -> None:
+    """The suite, with one array library installed: all of it on NumPy, its own part on others."""
+    if library == "cupy" and not has_gpu():
+        session.skip("no CUDA GPU on this machine (nvidia-smi finds none)")
+    install(session, ".", *group("tests"), *LIBRARIES[library])
+    own = ["tests/conformance", "tests/fit", "tests/test_accuracy.py"]
+    part = [] if library == "numpy" else own
+    session.run("pytest", "--library", library, *part, *session.posargs)
+
+
+def has_gpu() -> bool:
+    if shutil.which("nvidia-smi") is None:
+        return False
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return listing.returncode == 0 and "GPU" in listing.stdout
+
+
+@nox.session
+def fronts(session: nox.Session) -> None:
+    """The command line and the pictures, with Matplotlib, which the tests sessions do without."""
+    install(session, ".[cli]", *group("tests"), TORCH, *LIBRARIES["dask"])
+    session.run("pytest", "--library", "numpy", "tests/unit/test_cli.py", "tests/unit/test_plot.py")
+
+
+@nox.session(python="3.11")
+def minimums(session: nox.Session) -> None:
+    """The suite on the lowest supported Python and required dependencies."""
+    lowest = [spec.replace(">=", "==") for spec in PYPROJECT["project"]["dependencies"]]
+    install(session, ".", *group("tests"), *lowest)
+    session.run("pytest", "--library", "numpy", *session.posargs)
+
+
+@nox.session(python=["3.12", "3.13", "3.14"])
+def pythons(session: nox.Session) -> None:
+    """The quick part of the suite on other interpreters; one that is not here is skipped."""
+    install(session, ".", *group("tests"))
+    session.run("pytest", "--library", "numpy", "tests/unit", "tests/conformance", *session.posargs)
+
+
+@nox.session
+def doctests(session: nox.Session) -> None:
+    """Every example of the docstrings, of README and of the documentation's pages."""
+    libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"], *LIBRARIES["dask"]]
+    install(session, ".[cli]", *group("tests"), *libraries)
+    session.run("pytest", "--doctest-modules", "--pyargs", "robloss")
+    session.run("pytest", "--doctest-glob=*.md", "README.md", "docs")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Draw the figures, then build the site; a warning is an error."""
+    install(session, ".[plot]", *group("docs"))
+    session.run("python", "docs/figures.py")
+    html = ROOT / "docs" / "_build" / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    session.run("sphinx-build", "-W", "-n", "-E", "--keep-going", "docs", str(html))
+
+
+@nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """README's first command, word for word, in a copy of the checkout: picture and numbers."""
+    copy = Path(session.create_tmp()) / "robloss"
+    shutil.rmtree(copy, ignore_errors=True)
+    hidden = shutil.ignore_patterns(".*", "__pycache__", "_build", "*.png")
+    shutil.copytree(ROOT, copy, ignore=hidden)
+    with session.chdir(copy):
+        printed = session.run(
+            "bash", "-euc", readme_block("demo"), external=True, silent=True, stderr=None
+        )
+    session.log(printed)
+    expected = readme_block("demo output")
+    if expected not in printed:
+        session.error(f"README.md promises another output:\n{expected}")
+    if (copy / "stackloss.png").read_bytes()[:8] != b"\x89PNG\r\n\x1a\n":
+        session.error("stackloss.png is not a PNG picture")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time of the elementwise operations beside a copy and beside the plain NumPy formula."""
+    install(session, ".", *group("benchmarks"))
+    session.run("python", "benchmarks/elementwise.py", *session.posargs)

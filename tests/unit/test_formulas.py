@@ -1,0 +1,87 @@
+"""The formula and the kernel are two spellings of one thing, branch by branch."""
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+from cases import ELEMENTWISE, allowance, grid
+
+import robloss
+from robloss import _formulas
+from robloss._ops import OPERATIONS
+
+ELEMENTWISE_HIDDEN = [
+    name for name, row in OPERATIONS.items() if len(row.parameters) == 3 and not row.public
+]
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_formula_and_kernel_agree(name):
+    points = grid("float64")
+    with np.errstate(all="ignore"):
+        formula = getattr(_formulas, name)(xp, *points.T)
+        kernel = getattr(robloss, name)(*points.T)
+        size = np.maximum(np.abs(formula), np.abs(kernel))
+        if name == "curvature":
+            size = np.maximum(size, robloss.weight(*points.T))
+        # Both are within the allowance of the truth; spacing(inf) is NaN, and inf - inf too.
+        allowed = [2 * allowance(name, *point) for point in points.tolist()]
+        near = np.abs(formula - kernel) <= allowed * np.spacing(size)
+        same = (formula == kernel) | (np.isnan(formula) & np.isnan(kernel))
+    assert points[~(same | near)].tolist() == []
+
+
+# By name: what it is the derivative of, and in which argument.
+SECOND_ORDER = {
+    "influence_grad_alpha": ("influence", 1),
+    "influence_grad_scale": ("influence", 2),
+    "grad_scale_grad_alpha": ("grad_scale", 1),
+    "grad_scale_grad_scale": ("grad_scale", 2),
+}
+
+
+def test_the_table_of_second_order_is_complete():
+    assert set(SECOND_ORDER) == set(ELEMENTWISE_HIDDEN)
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+@pytest.mark.parametrize("alpha", [-30.0, -2.0, -0.5, 0.0, 0.7, 1.0, 1.9, 2.1, 3.0, 6.0])
+def test_second_order_is_the_slope_of_the_first(name, alpha):
+    first, position = SECOND_ORDER[name]
+    point = np.array([[x, alpha, scale] for x in (-3.0, 0.4, 1.0, 2.5) for scale in (0.8, 2.0)])
+    # A central difference by Richardson: its error is of order step**4 = 1e-12 times the fifth
+    # derivative, its rounding 1e-16/step = 1e-13.
+    values = []
+    for step in (1e-3, 2e-3):
+        shift = np.zeros(3)
+        shift[position] = step
+        above, below = (getattr(robloss, first)(*(point + sign * shift).T) for sign in (1, -1))
+        values.append((above - below) / (2 * step))
+    expected = (4 * values[0] - values[1]) / 3
+    got = getattr(_formulas, name)(xp, *point.T)
+    # Within 0.1 of alpha = 2 the slope in alpha has derivatives of 1e4: 1e-7 covers them.
+    np.testing.assert_allclose(got, expected, rtol=1e-7, atol=1e-8)
+    assert not np.allclose(-got, expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *SECOND_ORDER])
+def test_limits_at_infinity_are_where_the_values_go(name):
+    formula = getattr(_formulas, name)
+    for alpha in (-3.0, -1.0, 0.5, 1.5, 3.0, -np.inf):
+        with np.errstate(all="ignore"):
+            far = formula(xp, np.array([1e150]), np.array([alpha]), np.array([2.0]))
+            limit = formula(xp, np.array([np.inf]), np.array([alpha]), np.array([2.0]))
+        if np.isinf(limit):
+            assert abs(far) > 1e5
+            assert np.sign(far) == np.sign(limit)
+        else:
+            assert abs(far - limit) < 1e-5
+
+
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *SECOND_ORDER])
+def test_nan_and_illegal_scales(name):
+    formula = getattr(_formulas, name)
+    x, alpha, scale = np.ones((3, 6))
+    x[0] = alpha[1] = scale[2] = np.nan
+    scale[3:6] = 0.0, -1.0, np.inf
+    with np.errstate(all="ignore"):
+        assert np.isnan(formula(xp, x, alpha, scale)).all()

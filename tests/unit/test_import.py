@@ -1,0 +1,59 @@
+"""`import robloss` is cheap: it loads NumPy and no optional or slow library."""
+
+import subprocess
+import sys
+
+import pytest
+
+SLOW_OR_OPTIONAL = {"numba", "llvmlite", "torch", "jax", "dask", "cupy", "matplotlib", "scipy"}
+
+# Cost of `import robloss` beyond `import numpy`, in seconds, and what of the above it loaded.
+PROBE = """
+import sys, time
+import numpy
+start = time.perf_counter()
+import {module}
+print(time.perf_counter() - start)
+print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
+"""
+
+
+def probe(module: str) -> tuple[float, set[str]]:
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", PROBE.format(module=module)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, names = run.stdout.splitlines()
+    return float(seconds), set(names.split())
+
+
+@pytest.mark.parametrize("module", ["robloss", "robloss.datasets"])
+def test_loads_no_slow_or_optional_library(module, record_property, capsys):
+    runs = [probe(module) for _ in range(5)]
+    cost = min(seconds for seconds, _ in runs)
+    # Reported, not asserted: a busy machine must not fail the suite.
+    record_property("import_seconds_beyond_numpy", cost)
+    with capsys.disabled():
+        print(f"\nimport {module}: {1e3 * cost:.0f} ms beyond numpy (best of 5)")
+    assert runs[0][1] & SLOW_OR_OPTIONAL == set()
+
+
+def test_the_probe_sees_a_slow_library():
+    assert "numba" in probe("numba")[1]
+
+
+def test_plot_and_datasets_are_attributes_of_the_package():
+    code = "import robloss; print(robloss.datasets.__name__, robloss.plot.__name__)"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["robloss.datasets", "robloss.plot"]
+
+
+def test_an_unknown_attribute_is_an_attribute_error():
+    import robloss
+
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = robloss.no_such_name
