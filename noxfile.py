@@ -29,6 +29,11 @@ LIBRARIES = {
     "cupy": PYPROJECT["project"]["optional-dependencies"]["cupy"],
 }
 
+# What the tests of one library besides NumPy are; the rest does not depend on the library.
+OF_EVERY_LIBRARY = [
+    "tests/conformance", "tests/fit", "tests/test_accuracy.py", "tests/unit/test_partition.py",
+]  # fmt: skip
+
 
 def group(name: str) -> list[str]:
     return nox.project.dependency_groups(PYPROJECT, name)
