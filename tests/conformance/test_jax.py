@@ -1,6 +1,7 @@
 """JAX: derivatives under grad, jvp, hessian, vmap and jit are the library's own closed forms."""
 
 import numpy as np
+import oracle
 import pytest
 from backends import Library
 from cases import ALPHA, SCALE_VALUES, SMALLEST_NORMAL, X, error_ratio, grid
@@ -101,7 +102,6 @@ def test_gradients_broadcast(jax, backend):
 
 
 def test_nll_adds_the_derivative_of_the_partition(jax, backend):
-    oracle = pytest.importorskip("oracle")
     for point in [(0.3, 0.0, 1.0), (2.0, 1.0, 0.5), (0.0, 5.0, 2.0)]:
         gradients = jax.grad(robloss.nll, argnums=(0, 1, 2))(*map(backend.array, point))
         expected = [
@@ -114,7 +114,6 @@ def test_nll_adds_the_derivative_of_the_partition(jax, backend):
 
 
 def test_the_partition_is_twice_differentiable(jax, backend):
-    oracle = pytest.importorskip("oracle")
     for alpha in (0.5, 1.0, 1.9, 2.1, 5.0):
         slope, bend = jax.grad(robloss.log_partition), jax.grad(jax.grad(robloss.log_partition))
         given = backend.array(alpha)

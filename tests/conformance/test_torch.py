@@ -1,6 +1,7 @@
 """torch: derivatives of first and second order, in every mode, are our own closed forms."""
 
 import numpy as np
+import oracle
 import pytest
 from cases import ALPHA, SCALE_VALUES, X, error_ratio, grid
 
@@ -115,7 +116,6 @@ def test_nll_adds_the_derivative_of_the_partition(torch, backend):
     x, alpha, scale = leaves(backend, [0.3, 2.0, 0.0], [0.0, 1.0, 5.0], [1.0, 0.5, 2.0])
     gradients = torch.autograd.grad(robloss.nll(x, alpha, scale).sum(), [x, alpha, scale])
     points = list(zip([0.3, 2.0, 0.0], [0.0, 1.0, 5.0], [1.0, 0.5, 2.0], strict=True))
-    oracle = pytest.importorskip("oracle")
     in_x = [float(oracle.influence(*point)) for point in points]
     in_alpha = [
         float(oracle.grad_alpha(*point) + oracle.log_partition_derivative(point[1]))
@@ -131,7 +131,6 @@ def test_the_partition_is_twice_differentiable(torch, backend):
     (alpha,) = leaves(backend, [0.0, 0.5, 1.0, 1.9, 2.1, 5.0, 100.0])
     (slope,) = torch.autograd.grad(robloss.log_partition(alpha).sum(), alpha, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), alpha)
-    oracle = pytest.importorskip("oracle")
     values = alpha.tolist()
     expected = [float(oracle.log_partition_derivative(one)) for one in values]
     np.testing.assert_allclose(backend.to_numpy(slope), expected, rtol=1e-12)
