@@ -80,7 +80,7 @@ def tests(session: nox.Session, library: str) -> None:
     if library == "cupy" and not has_gpu():
         session.skip("no CUDA GPU on this machine (nvidia-smi finds none)")
     install(session, ".", *group("tests"), *LIBRARIES[library])
-    own = ["tests/conformance", "tests/fit", "tests/test_accuracy.py"]
+    own = OF_EVERY_LIBRARY
     part = [] if library == "numpy" else own
     session.run("pytest", "--library", library, *part, *session.posargs)
 

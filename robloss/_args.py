@@ -67,13 +67,20 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
     Raises
     ------
     TypeError
-        If two arguments come from different libraries.
+        If two arguments come from different libraries, or one is a masked array.
     """
     owners: dict[str, str] = {}
     example: Any = None
     for name, value in named.items():
         if is_number(value) or isinstance(value, np.generic):
             continue
+        if isinstance(value, bool):
+            raise TypeError(f"`{name}` must be a number or an array, but got {value}. Pass 0 or 1.")
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(
+                f"`{name}` must be an array without a mask, but got a masked array. "
+                "Its mask would be lost: select the rows to use first."
+            )
         library = library_of(value) or "numpy"
         if library not in owners:
             owners[library] = name
@@ -142,7 +149,8 @@ def _check_shapes(names: tuple[str, ...], values: tuple[Any, ...]) -> None:
     except ValueError:
         listed = ", ".join(f"`{name}` {shape}" for name, shape in zip(names, shapes, strict=True))
         raise ValueError(
-            f"Arguments must have shapes that broadcast together, but got {listed}."
+            f"Arguments must have shapes that broadcast together, but got {listed}. "
+            "Add axes of length 1 where they should be paired."
         ) from None
 
 

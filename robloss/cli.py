@@ -116,7 +116,7 @@ def _add_fit(commands: Any) -> None:
     )
     fit.add_argument("--no-intercept", action="store_true", help="a model through the origin")
     fit.add_argument("--max-iter", type=int, metavar="N", help="stop after N iterations")
-    fit.add_argument("--tol", type=float, help="relative tolerance of the objective")
+    fit.add_argument("--tol", type=float, help="stop once a step is this many standard errors long")
     fit.add_argument("--json", action="store_true", help="print JSON instead of a summary")
     fit.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the fit to this file")
 

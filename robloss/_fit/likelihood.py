@@ -15,6 +15,9 @@ import numpy as np
 from robloss._backends import evaluate
 from robloss._fit.sums import HostArray, LinearData, Sums
 
+# A few roundings of a number and of its sum: what separates a value from nothing at all.
+FLOOR = 16.0
+
 
 @dataclass(frozen=True)
 class Point:
@@ -32,7 +35,6 @@ class Free:
     alpha: bool
     scale: bool
     bounds: tuple[float, float]
-    scale_floor: float
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,18 @@ class Local:
     Attributes
     ----------
     nll : float
-        inf where F or a sum that its derivatives need overflows; the rest is empty then.
+        inf where F or one of its derivatives overflows; the rest means nothing then.
     noise : float
         How far rounding alone may move `nll`.
     gradient, hessian : ndarray
+    gradient_noise : ndarray
+        How far rounding alone may move the gradient in θ.
     reweighted : ndarray
         The step in θ to the solution of the reweighted least-squares problem, in units of scale.
+    floor : float
+        The scale at which residuals are rounding errors.
+    total_weight : float
+        Σ w.
     """
 
     point: Point
@@ -57,7 +65,10 @@ class Local:
     noise: float
     gradient: HostArray
     hessian: HostArray
+    gradient_noise: HostArray
     reweighted: HostArray
+    floor: float
+    total_weight: float
 
 
 def shift(alpha: float) -> float:
@@ -66,8 +77,14 @@ def shift(alpha: float) -> float:
     return 0.0 if d == 0.0 else -0.25 * d * math.log(abs(d))
 
 
-def solve(matrix: HostArray, vector: HostArray) -> tuple[HostArray, HostArray]:
+def solve(matrix: HostArray, vector: HostArray, eps: float) -> tuple[HostArray, HostArray]:
     """Solve a symmetric system in the units of its diagonal, of least norm where it is singular.
+
+    Parameters
+    ----------
+    matrix, vector : ndarray
+    eps : float
+        Relative rounding of the matrix: eigenvalues of that size count as 0.
 
     Returns
     -------
@@ -78,7 +95,7 @@ def solve(matrix: HostArray, vector: HostArray) -> tuple[HostArray, HostArray]:
     size = np.sqrt(np.abs(np.diag(matrix)))
     size[size == 0] = 1.0
     values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
-    kept = np.abs(values) > 10 * len(size) * np.finfo(float).eps
+    kept = np.abs(values) > 10 * len(size) * eps
     vectors = vectors[:, kept]
     solution = vectors @ ((vectors.T @ (vector / size)) / values[kept]) / size
     return solution, values[kept]
@@ -87,11 +104,10 @@ def solve(matrix: HostArray, vector: HostArray) -> tuple[HostArray, HostArray]:
 class Likelihood:
     """F for a linear model."""
 
-    def __init__(self, data: LinearData, free: Free, eps: float, response_size: float) -> None:
+    def __init__(self, data: LinearData, free: Free) -> None:
         self.data = data
         self.free = free
-        self.eps = eps
-        self.response_size = response_size
+        self.eps = data.eps
 
     def _log_partition(self, alpha: float) -> float:
         """log Z, and 0 below α = 0, where there is no density and α is not estimated."""
@@ -144,6 +160,7 @@ class Likelihood:
         else:
             gradient = self._gradient_from(sums, point)
         width = self.eps ** (1 / 3) * min(1.0, max(abs(near.alpha - 2.0), self.eps ** (1 / 3)))
+        width = min(width, 0.25 * (high - low))
         other = self.moved(point, near.alpha + inward * width)
         column = (self._gradient_at(other, point.scale) - gradient) / (other.alpha - near.alpha)
         return gradient, column
@@ -152,9 +169,6 @@ class Likelihood:
         """The objective and its derivatives at a point."""
         free = self.free
         sums = self.data.sums(point.theta, point.alpha, point.scale)
-        nll = self.nll(sums, point)
-        if not (math.isfinite(nll) and sums.is_finite):
-            return Local(point, math.inf, 0.0, np.empty(0), np.empty((0, 0)), np.empty(0))
         size = self.data.size
         total = size + free.alpha + free.scale
         hessian = np.zeros((total, total))
@@ -167,11 +181,30 @@ class Likelihood:
             hessian[size, :] = hessian[:, size] = column
         else:
             gradient = self._gradient_from(sums, point)
+        nll = self.nll(sums, point)
+        floor = FLOOR * self.eps * (sums.size or 1.0)
+        if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
+            nll = math.inf
+        if not math.isfinite(nll):
+            nothing = np.zeros(size)
+            return Local(point, math.inf, 0.0, gradient, hessian, nothing, nothing, floor, 0.0)
         n = self.data.n
         spread = sums.loss + n * (1.0 + abs(math.log(point.scale)))
-        noise = self.eps * (4.0 * spread + math.sqrt(n) * self.response_size / point.scale)
-        reweighted, _ = solve(sums.gram, sums.slope)
-        return Local(point, nll, noise, gradient, hessian, reweighted)
+        noise = self.eps * (4.0 * spread + math.sqrt(n) * sums.size / point.scale)
+        # Σ|ψ x| is at most this, by Cauchy and Schwarz with ψ = w z.
+        gradient_noise = FLOOR * self.eps * np.sqrt(np.diag(sums.gram) * sums.pull)
+        reweighted, _ = solve(sums.gram, sums.slope, self.eps)
+        return Local(
+            point,
+            nll,
+            noise,
+            gradient,
+            hessian,
+            gradient_noise,
+            reweighted,
+            floor,
+            sums.weight,
+        )
 
     def rounded(self, alpha: float) -> float:
         """α as an array of the data's dtype holds it, and inside its bounds."""

@@ -8,22 +8,25 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import check_values, common_library, real_dtype
+from robloss._args import check_values, common_library, is_number, real_dtype
 from robloss._backends import evaluate
 from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
-from robloss._fit.likelihood import Free, Likelihood, Point, solve
+from robloss._fit.likelihood import FLOOR, Free, Likelihood, Point, solve
 from robloss._fit.loop import Loop, Outcome
 from robloss._fit.result import ConvergenceWarning, Fit, History
 from robloss._fit.sums import HostArray, LinearData
 from robloss._typing import Array
 
-# A column whose mean is 100 times its spread costs the normal equations 4 of 16 digits: center it.
-_FAR_FROM_ZERO = 1e4
+_SINGLE = 1e-10  # an eps above it is that of float32
 
 _MESSAGES = {
     "converged": "The Newton step is shorter than `tol` standard errors, or than rounding allows.",
     "max_iter": "`max_iter` steps were taken before the tolerance was met. Raise it.",
-    "stalled": "No step lowers the objective, though its gradient is not 0.",
+    "stalled": "No step lowers the objective, yet this is no minimum of it.",
+    "no_weight": (
+        "The weights of nearly all rows are 0: `scale` is too small for these residuals, and the "
+        "objective is flat. Give `scale` a larger number."
+    ),
     "scale_floor": (
         "The scale fell to the size of rounding errors: the model fits the data (or at least half "
         "of the rows) exactly, and the likelihood grows without bound. Give `scale` a number."
@@ -77,7 +80,7 @@ def _refuse_non_finite(X: Array, y: Array) -> None:
 
 
 def _least_squares(data: LinearData) -> tuple[LinearData, HostArray, int, float]:
-    """Least squares: the data to go on with, its solution and rank, and the size of y."""
+    """Least squares: the data to go on with, its solution, the design's rank, and y's size."""
     moments = data.moments()
     tiny = float(data.xp.finfo(data.y.dtype).smallest_normal)
     underflow = moments.largest_y > 0 and moments.mean_square_y < tiny
@@ -85,11 +88,16 @@ def _least_squares(data: LinearData) -> tuple[LinearData, HostArray, int, float]
         _refuse_non_finite(data.X, data.y)
     if data.intercept:
         mean = moments.gram[0, 1:] / data.n
-        variance = np.diag(moments.gram)[1:] / data.n - mean**2
-        if np.any(mean**2 > _FAR_FROM_ZERO * np.abs(variance)):
+        square = np.diag(moments.gram)[1:] / data.n
+        # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
+        if np.any(mean**2 > data.eps**-0.25 * np.abs(square - mean**2)):
             data = data.centered(mean)
             moments = data.moments()
-    theta, kept = solve(moments.gram, moments.slope)
+            constant = np.sqrt(np.diag(moments.gram)[1:] / data.n) <= FLOOR * data.eps * abs(mean)
+            if np.any(constant):
+                data = data.without(constant)
+                moments = data.moments()
+    theta, kept = solve(moments.gram, moments.slope, data.eps)
     return data, theta, len(kept), math.sqrt(moments.mean_square_y)
 
 
@@ -97,44 +105,59 @@ def _given(domain: Domain, value: Any) -> float | None:
     """The number an option was given, or None for "adapt"."""
     if isinstance(value, str) and value == "adapt":
         return None
-    if isinstance(value, str | bool) or np.ndim(value) or not np.isreal(value):
-        raise ValueError(f'`{domain.name}` must be "adapt" or a number, but got {value!r}.')
-    number = float(value)
+    number = _number(domain.name, value, '"adapt" or a number')
     if math.isnan(number):
-        raise ValueError(f"`{domain.name}` must lie in {domain}, but got nan.")
+        raise ValueError(f"`{domain.name}` must lie in {domain}, but got nan. Give a number.")
     check_values(domain, number)
     return number
 
 
+def _number(name: str, value: Any, kind: str = "a number") -> float:
+    """A Python number, NumPy scalar or 0-d array as float."""
+    is_scalar = getattr(value, "ndim", None) == 0 and not isinstance(value, np.bool_)
+    if not (is_number(value) or is_scalar):
+        raise TypeError(f"`{name}` must be {kind}, but got {value!r}. Pass one number.")
+    return float(value)
+
+
 def _check_options(
-    alpha: float | None,
-    scale: float | None,
-    bounds: tuple[float, float],
-    tol: float,
-    max_iter: int,
-) -> None:
-    if not (np.shape(bounds) == (2,) and 0 <= bounds[0] < bounds[1] < math.inf):
+    alpha: float | None, scale: float | None, bounds: Any, tol: Any, max_iter: Any
+) -> tuple[float, float]:
+    """Refuse options out of range; return the bounds of alpha."""
+    if isinstance(bounds, str) or np.shape(bounds) != (2,):
+        raise TypeError(
+            f"`alpha_bounds` must be two numbers, but got {bounds!r}. Pass (low, high)."
+        )
+    low, high = (_number("alpha_bounds", bound, "two numbers") for bound in bounds)
+    if not 0 <= low < high < math.inf:
         raise ValueError(
-            f"`alpha_bounds` must be two numbers 0 <= low < high < inf, but got {bounds!r}."
+            f"`alpha_bounds` must be two numbers 0 <= low < high < inf, but got {bounds!r}. "
+            "Give `alpha` a number to fix it."
         )
     if alpha is not None and alpha < 0 and scale is None:
         raise ValueError(
             f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got {alpha!r}. "
             "Below 0 there is no likelihood to choose a scale by; give `scale` a number."
         )
-    if not tol > 0:
-        raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}.")
-    if max_iter < 0 or int(max_iter) != max_iter:
-        raise ValueError(f"`max_iter` must be a whole number from 0 on, but got {max_iter!r}.")
+    if not _number("tol", tol) > 0:
+        raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for 1e-8.")
+    if not (_number("max_iter", max_iter) >= 0 and float(max_iter).is_integer()):
+        raise ValueError(
+            f"`max_iter` must be a whole number from 0 on, but got {max_iter!r}. "
+            "Leave it out for 200."
+        )
+    return low, high
 
 
 def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
     if names is None:
         return tuple(f"x{j}" for j in range(columns))
+    if isinstance(names, str) or not hasattr(names, "__len__"):
+        raise TypeError(f"`feature_names` must be a list of names, but got {names!r}. Pass a list.")
     if len(names) != columns:
         raise ValueError(
             f"`feature_names` must have one name per column of `X`, that is {columns}, "
-            f"but got {len(names)}."
+            f"but got {len(names)}. Leave it out for x0, x1, …"
         )
     return tuple(str(name) for name in names)
 
@@ -225,12 +248,13 @@ def fit_linear(
 
     Notes
     -----
-    The objective is not convex for alpha < 1: the fit is the optimum that reweighting reaches from
-    ordinary least squares, alpha in the middle of its bounds. Robustness is against outlying
+    The objective is not convex and may have several minima. Two starts are tried where they can
+    differ: from ordinary least squares with alpha = 1, and, if that ends at alpha > 1, from the
+    fit with alpha at its lower bound; the likelier end is returned. Robustness is against outlying
     responses, not against outlying rows of `X` (leverage): see the page "Estimation".
 
-    Rows are only ever summed over, so the same code runs on Dask chunks; there each step is one
-    or two passes over the data.
+    Rows are only ever summed over, so the same code runs on Dask chunks. 16-bit data are fitted,
+    and the results returned, in float32.
 
     References
     ----------
@@ -245,34 +269,56 @@ def fit_linear(
     (0.0729, 0.6978, True)
     """
     fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
-    _check_options(fixed_alpha, fixed_scale, alpha_bounds, tol, max_iter)
-    bounds = (float(alpha_bounds[0]), float(alpha_bounds[1]))
+    bounds = _check_options(fixed_alpha, fixed_scale, alpha_bounds, tol, max_iter)
     xp, X, y = _as_data(X, y)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
         data, theta, rank, size_of_y = _least_squares(LinearData(xp, X, y, intercept))
-        eps = float(xp.finfo(X.dtype).eps)
-        # Residuals carry the rounding of y: a scale of that size says nothing about the data.
-        floor = 16 * eps * (size_of_y or 1.0)
-        free = Free(fixed_alpha is None, fixed_scale is None, bounds, floor)
-        start = _start(data, theta, free, fixed_alpha, fixed_scale)
-        likelihood = Likelihood(data, free, eps, size_of_y)
-        outcome = Loop(likelihood, tol, max_iter).run(start)
+        if data.eps > _SINGLE:  # the bounds as the data's dtype holds them
+            bounds = (float(np.float32(bounds[0])), float(np.float32(bounds[1])))
+        free = Free(fixed_alpha is None, fixed_scale is None, bounds)
+        least = FLOOR * data.eps * (size_of_y or 1.0)
+        start = _start(data, theta, free, fixed_alpha, fixed_scale, least)
+        outcome = _best(data, free, start, tol, int(max_iter))
     return _result(data, outcome, free, names, rank)
 
 
+def _best(data: LinearData, free: Free, start: Point, tol: float, max_iter: int) -> Outcome:
+    """The fit from a start, or a better one that grows from the most forgiving loss.
+
+    Many outliers on one side look like a wide normal distribution to a fit that starts from least
+    squares: it then ends near alpha = 2, although a heavy tail is far likelier.
+    """
+    outcome = Loop(Likelihood(data, free), tol, max_iter).run(start)
+    if not free.alpha or outcome.local.point.alpha <= 1 or not max_iter:
+        return outcome
+    forgiving = Free(False, free.scale, free.bounds)
+    low = Point(start.theta, free.bounds[0], start.scale)
+    below = Loop(Likelihood(data, forgiving), tol, max_iter).run(low)
+    if below.status != "converged":
+        return outcome
+    other = Loop(Likelihood(data, free), tol, max_iter).run(below.local.point)
+    return other if other.local.nll < outcome.local.nll else outcome
+
+
 def _start(
-    data: LinearData, theta: HostArray, free: Free, alpha: float | None, scale: float | None
+    data: LinearData,
+    theta: HostArray,
+    free: Free,
+    alpha: float | None,
+    scale: float | None,
+    least: float,
 ) -> Point:
-    """Least squares, alpha in the middle of its bounds, and the spread of the residuals."""
+    """Least squares, alpha = 1 (or the middle of its bounds), and the spread of the residuals."""
     if alpha is None:
-        alpha = 0.5 * (free.bounds[0] + free.bounds[1])
+        low, high = free.bounds
+        alpha = 1.0 if low < 1 < high else 0.5 * (low + high)
         # At exactly 2 the loss has no derivative in alpha.
-        alpha = alpha if alpha != 2 else 0.5 * (free.bounds[0] + alpha)
+        alpha = alpha if alpha != 2 else 0.5 * (low + alpha)
     if scale is None:
         # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
         wide = math.sqrt(data.n) if alpha > 2 else 1.0
-        scale = max(free.scale_floor, wide * data.spread(theta))
+        scale = max(least, wide * data.spread(theta))
     return Point(theta, alpha, scale)
 
 

@@ -20,6 +20,7 @@ from robloss._fit.sums import HostArray
 # parabola there, so that it finds the optimum that reweighting was heading for.
 _NEAR = 1.0
 _LONGEST_ALPHA = 0.5
+_AT_TWO = 1e-3  # the distance from which α may be set to 2 at a fixed scale
 _HALVINGS = 40
 
 
@@ -32,10 +33,16 @@ class Trace:
     scale: list[float] = field(default_factory=list)
 
     def add(self, local: Local) -> None:
-        """Record an iterate; two values of F that rounding cannot tell apart count as the lower."""
-        self.nll.append(min([local.nll, *self.nll[-1:]]))
+        """Record an iterate."""
+        self.nll.append(local.nll)
         self.alpha.append(local.point.alpha)
         self.scale.append(local.point.scale)
+
+    def refine(self, local: Local) -> None:
+        """Put an iterate in the place of the last one, which it differs from by rounding."""
+        for values in (self.nll, self.alpha, self.scale):
+            values.pop()
+        self.add(local)
 
 
 @dataclass(frozen=True)
@@ -70,19 +77,25 @@ class Loop:
             done = length <= self.tol
             at_rounding = 0.5 * length**2 <= local.noise
             if at_rounding and length > 0.5 * last:
-                return Outcome(local, "converged", trace)
-            accepted = self._advance(local, newton, length)
+                return self._settled(local, trace)
+            floor = local.floor
+            accepted = self._advance(local, newton, length, trace)
             if accepted is not None:
                 local = accepted
-                trace.add(local)
+                (trace.refine if at_rounding else trace.add)(local)
             if done or (accepted is None and at_rounding):
-                return Outcome(local, "converged", trace)
+                return self._settled(local, trace)
             if accepted is None:
                 return Outcome(local, "stalled", trace)
-            if self.free.scale and local.point.scale <= self.free.scale_floor:
+            if self.free.scale and local.point.scale <= max(floor, local.floor):
                 return Outcome(local, "scale_floor", trace)
             last = length if at_rounding else math.inf
         return Outcome(local, "max_iter", trace)
+
+    def _settled(self, local: Local, trace: Trace) -> Outcome:
+        """Where F is flat: an optimum, or a place where all rows have lost their weight."""
+        lost = local.total_weight < 0.5 * min(self.size, self.likelihood.data.n)
+        return Outcome(local, "no_weight" if lost else "converged", trace)
 
     def _held(self, local: Local) -> bool:
         """Whether α is on a bound and F would fall beyond it."""
@@ -100,8 +113,10 @@ class Loop:
             index = np.delete(index, self.size)
         hessian = local.hessian[np.ix_(index, index)]
         gradient = local.gradient[index]
-        part, values = solve(hessian, -gradient)
-        if np.any(values < 0):
+        part, values = solve(hessian, -gradient, self.likelihood.eps)
+        # What is left of the gradient lies in directions in which F looks flat but is not.
+        left = np.abs(gradient + hessian @ part)[: self.size]
+        if np.any(values < 0) or np.any(left > local.gradient_noise):
             return None, math.inf
         step = np.zeros_like(local.gradient)
         step[index] = part
@@ -117,13 +132,20 @@ class Loop:
             return step
         others = index[index != self.size]
         right = -local.gradient[others] - local.hessian[others, self.size] * limited
-        step[others], _ = solve(local.hessian[np.ix_(others, others)], right)
+        matrix = local.hessian[np.ix_(others, others)]
+        step[others], _ = solve(matrix, right, self.likelihood.eps)
         step[self.size] = limited
         return step
 
     def _limited_alpha(self, local: Local, move: float) -> float:
+        """A move of α that is not too long and stays within the bounds."""
         low, high = self.free.bounds
-        move = max(-_LONGEST_ALPHA, min(_LONGEST_ALPHA, move))
+        longest = _LONGEST_ALPHA
+        from_two = abs(local.point.alpha - 2.0)
+        if not self.free.scale and from_two > _AT_TWO:
+            # At a fixed scale α = 2 is a cusp, and often a local minimum: do not jump into it.
+            longest = min(longest, 0.5 * from_two)
+        move = max(-longest, min(longest, move))
         return max(low - local.point.alpha, min(high - local.point.alpha, move))
 
     def _shape_step(self, local: Local) -> HostArray:
@@ -139,6 +161,8 @@ class Loop:
         steep = np.maximum(np.abs(values), 0.01 * self.likelihood.data.n)
         part = -vectors @ ((vectors.T @ local.gradient[index]) / steep)
         step[index] = part / max(1.0, float(np.max(np.abs(part))))
+        if self.free.alpha and not self.free.scale:
+            step[self.size] = self._limited_alpha(local, step[self.size])
         return step
 
     def _proposals(
@@ -155,25 +179,36 @@ class Loop:
             part = 0.5**halving
             yield part * shape + (reweighted if majorised else part * reweighted)
 
-    def _advance(self, local: Local, newton: HostArray | None, length: float) -> Local | None:
+    def _advance(
+        self, local: Local, newton: HostArray | None, length: float, trace: Trace
+    ) -> Local | None:
         """The first proposal that does not raise F."""
-        expected = 0.5 * length**2
+        if 0.5 * length**2 <= local.noise:
+            return self._refined(local, newton, length, trace)
         for step in self._proposals(local, newton, length):
-            trial = self.likelihood.at(self._moved(local.point, step))
+            trial = self.likelihood.at(self._moved(local, step))
             if trial.nll <= local.nll and np.any(step):
                 return trial
-            if expected <= local.noise:
-                # Rounding hides the gain: the gradient must tell whether the step was good.
-                better = self._newton(trial)[1] < length
-                return trial if better and trial.nll <= local.nll + local.noise else None
         return None
 
-    def _moved(self, point: Point, step: HostArray) -> Point:
-        alpha = point.alpha
-        scale = point.scale
+    def _refined(
+        self, local: Local, newton: HostArray | None, length: float, trace: Trace
+    ) -> Local | None:
+        """A Newton step whose gain rounding hides: the gradient tells whether it is good."""
+        if newton is None:
+            return None
+        trial = self.likelihood.at(self._moved(local, newton))
+        before = trace.nll[-2] if len(trace.nll) > 1 else math.inf
+        if not trial.nll <= min(local.nll + local.noise, before):
+            return None
+        return trial if self._newton(trial)[1] < length else None
+
+    def _moved(self, local: Local, step: HostArray) -> Point:
+        point = local.point
+        alpha, scale = point.alpha, point.scale
         if self.free.alpha:
             alpha = self.likelihood.rounded(alpha + step[self.size])
             scale = self.likelihood.moved(point, alpha).scale
         if self.free.scale:
-            scale = max(self.free.scale_floor, scale * math.exp(step[-1]))
+            scale = max(local.floor, scale * math.exp(step[-1]))
         return Point(point.theta + point.scale * step[: self.size], alpha, scale)

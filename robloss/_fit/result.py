@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robloss._args import common_library, real_dtype
 from robloss._fit.summary import summary
 from robloss._typing import Array
 
@@ -51,7 +52,8 @@ class Fit:
         Steps taken.
     converged : bool
     status : str
-        ``converged``, ``max_iter``, ``stalled``, ``scale_floor`` or ``not_finite``.
+        ``converged``, ``max_iter``, ``stalled``, ``scale_floor``, ``no_weight`` or
+        ``not_finite``.
     message : str
         The same in a sentence.
     flags : tuple of str
@@ -97,14 +99,21 @@ class Fit:
 
         Raises
         ------
+        TypeError
+            If `X` comes from another library, or is not real.
         ValueError
             If `X` does not have p columns.
         """
+        library, xp = common_library({"X": X, "coef": self.coef})
+        X = np.asarray(X) if library == "numpy" else X
         p = len(self.feature_names)
-        if getattr(X, "ndim", None) != 2 or X.shape[1] != p:
-            shape = getattr(X, "shape", type(X).__name__)
-            raise ValueError(f"`X` must have shape (m, {p}), but got {shape}.")
-        return X @ self.coef + self.intercept
+        if X.ndim != 2 or X.shape[1] != p:
+            raise ValueError(
+                f"`X` must have shape (m, {p}), but got {tuple(X.shape)}. "
+                "Pass the columns that the model was fitted to."
+            )
+        real_dtype("X", X, xp)
+        return xp.astype(X, self.coef.dtype, copy=False) @ self.coef + self.intercept
 
     def summary(self) -> str:
         """Write the fit as a table, in the manner of statsmodels."""

@@ -40,6 +40,10 @@ class Sums:
         Σ (ψ + z ψ') x.
     stretch : float
         Σ z (ψ + z ψ').
+    weight : float
+        Σ w(z).
+    size : float
+        √(Σ w y²/Σ w), the size of the responses that are no outliers.
     """
 
     loss: float
@@ -50,12 +54,8 @@ class Sums:
     hessian: HostArray
     cross: HostArray
     stretch: float
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the sums that make the Hessian are finite; grad_alpha is infinite at α = 2."""
-        arrays = (self.slope, self.gram, self.hessian, self.cross)
-        return math.isfinite(self.stretch) and all(np.all(np.isfinite(part)) for part in arrays)
+    weight: float
+    size: float
 
 
 def to_host(array: Array) -> HostArray:
@@ -103,11 +103,17 @@ class LinearData:
         columns: int = X.shape[1]
         self.size = columns + intercept
         self.center = np.zeros(columns) if center is None else center
+        self.eps = float(xp.finfo(X.dtype).eps)
 
     def centered(self, mean: HostArray) -> "LinearData":
         """The same data with the columns shifted to mean 0, at the price of a copy."""
         X = self.X - self._beside(mean)
         return LinearData(self.xp, X, self.y, self.intercept, mean)
+
+    def without(self, columns: NDArray[np.bool_]) -> "LinearData":
+        """The same data with some columns set to 0."""
+        X = self.X * self._beside(np.where(columns, 0.0, 1.0))
+        return LinearData(self.xp, X, self.y, self.intercept, self.center)
 
     def _beside(self, vector: HostArray) -> Array:
         """A host vector as an array beside the data."""
@@ -182,6 +188,7 @@ class LinearData:
         z = self.residuals(theta) / scale
         psi = evaluate("influence", z, alpha, 1.0)
         curvature = evaluate("curvature", z, alpha, 1.0)
+        weight = evaluate("weight", z, alpha, 1.0)
         bend = psi + z * curvature
         scalars, slope, gram, hessian, cross = self._collect(
             [
@@ -190,14 +197,18 @@ class LinearData:
                     xp.sum(z * psi),
                     xp.sum(evaluate("grad_alpha", z, alpha, 1.0)),
                     xp.sum(z * bend),
+                    xp.sum(weight),
+                    xp.sum(weight * self.y * self.y),
                 ],
                 self._project(psi),
-                self._gram(evaluate("weight", z, alpha, 1.0)),
+                self._gram(weight),
                 self._gram(curvature),
                 self._project(bend),
             ]
         )
-        total_loss, pull, total_grad_alpha, stretch = (float(value[0]) for value in scalars)
+        total_loss, pull, total_grad_alpha, stretch, total_weight, squares = (
+            float(value[0]) for value in scalars
+        )
         return Sums(
             loss=total_loss,
             slope=np.concatenate(slope),
@@ -207,6 +218,8 @@ class LinearData:
             hessian=self._square(hessian),
             cross=np.concatenate(cross),
             stretch=stretch,
+            weight=total_weight,
+            size=math.sqrt(squares / total_weight) if total_weight > 0 else 0.0,
         )
 
     def slopes(

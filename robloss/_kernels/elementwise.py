@@ -30,7 +30,7 @@ _SMALL = 2.0**-400  # |z| below which remainders are left out: they would be sub
 _TINY = 2.0**-18  # below it three terms of a series for log1p or expm1 leave less than half an ulp
 _SERIES_U = 2.0**-10  # u below which Λ is a series in u: the power of 1 + u would lose remainders
 _FAR = 1e9  # |z|/√b from which 1 + u is u to working precision
-_LARGE = 2.0**900  # |z| above which its remainder is left out: a product would overflow
+_LOG_2 = math.log(2.0)
 _WIDE = 2.0**60  # b from which on α/b is ±1 to working precision
 _SAFE = 640.0  # |exponent| up to which a power is far from the ends of the floating range
 _K_SERIES = tuple((-1.0) ** m / math.factorial(m + 2) for m in range(18))
@@ -61,62 +61,98 @@ def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001 - numba
 
 
 @_scalar
-def _illegal(z: float, alpha: float, scale: float) -> bool:
+def _illegal(x: float, alpha: float, scale: float) -> bool:
     """Whether the result is NaN: an argument is, or scale lies outside (0, inf)."""
-    return math.isnan(z) or math.isnan(alpha) or not (0.0 < scale < math.inf)
+    return math.isnan(x) or math.isnan(alpha) or not (0.0 < scale < math.inf)
 
 
 class _Parts(NamedTuple):
-    """What the operations share, for finite z and alpha != 2; U = (base (1 + rest))^twice."""
+    """What the operations share; U = (base (1 + rest) 2^octaves)^twice."""
 
-    z: float
-    z_lo: float
     s: float
     s_lo: float
     b: float
     b_lo: float
-    u: float
+    u: float  # inf where it may overflow
     log_u: float  # L
-    base: float  # 1 + u, or |z|/√b where u may overflow
+    base: float  # 1 + u; where u may overflow |z|/√b, of order 1 by its octaves
     rest: float
     twice: float  # 1 or 2
+    octaves: float
+
+
+@_scalar
+def _quotient(x: float, scale: float) -> tuple[float, float, int]:
+    """z = (value + remainder) 2^exponent, for any finite x and scale."""
+    x, of_x = math.frexp(x)
+    scale, of_scale = math.frexp(scale)
+    z = x / scale
+    return z, _fma(-z, scale, x) / scale, of_x - of_scale
+
+
+@_scalar
+def _is_tame(z: float, scale: float) -> bool:
+    """Whether z, scale, their squares and a power of moderate size can be multiplied freely."""
+    return 2.0**-400 < abs(z) < _HUGE and 2.0**-100 < scale < 2.0**100
+
+
+@_scalar
+def _distance(alpha: float) -> tuple[float, float]:
+    """b and its remainder."""
+    d = alpha - 2.0
+    b = abs(d)
+    if b >= _WIDE:
+        return b, 0.0
+    back = d - alpha
+    return b, ((alpha - (d - back)) + (-2.0 - back)) * math.copysign(1.0, d)
+
+
+@_scalar
+def _near_parts(z: float, z_lo: float, alpha: float) -> _Parts:
+    """Parts for |z| below _HUGE."""
+    b, b_lo = _distance(alpha)
+    s = z * z
+    s_lo = _fma(z, z, -s) + 2.0 * z * z_lo if abs(z) > _SMALL else 0.0
+    u, u_lo = s / b, 0.0
+    if u > _SMALL and b < _WIDE:
+        u_lo = ((_fma(-u, b, s) + s_lo) - u * b_lo) / b
+    base = 1.0 + u
+    lost = u - (base - 1.0) if u < 1.0 else 1.0 - (base - u)
+    log_u = math.log1p(u) + u_lo / base
+    return _Parts(s, s_lo, b, b_lo, u, log_u, base, (lost + u_lo) / base, 1.0, 0.0)
+
+
+@_scalar
+def _far_parts(z: float, z_lo: float, exponent: int, alpha: float) -> _Parts:
+    """Parts for (z + z_lo) 2^exponent beyond _HUGE, z of order 1."""
+    b, b_lo = _distance(alpha)
+    # s is saturated: where it would overflow, only e^(−s) = 0 or e^s = inf are wanted of it.
+    s = _HUGE * _HUGE
+    root = math.sqrt(b)
+    y = abs(z) / root
+    if math.ldexp(y, exponent) < _FAR:
+        u = math.ldexp(y, exponent) ** 2
+        return _Parts(s, 0.0, b, b_lo, u, math.log1p(u), 1.0 + u, 0.0, 1.0, 0.0)
+    rest = 0.0
+    if b < _WIDE:
+        root_lo = (_fma(-root, root, b) + b_lo) / (root + root)
+        rest = (_fma(-y, root, abs(z)) - y * root_lo + math.copysign(z_lo, z * z_lo)) / abs(z)
+    y, of_y = math.frexp(y)
+    octaves = float(exponent + of_y)
+    log_u = 2.0 * (math.log(y) + rest + octaves * _LOG_2)
+    return _Parts(s, 0.0, b, b_lo, math.inf, log_u, y, rest, 2.0, octaves)
 
 
 @_scalar
 def _parts(x: float, alpha: float, scale: float) -> _Parts:
-    """Split x/scale and alpha into the quantities of the formulas, with remainders."""
+    """Split x/scale and alpha != 2 into the quantities of the formulas, with remainders."""
     z = x / scale
-    size = abs(z)
-    z_lo = 0.0
-    if _SMALL < size < _LARGE and _SMALL < scale < _LARGE:
-        z_lo = _fma(-z, scale, x) / scale
-    d = alpha - 2.0
-    b, b_lo = abs(d), 0.0
-    if b < _WIDE:
-        back = d - alpha
-        b_lo = ((alpha - (d - back)) + (-2.0 - back)) * math.copysign(1.0, d)
-    if size < _HUGE:
-        s = z * z
-        s_lo = _fma(z, z, -s) + 2.0 * z * z_lo if size > _SMALL else 0.0
-        u, u_lo = s / b, 0.0
-        if u > _SMALL and b < _WIDE:
-            u_lo = ((_fma(-u, b, s) + s_lo) - u * b_lo) / b
-        base = 1.0 + u
-        lost = u - (base - 1.0) if u < 1.0 else 1.0 - (base - u)
-        log_u = math.log1p(u) + u_lo / base
-        return _Parts(z, z_lo, s, s_lo, b, b_lo, u, log_u, base, (lost + u_lo) / base, 1.0)
-    # s is saturated: where it would overflow, only e^(−s) = 0 or e^s = inf are wanted of it.
-    s = _HUGE * _HUGE
-    root = math.sqrt(b)
-    y = size / root
-    if y < _FAR:
-        u = y * y
-        return _Parts(z, z_lo, s, 0.0, b, b_lo, u, math.log1p(u), 1.0 + u, 0.0, 1.0)
-    rest = 0.0
-    if b < _WIDE and size < _LARGE:
-        root_lo = (_fma(-root, root, b) + b_lo) / (root + root)
-        rest = ((_fma(-y, root, size) - y * root_lo) + math.copysign(z_lo, z * z_lo)) / size
-    return _Parts(z, z_lo, s, 0.0, b, b_lo, math.inf, 2.0 * (math.log(y) + rest), y, rest, 2.0)
+    if _is_tame(z, scale):
+        return _near_parts(z, _fma(-z, scale, x) / scale, alpha)
+    z, z_lo, exponent = _quotient(x, scale)
+    if exponent < 400:
+        return _near_parts(math.ldexp(z, exponent), math.ldexp(z_lo, exponent), alpha)
+    return _far_parts(z, z_lo, exponent, alpha)
 
 
 @_scalar
@@ -133,36 +169,42 @@ def _small_lambda(parts: _Parts) -> tuple[float, float]:
 
 
 @_scalar
-def _power(exponent: float, parts: _Parts) -> float:
-    """U^exponent."""
+def _power(exponent: float, change: float, parts: _Parts) -> tuple[float, float]:
+    """U^exponent (1 + change) as a number and a power of 2, which is 1 but where u may overflow."""
     exponent *= parts.twice
+    change += exponent * parts.rest
     value: float = parts.base**exponent
+    octaves = 0.0
+    if parts.octaves != 0.0:
+        whole = parts.octaves * exponent
+        change += _fma(parts.octaves, exponent, -whole) * _LOG_2
+        octaves = min(max(round(whole), -1e5), 1e5)
+        value *= 2.0 ** (whole - octaves)
     if value == 0.0 or math.isinf(value):
-        return value
-    change = exponent * parts.rest
-    return value + value * (change + 0.5 * change * change)
+        return value, octaves
+    return value + value * (change + 0.5 * change * change), octaves
 
 
 @_scalar
-def _weight_power(k: float, alpha: float, parts: _Parts) -> float:
-    """e^(kσΛ) = W^k."""
+def _weight_power(k: float, alpha: float, parts: _Parts) -> tuple[float, float]:
+    """e^(kσΛ) = W^k, as a number and a power of 2."""
+    if alpha == 2.0:
+        return 1.0, 0.0
     k = k if alpha > 2.0 else -k
     if parts.u < _SERIES_U:
         lam, lam_lo = _small_lambda(parts)
         value = math.exp(k * lam)
-        return value if math.isinf(value) else value + value * (k * lam_lo)
-    value = _power(0.5 * k * parts.b, parts)
-    if parts.b_lo != 0.0 and not math.isinf(value):
-        value += value * (0.5 * k * parts.b_lo * parts.log_u)
-    return value
+        return (value if math.isinf(value) else value + value * (k * lam_lo)), 0.0
+    return _power(0.5 * k * parts.b, 0.5 * k * parts.b_lo * parts.log_u, parts)
 
 
 @_scalar
 def _loss_power(k: float, alpha: float, parts: _Parts) -> float:
     """e^(kE) = U^(kα/2)."""
     if parts.u < _SERIES_U:
-        return _weight_power(k, alpha, parts) * math.exp(k * parts.log_u)
-    return _power(0.5 * k * alpha, parts)
+        return _weight_power(k, alpha, parts)[0] * math.exp(k * parts.log_u)
+    value, octaves = _power(0.5 * k * alpha, 0.0, parts)
+    return math.ldexp(value, int(octaves)) if octaves != 0.0 else value
 
 
 @_scalar
@@ -182,17 +224,44 @@ def _exponents(alpha: float, parts: _Parts) -> tuple[float, float, float, float]
 
 
 @_scalar
-def _is_safe(power: float, scale: float) -> bool:
-    """Whether products with a power of U and divisions by scale² stay inside the floating range."""
-    return 1e-290 < power < 1e290 and 1e-140 < scale < 1e140
+def _is_moderate(power: float) -> bool:
+    """Whether a power may be multiplied with tame numbers."""
+    return 1e-150 < power < 1e150
 
 
 @_scalar
 def _pull(alpha: float, parts: _Parts) -> float:
     """(α − 2) u/(1 + u)."""
+    if alpha == 2.0:
+        return 0.0
     u = parts.u
     size = (parts.s + parts.s_lo) / (1.0 + u) if u < 1.0 else parts.b / (1.0 + 1.0 / u)
     return size if alpha > 2.0 else -size
+
+
+@_scalar
+def _product(
+    x: float, alpha: float, scale: float, parts: _Parts, factor: float, of_z: int, of_scale: int
+) -> float:
+    """The factor times W z^of_z / scale^of_scale, with exponents of 2 kept apart."""
+    # The root that surely stays inside the floating range; where u is large none is needed.
+    size = 0.5 * parts.b * parts.log_u
+    roots = 1 if size < _SAFE or parts.octaves != 0.0 else (2 if size < 2.0 * _SAFE else 4)
+    power, octaves = _weight_power(1.0 / roots, alpha, parts)
+    power, exponent = math.frexp(power)
+    exponent = (exponent + int(octaves)) * roots
+    value = factor
+    for _ in range(roots):
+        value *= power
+    z, z_lo, of_quotient = _quotient(x, scale)
+    for _ in range(of_z):
+        value = value * z + value * z_lo
+        exponent += of_quotient
+    scale, of_divisor = math.frexp(scale)
+    for _ in range(of_scale):
+        value /= scale
+        exponent -= of_divisor
+    return math.ldexp(value, exponent)
 
 
 @_scalar
@@ -257,21 +326,20 @@ def _grad_alpha(alpha: float, parts: _Parts) -> float:
 @_ufunc
 def loss(x: float, alpha: float, scale: float) -> float:
     """ρ."""
-    z = x / scale
-    if _illegal(z, alpha, scale):
+    if _illegal(x, alpha, scale):
         return math.nan
-    if math.isinf(z):
+    if math.isinf(x):
         if alpha >= 0.0:
             return math.inf
         return 1.0 if math.isinf(alpha) else (alpha - 2.0) / alpha
     if alpha == 2.0:
+        z = x / scale
         return (0.5 * abs(z)) * abs(z)
     parts = _parts(x, alpha, scale)
     _, lam, _, e = _exponents(alpha, parts)
     if abs(e) < _TINY:
         return lam * (1.0 + e * (0.5 + e / 6.0))
-    b = abs(alpha - 2.0)
-    b_over_alpha = math.copysign(1.0, alpha) if b >= _WIDE else b / alpha
+    b_over_alpha = math.copysign(1.0, alpha) if parts.b >= _WIDE else parts.b / alpha
     if e <= 1.0:
         return b_over_alpha * math.expm1(e)
     if e < _SAFE:
@@ -283,70 +351,61 @@ def loss(x: float, alpha: float, scale: float) -> float:
 @_ufunc
 def influence(x: float, alpha: float, scale: float) -> float:
     """ψ = ∂ρ/∂x."""
-    z = x / scale
-    if _illegal(z, alpha, scale):
+    if _illegal(x, alpha, scale):
         return math.nan
-    if math.isinf(z):
-        return math.copysign(_power_at_infinity(alpha - 1.0, 1.0 / scale), z)
-    if abs(z) < 1e-290:
-        return x / (scale * scale) if x != 0.0 else x  # W = 1; z may be subnormal where ψ is not
-    if alpha == 2.0:
-        return z / scale
+    if math.isinf(x):
+        return math.copysign(_power_at_infinity(alpha - 1.0, 1.0 / scale), x)
+    if x == 0.0:
+        return x
+    z = x / scale
     parts = _parts(x, alpha, scale)
-    power = _weight_power(1.0, alpha, parts)
-    value = (z * power + parts.z_lo * power) / scale
-    if _is_safe(power, scale) and not math.isinf(value):
-        return value
-    half = _weight_power(0.5, alpha, parts)
-    return (z * half) * (half / scale)
+    if _is_tame(z, scale):
+        power, _ = _weight_power(1.0, alpha, parts)
+        if _is_moderate(power):
+            z_lo: float = _fma(-z, scale, x) / scale
+            return (z * power + z_lo * power) / scale
+    return _product(x, alpha, scale, parts, 1.0, 1, 1)
 
 
 @_ufunc
 def weight(x: float, alpha: float, scale: float) -> float:
     """w = ψ/x."""
-    z = x / scale
-    if _illegal(z, alpha, scale):
+    if _illegal(x, alpha, scale):
         return math.nan
-    if math.isinf(z):
+    if math.isinf(x):
         return _power_at_infinity(alpha - 2.0, (1.0 / scale) / scale)
-    if alpha == 2.0:
-        return (1.0 / scale) / scale
     parts = _parts(x, alpha, scale)
-    power = _weight_power(1.0, alpha, parts)
-    if _is_safe(power, scale):
-        return power / (scale * scale)
-    half = _weight_power(0.5, alpha, parts) / scale
-    return half * half
+    if _is_tame(x / scale, scale):
+        power, _ = _weight_power(1.0, alpha, parts)
+        if _is_moderate(power):
+            return power / (scale * scale)
+    return _product(x, alpha, scale, parts, 1.0, 0, 2)
 
 
 @_ufunc
 def curvature(x: float, alpha: float, scale: float) -> float:
     """ψ' = w (1 + (α − 2) u/(1 + u))."""
-    z = x / scale
-    if _illegal(z, alpha, scale):
+    if _illegal(x, alpha, scale):
         return math.nan
-    if math.isinf(z):
+    if math.isinf(x):
         return _power_at_infinity(alpha - 2.0, (1.0 / scale) / scale)
-    if alpha == 2.0:
-        return (1.0 / scale) / scale
     parts = _parts(x, alpha, scale)
-    power = _weight_power(1.0, alpha, parts)
     ratio = 1.0 + _pull(alpha, parts)
-    if _is_safe(power, scale):
-        return power * ratio / (scale * scale)
-    half = _weight_power(0.5, alpha, parts) / scale
-    return (half * ratio) * half
+    if _is_tame(x / scale, scale):
+        power, _ = _weight_power(1.0, alpha, parts)
+        if _is_moderate(power):
+            return power * ratio / (scale * scale)
+    return _product(x, alpha, scale, parts, ratio, 0, 2)
 
 
 @_ufunc
 def grad_alpha(x: float, alpha: float, scale: float) -> float:
     """∂ρ/∂α."""
-    z = x / scale
-    if _illegal(z, alpha, scale):
+    if _illegal(x, alpha, scale):
         return math.nan
-    if z == 0.0 or alpha == math.inf or (alpha == -math.inf and not math.isinf(z)):
+    if x == 0.0 or alpha == math.inf or (alpha == -math.inf and not math.isinf(x)):
         return 0.0
-    if math.isinf(z):
+    if math.isinf(x):
         return (1.0 / alpha) * (2.0 / alpha) if alpha < 0.0 else math.inf
     if alpha == 2.0:
         return math.inf
@@ -356,25 +415,13 @@ def grad_alpha(x: float, alpha: float, scale: float) -> float:
 @_ufunc
 def grad_scale(x: float, alpha: float, scale: float) -> float:
     """∂ρ/∂c = −x ψ/c."""
-    z = x / scale
-    if _illegal(z, alpha, scale):
+    if _illegal(x, alpha, scale):
         return math.nan
-    if math.isinf(z):
+    if math.isinf(x):
         return -_power_at_infinity(alpha, 2.0 / scale)
-    if alpha == 2.0:
-        return -z * (z / scale)
     parts = _parts(x, alpha, scale)
-    power = _weight_power(1.0, alpha, parts)
-    if _is_safe(power, scale) and abs(z) < _HUGE:
-        if abs(z) < _SMALL:
-            return -z * (z * power / scale)
-        value = -(parts.s * power + parts.s_lo * power) / scale
-        if not math.isinf(value):
-            return value
-    half = _weight_power(0.5, alpha, parts)
-    if half > 1e-290:
-        zv = z * half
-    else:
-        quarter = _weight_power(0.25, alpha, parts)
-        zv = (z * quarter) * quarter
-    return -zv * (zv / scale)
+    if _is_tame(x / scale, scale):
+        power, _ = _weight_power(1.0, alpha, parts)
+        if _is_moderate(power) and parts.s * power < 1e270:
+            return -(parts.s * power + parts.s_lo * power) / scale
+    return _product(x, alpha, scale, parts, -1.0, 2, 1)

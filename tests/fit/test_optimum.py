@@ -125,3 +125,28 @@ def test_without_columns_it_is_a_robust_mean():
     assert fit.coef.shape == (0,)
     ones = robloss.fit_linear(np.ones((len(y), 1)), y, intercept=False)
     assert fit.intercept == pytest.approx(float(ones.coef[0]), rel=1e-8)
+
+
+@pytest.mark.parametrize("shift", [5.0, 15.0, 100.0])
+@pytest.mark.parametrize("share", [0.2, 0.3, 0.4])
+def test_many_outliers_on_one_side(share, shift):
+    """From least squares they look like a wide normal distribution; a heavy tail is likelier."""
+    X, y, _ = synthetic(9, "normal", n=200)
+    y = y + np.where(np.arange(200) < 200 * share, shift, 0.0)
+    fit = robloss.fit_linear(X, y)
+    assert fit.converged
+    for alpha in (0.0, 0.5, 1.0, 1.5, 2.0):
+        assert fit.nll <= robloss.fit_linear(X, y, alpha=alpha).nll + 1e-9
+
+
+def test_at_a_fixed_scale_alpha_does_not_jump_into_the_cusp_at_2():
+    found = 0
+    for seed in range(40):
+        X, y, _ = synthetic(seed, "normal", n=80)
+        y = y + np.where(np.arange(80) < 3, 25.0, 0.0)
+        scale = 1.2 * robloss.fit_linear(X, y).scale
+        fit = robloss.fit_linear(X, y, scale=scale)
+        grid = [robloss.fit_linear(X, y, alpha=a, scale=scale).nll for a in (0.5, 1.0, 1.5, 1.8)]
+        assert fit.nll <= min(grid) + 1e-9
+        found += 0 < fit.alpha < 2
+    assert found > 5
