@@ -89,15 +89,32 @@ def everyday(count: int, seed: Seed, dtype: str) -> np.ndarray:
 def thresholds(count: int, seed: Seed, dtype: str) -> np.ndarray:
     """Both sides of where the kernels branch, and results next to overflow and underflow.
 
-    The numbers are those of robloss/_kernels/elementwise.py. Rows that the dtype cannot hold are
-    left out.
+    The numbers are those of robloss/_kernels/elementwise.py. x and scale are normal numbers.
     """
+    rows = _extremes(count, seed, dtype)
+    return rows[~_any_subnormal(rows, dtype)]
+
+
+def subnormals(count: int, seed: Seed, dtype: str) -> np.ndarray:
+    """The same where x or scale is a subnormal number."""
+    rows = _extremes(10 * count, seed, dtype)
+    return rows[_any_subnormal(rows, dtype)][:count]
+
+
+def _any_subnormal(rows: np.ndarray, dtype: str) -> np.ndarray:
+    return np.any(np.abs(rows[:, ::2]) < np.finfo(dtype).tiny, axis=1)
+
+
+def _extremes(count: int, seed: Seed, dtype: str) -> np.ndarray:
     rng = np.random.default_rng(seed)
     with np.errstate(all="ignore"):
         alpha = _threshold_alphas(rng, count, dtype).astype(dtype).astype(float)
         ratio = _threshold_ratios(rng, alpha, dtype)
         scale = _threshold_scales(rng, ratio, alpha, dtype).astype(dtype).astype(float)
-        rows = _rows(_signs(rng, count) * ratio * scale, alpha, scale, dtype)
+        # some of x whatever scale is: the ratio of two numbers may overflow
+        free = 10 ** rng.uniform(*{"float64": (-307, 308), "float32": (-37, 38)}[dtype], count)
+        size = np.where(rng.random(count) < 0.1, free, ratio * scale)
+        rows = _rows(_signs(rng, count) * size, alpha, scale, dtype)
     x, _, scale = rows.T
     return rows[np.isfinite(x) & (x != 0) & (scale > 0) & np.isfinite(scale)]
 
@@ -170,7 +187,7 @@ def _threshold_scales(
     )
 
 
-SAMPLES = {sample.__name__: sample for sample in (adversarial, everyday, thresholds)}
+SAMPLES = {sample.__name__: sample for sample in (adversarial, everyday, thresholds, subnormals)}
 
 
 def densities(count: int, seed: Seed, dtype: str) -> np.ndarray:

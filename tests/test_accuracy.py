@@ -7,7 +7,7 @@ import pytest
 from accuracy import ELEMENTWISE, PARTITION, Row, measure, promised, sampled, table, truth
 from backends import Library
 from cases import kernel_allowance
-from samples import SAMPLES, adversarial, everyday, thresholds
+from samples import SAMPLES, adversarial, everyday, subnormals, thresholds
 
 from robloss._ops import OPERATIONS
 
@@ -50,8 +50,9 @@ def test_contract(backend, sample, dtype, seed, tables):
     ],
 )
 @each_seed
-def test_kernels_at_their_thresholds(backend, dtype, seed, tables):
-    rows = [measure(backend, name, dtype, POINTS, seed, "thresholds") for name in ELEMENTWISE]
+@pytest.mark.parametrize("sample", ["thresholds", "subnormals"])
+def test_kernels_at_the_ends(backend, sample, dtype, seed, tables):
+    rows = [measure(backend, name, dtype, POINTS, seed, sample) for name in ELEMENTWISE]
     tables.append(table(rows))
     assert [row for row in rows if not row.ratio <= 1] == []
 
@@ -62,17 +63,6 @@ def test_the_left_hand_column_is_constant_and_numpys_alone():
     ]
     bounds = [kernel_allowance(name, 3.0, 0.5, 1e-3) for name in ELEMENTWISE]
     assert bounds == [6, 6, 6, 8, 16, 6]
-
-
-# Ulp that API.md's left-hand column allows NumPy's kernels; 6 where nothing is said.
-LEFT_HAND = {"curvature": 8, "grad_alpha": 16}
-
-
-@pytest.mark.backends(lambda library: library is Library.NUMPY)
-@pytest.mark.parametrize("seed", [SEED], ids=lambda seed: f"seed{seed}")
-def test_left_hand_column_on_numpy(backend, seed):
-    rows = [measure(backend, name, "float64", POINTS, seed) for name in ELEMENTWISE]
-    assert [row for row in rows if not row.most <= LEFT_HAND.get(row.name, 6)] == []
 
 
 @pytest.mark.backends(lambda library: library is Library.NUMPY)
@@ -109,6 +99,16 @@ def test_thresholds_reach_the_ends_of_the_range():
         _, _, scale = thresholds(POINTS, SEED, dtype).T
         assert scale.min() < 1 / end
         assert scale.max() > end
+
+
+def test_subnormals_are_in_a_sample_of_their_own():
+    for dtype in ("float64", "float32"):
+        tiny = np.finfo(dtype).tiny
+        x, _, scale = np.abs(subnormals(POINTS, SEED, dtype)).T
+        assert np.all((x < tiny) | (scale < tiny))
+        assert scale.min() < 1e-3 * tiny
+        x, _, scale = np.abs(thresholds(POINTS, SEED, dtype)).T
+        assert min(x.min(), scale.min()) >= tiny
 
 
 def test_everyday_points_are_those_of_a_fit():
