@@ -114,7 +114,7 @@ def sampled(name: str, sample: str, count: int, seed: Seed, dtype: str) -> Truth
         parts.append(truth(name, SAMPLES[sample](count, (seed, batch), dtype), dtype))
         if sum(len(part.points) for part in parts) >= count:
             return _joined(parts, count)
-        if batch == 20:
+        if batch == 100:
             message = f"too few of the points have a normal {name} in {dtype}"
             raise ValueError(message)
     raise AssertionError
@@ -138,6 +138,7 @@ class Row:
     usual: float  # 99.9th percentile of the same
     most: float
     lost: float  # share of points with an error above a thousandth of the value
+    beyond: int  # points with an error above what is allowed
     ratio: float  # worst of error/allowed
     where: tuple[float, ...]  # that point
     got: float
@@ -177,6 +178,7 @@ def judge(
         usual=float(np.quantile(errors, 0.999, method="higher")),
         most=float(errors.max()),
         lost=float(np.mean(errors > 1e-3 * one)),
+        beyond=int(np.sum(~(ratios <= 1))),
         ratio=float(ratios[worst]),
         where=tuple(exact.points[worst].tolist()),
         got=float(values[worst]),
@@ -201,14 +203,14 @@ def measure(
 
 def table(rows: Iterable[Row]) -> str:
     """The rows as text."""
-    heads = f"{'library':17}{'dtype':9}{'operation':26}{'points':>7}{'99.9 %':>10}{'worst':>10}"
+    heads = f"{'library':18}{'dtype':9}{'operation':26}{'points':>7}{'99.9 %':>10}{'worst':>10}"
     lines = [
         "error against ball arithmetic, ulp (log_partition: absolute); ratio: worst error/allowed",
-        f"{heads}{'ratio':>8}  worst ratio at (x, alpha, scale)",
+        f"{heads}{'ratio':>9}  worst ratio at (x, alpha, scale)",
     ]
     lines += [
-        f"{row.library:17}{row.dtype:9}{row.name:26}{row.points:7d}{row.usual:10.3g}"
-        f"{row.most:10.3g}{row.ratio:8.3f}  {', '.join(f'{one:.17g}' for one in row.where)}"
+        f"{row.library:18}{row.dtype:9}{row.name:26}{row.points:7d}{row.usual:10.3g}"
+        f"{row.most:10.3g}{row.ratio:9.3g}  {', '.join(f'{one:.17g}' for one in row.where)}"
         for row in rows
     ]
     return "\n".join(lines)

@@ -154,7 +154,7 @@ def test_points_without_a_normal_value_are_replaced():
 
 def test_the_table_shows_the_worst_point():
     row = Row(
-        "numpy", "float64", "loss", "everyday", 10, 0.5, 1.25, 1.5, 0.0, 0.125, (1.0, 2.0, 3.0),
+        "numpy", "float64", "loss", "everyday", 10, 0.5, 1.25, 1.5, 0.0, 0, 0.125, (1.0, 2.0, 3.0),
         0.5, 0.5,
     )  # fmt: skip
     assert "1, 2, 3" in table([row])
