@@ -1,23 +1,25 @@
 """Measure every operation's error against the oracle, in ulp: API.md's accuracy table.
 
 `python tests/accuracy.py [--points N] [--seed S] [--library NAME ...]` prints the table;
-tests/test_accuracy.py asserts it on fewer points.
+tests/test_accuracy.py asserts it on fewer points, and benchmarks/accuracy.py records it beside what
+users have today.
 """
 
 import argparse
 import functools
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import oracle
 from backends import Library
-from cases import EPS, SMALLEST_NORMAL, allowance
+from cases import EPS, LARGEST, SMALLEST_NORMAL, allowance, kernel_allowance
+from samples import SAMPLES, Seed, densities
 
 from robloss._backends import evaluate
-from robloss._ops import OPERATIONS
 
 ELEMENTWISE = ("loss", "influence", "weight", "curvature", "grad_alpha", "grad_scale")
 PARTITION = ("log_partition", "log_partition_derivative")
@@ -27,63 +29,100 @@ PARTITION = ("log_partition", "log_partition_derivative")
 PARTITION_BOUND = {"float64": (1e-14, 1e-12), "float32": (5e-7, 5e-7)}
 
 
-# --------------------------------------------------------------------------------------- points
+# ---------------------------------------------------------------------------------- true values
 
 
-def _signs(rng: np.random.Generator, count: int) -> np.ndarray:
-    return rng.choice([-1.0, 1.0], count)
+@dataclass(frozen=True)
+class Truth:
+    """True values at points where they are normal numbers, each as (whole + rest) 2**exponent.
+
+    Errors count in units of 2**unit.
+    """
+
+    points: np.ndarray  # (n, 3), or (n, 1) for functions of alpha
+    whole: np.ndarray
+    rest: np.ndarray
+    exponent: np.ndarray
+    unit: np.ndarray
+
+    def errors(self, computed: np.ndarray) -> np.ndarray:
+        """Distances in units; infinite for a NaN or an infinity."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = np.ldexp(computed, -self.exponent)
+            distance = np.abs((scaled - self.whole) - self.rest)
+            distance = np.ldexp(distance, self.exponent - self.unit)
+        return np.where(np.isfinite(computed), distance, np.inf)
 
 
-def _alphas(rng: np.random.Generator, count: int, dtype: str) -> np.ndarray:
-    """Shapes from every region where the formulas could go wrong, in equal parts."""
-    uniform, top = rng.uniform, {"float64": 300, "float32": 30}[dtype]
-    gap = {"float64": -16, "float32": -7}[dtype]
-    regions = [
-        uniform(-4, 4, count),
-        uniform(-12, 12, count),
-        2 + _signs(rng, count) * 10 ** uniform(gap, 0, count),
-        1 + _signs(rng, count) * 10 ** uniform(gap, -1, count),
-        _signs(rng, count) * 10 ** uniform(-18, 0, count),
-        _signs(rng, count) * 10 ** uniform(0, 20, count),
-        _signs(rng, count) * 10 ** uniform(0, top, count),
-        rng.choice([-math.inf, -2, 0, 1, 2, 4, math.inf], count),
-    ]
-    return np.choose(rng.integers(0, len(regions), count), regions)
+def _split(exact: Any, exponent: int) -> tuple[float, float]:
+    """(whole, rest) of a ball in units of 2**exponent."""
+    with oracle.ctx.workprec(4 * oracle.BITS):
+        scaled = oracle.arb(exact.mid()) * oracle.arb(2) ** -exponent
+        whole = float(scaled)
+        return whole, float(scaled - whole)
 
 
-def _ratios(rng: np.random.Generator, alpha: np.ndarray, dtype: str) -> np.ndarray:
-    """|x/scale| over the whole range of API.md, around sqrt|alpha - 2|, and ordinary."""
-    low, high = {"float64": (-150, 150), "float32": (-15, 18)}[dtype]
-    count = alpha.size
-    bend = np.abs(alpha - 2)
-    bend[(bend == 0) | np.isinf(bend)] = 1
-    regions = [
-        10 ** rng.uniform(low, high, count),
-        np.sqrt(bend) * 10 ** rng.uniform(-4, 4, count),
-        np.abs(rng.standard_normal(count)) * 2,
-        10 ** rng.uniform(-3, 2, count),
-    ]
-    drawn = np.choose(rng.integers(0, len(regions), count), regions)
-    return np.clip(drawn, 10.0**low, 10.0**high)
+def _last_place(exact: Any, dtype: str) -> int:
+    """The exponent of the unit in the last place of a normal number."""
+    mantissa, exponent = (int(part) for part in oracle.arb(exact.mid()).man_exp())
+    return exponent + abs(mantissa).bit_length() - 1 + int(math.log2(EPS[dtype]))
 
 
-def adversarial(count: int, seed: int, dtype: str) -> np.ndarray:
-    """Rows of x, alpha, scale, exact in a dtype."""
-    rng = np.random.default_rng(seed)
-    alpha = _alphas(rng, count, dtype).astype(dtype).astype(float)
-    scale = (10 ** rng.uniform(-3, 3, count)).astype(dtype).astype(float)
-    x = (_signs(rng, count) * _ratios(rng, alpha, dtype) * scale).astype(dtype).astype(float)
-    return np.stack([x, alpha, scale], axis=1)
+def _entry(name: str, point: tuple[float, ...], dtype: str) -> tuple[float, float, int, int] | None:
+    """(whole, rest, exponent, unit), None where nothing is promised."""
+    exact = getattr(oracle, name)(*point)
+    if not exact.is_finite():
+        return None
+    if name in PARTITION:
+        return *_split(exact, 0), 0, 0
+    size = abs(exact)
+    if not (SMALLEST_NORMAL[dtype] <= size and size <= LARGEST[dtype]):
+        return None
+    exponent = unit = _last_place(exact, dtype)
+    if name == "curvature":
+        other = oracle.weight(*point)
+        if not other <= LARGEST[dtype]:
+            return None  # nothing is promised of it where the weight overflows
+        unit = max(unit, _last_place(other, dtype))
+    return *_split(exact, exponent), exponent, unit
 
 
-def densities(count: int, seed: int, dtype: str) -> np.ndarray:
-    """Rows of one shape alpha >= 0."""
-    rng = np.random.default_rng(seed)
-    alpha = np.abs(_alphas(rng, count, dtype)).astype(dtype).astype(float)
-    return np.unique(alpha)[:, None]
+def truth(name: str, points: np.ndarray, dtype: str) -> Truth:
+    """True values of an operation at those of the points where it is a normal number."""
+    entries = [_entry(name, tuple(point), dtype) for point in points.tolist()]
+    kept = [row for row, entry in enumerate(entries) if entry is not None]
+    whole, rest, exponent, unit = np.array([entries[row] for row in kept]).reshape(-1, 4).T
+    return Truth(points[kept], whole, rest, exponent.astype(int), unit.astype(int))
+
+
+def _joined(parts: list[Truth], count: int) -> Truth:
+    fields = ("points", "whole", "rest", "exponent", "unit")
+    columns = [np.concatenate([getattr(part, field) for part in parts]) for field in fields]
+    return Truth(*[column[:count] for column in columns])
+
+
+@functools.cache
+def sampled(name: str, sample: str, count: int, seed: Seed, dtype: str) -> Truth:
+    """As many random points of a sample as asked for, at each of which the value is normal.
+
+    The oracle integrates for the partition: a hundredth as many there, of shapes alone.
+    """
+    if name in PARTITION:
+        return truth(name, densities(max(count // 100, 20), seed, dtype), dtype)
+    parts: list[Truth] = []
+    for batch in itertools.count():
+        parts.append(truth(name, SAMPLES[sample](count, (seed, batch), dtype), dtype))
+        if sum(len(part.points) for part in parts) >= count:
+            return _joined(parts, count)
+        if batch == 100:
+            message = f"too few of the points have a normal {name} in {dtype}"
+            raise ValueError(message)
+    raise AssertionError
 
 
 # ---------------------------------------------------------------------------------- measurement
+
+Contract = Callable[..., float]
 
 
 @dataclass(frozen=True)
@@ -93,103 +132,85 @@ class Row:
     library: str
     dtype: str
     name: str
+    sample: str
     points: int
-    most: float  # ulp; for the partition, absolute
+    median: float  # ulp; for the partition, absolute
     usual: float  # 99.9th percentile of the same
+    most: float
+    lost: float  # share of points with an error above a thousandth of the value
+    beyond: int  # points with an error above what is allowed
     ratio: float  # worst of error/allowed
     where: tuple[float, ...]  # that point
     got: float
     true: float
 
 
-@functools.cache
-def _truth(name: str, points: int, seed: int, dtype: str) -> list[tuple]:
-    """(row, point, truth, size whose ulp counts, allowed ulp) where the truth is normal."""
-    kept = []
-    largest = float(np.finfo(dtype).max)
-    for row, point in enumerate(adversarial(points, seed, dtype).tolist()):
-        exact = getattr(oracle, name)(*point)
-        size = abs(exact)
-        if name == "curvature":
-            size = max(size, abs(oracle.weight(*point)))
-        if exact.is_finite() and SMALLEST_NORMAL[dtype] <= float(abs(exact)) <= largest:
-            kept.append((row, tuple(point), exact, float(size), allowance(name, *point)))
-    return kept
+def promised(library: Library) -> Contract:
+    """API.md's left-hand column for the kernels, the right-hand one for the generic path."""
+    return kernel_allowance if library is Library.NUMPY else allowance
 
 
-@functools.cache
-def _partition_truth(name: str, points: int, seed: int, dtype: str) -> list[tuple]:
-    kept = []
-    for row, (alpha,) in enumerate(densities(points, seed, dtype).tolist()):
-        exact = getattr(oracle, name)(alpha)
-        if exact.is_finite():
-            kept.append((row, (alpha,), exact))
-    return kept
+def _allowed(name: str, points: np.ndarray, dtype: str, contract: Contract) -> np.ndarray:
+    if name in ELEMENTWISE:
+        return np.array([contract(name, *point) for point in points.tolist()])
+    value, slope = PARTITION_BOUND[dtype]
+    if name == "log_partition":
+        return np.full(len(points), value)
+    return slope * (1 + np.abs(np.log(np.abs(points[:, 0] - 2))))
 
 
-def _error(computed: float, exact: Any) -> float:
-    if not math.isfinite(computed):
-        return math.inf
-    with oracle.ctx.workprec(4 * oracle.BITS):
-        return float(abs(oracle.arb(computed) - oracle.arb(exact.mid())))
+def judge(
+    library: str, name: str, dtype: str, sample: str, exact: Truth, values: np.ndarray,
+    contract: Contract,
+) -> Row:  # fmt: skip
+    """The errors of values computed at the points of `exact`."""
+    if len(values) == 0:
+        message = f"no point of {name} in {dtype} has a normal value"
+        raise ValueError(message)
+    errors = exact.errors(values)
+    ratios = errors / _allowed(name, exact.points, dtype, contract)
+    worst = int(np.argmax(ratios))
+    value = np.ldexp(exact.whole, exact.exponent)
+    one = 1 / EPS[dtype] if name in ELEMENTWISE else np.abs(value)
+    return Row(
+        library, dtype, name, sample, len(values),
+        median=float(np.median(errors)),
+        usual=float(np.quantile(errors, 0.999, method="higher")),
+        most=float(errors.max()),
+        lost=float(np.mean(errors > 1e-3 * one)),
+        beyond=int(np.sum(~(ratios <= 1))),
+        ratio=float(ratios[worst]),
+        where=tuple(exact.points[worst].tolist()),
+        got=float(values[worst]),
+        true=float(value[worst]),
+    )  # fmt: skip
 
 
-def _computed(library: Library, name: str, points: np.ndarray, dtype: str) -> np.ndarray:
+def computed(library: Library, name: str, points: np.ndarray, dtype: str) -> np.ndarray:
+    """An operation of robloss at points, on a library."""
     columns = [library.array(column, dtype) for column in points.T]
     return library.to_numpy(evaluate(name, *columns)).astype(float)
 
 
-def measure(library: Library, name: str, dtype: str, points: int, seed: int) -> Row:
-    """The errors of one operation; see `Row`."""
-    if name in PARTITION:
-        return _measure_partition(library, name, dtype, points, seed)
-    values = _computed(library, name, adversarial(points, seed, dtype), dtype)
-    judged = []
-    for row, point, exact, size, allowed in _truth(name, points, seed, dtype):
-        ulp = 2.0 ** (math.frexp(min(size, float(np.finfo("float64").max)))[1] - 1) * EPS[dtype]
-        error = _error(values[row], exact) / ulp
-        # Where a weight overflows, nothing is promised of the curvature.
-        if size <= float(np.finfo(dtype).max):
-            judged.append((error / allowed, error, point, values[row], float(exact)))
-    return _summary(library, name, dtype, judged)
-
-
-def _measure_partition(library: Library, name: str, dtype: str, points: int, seed: int) -> Row:
-    # The oracle integrates for each: a hundredth as many points.
-    points = max(points // 100, 20)
-    values = _computed(library, name, densities(points, seed, dtype), dtype)
-    judged = []
-    for row, point, exact in _partition_truth(name, points, seed, dtype):
-        allowed, slope = PARTITION_BOUND[dtype]
-        if name == "log_partition_derivative":
-            allowed = slope * (1 + abs(math.log(abs(point[0] - 2))))
-        error = _error(values[row], exact)
-        judged.append((error / allowed, error, point, values[row], float(exact)))
-    return _summary(library, name, dtype, judged)
-
-
-def _summary(library: Library, name: str, dtype: str, judged: list[tuple]) -> Row:
-    if not judged:
-        message = f"no point of {name} in {dtype} has a normal value"
-        raise ValueError(message)
-    errors = np.array([error for _, error, *_ in judged])
-    ratio, _, where, got, true = max(judged, key=lambda entry: entry[0])
-    usual = float(np.quantile(errors, 0.999, method="higher"))
-    return Row(
-        library.option, dtype, name, len(judged), errors.max(), usual, ratio, where, got, true
-    )
+def measure(
+    library: Library, name: str, dtype: str, points: int, seed: Seed, sample: str = "adversarial"
+) -> Row:
+    """The errors of one operation on a library, held to what API.md promises there."""
+    exact = sampled(name, sample, points, seed, dtype)
+    values = computed(library, name, exact.points, dtype)
+    return judge(library.option, name, dtype, sample, exact, values, promised(library))
 
 
 def table(rows: Iterable[Row]) -> str:
     """The rows as text."""
-    heads = f"{'library':17}{'dtype':9}{'operation':26}{'points':>7}{'99.9 %':>10}{'worst':>10}"
+    heads = f"{'library':18}{'dtype':9}{'operation':26}{'points':>7}{'99.9 %':>10}{'worst':>10}"
     lines = [
         "error against ball arithmetic, ulp (log_partition: absolute); ratio: worst error/allowed",
-        f"{heads}{'ratio':>8}  worst ratio at (x, alpha, scale)",
+        f"{heads}{'ratio':>9}  worst ratio at (x, alpha, scale)",
     ]
     lines += [
-        f"{row.library:17}{row.dtype:9}{row.name:26}{row.points:7d}{row.usual:10.3g}"
-        f"{row.most:10.3g}{row.ratio:8.3f}  {', '.join(f'{one:.17g}' for one in row.where)}"
+        f"{row.library:18}{row.dtype:9}{row.name:26}{row.points:7d}{row.usual:10.3g}"
+        f"{row.most:10.3g}{row.ratio:9.3g}  {', '.join(f'{one:.17g}' for one in row.where)}"
         for row in rows
     ]
     return "\n".join(lines)
@@ -199,15 +220,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sample", choices=sorted(SAMPLES), default="adversarial")
     parser.add_argument("--library", action="append", choices=[one.option for one in Library])
     options = parser.parse_args()
     chosen = options.library or [one.option for one in Library if not one.missing]
     rows = [
-        measure(Library.named(option), name, dtype, options.points, options.seed)
+        measure(Library.named(option), name, dtype, options.points, options.seed, options.sample)
         for option in chosen
         for dtype in ("float64", "float32")
         for name in (*ELEMENTWISE, *PARTITION)
-        if name in OPERATIONS
     ]
     print(table(rows))
 

@@ -4,10 +4,11 @@ import itertools
 import math
 
 import array_api_compat.numpy as xnp
+import mpmath
 import numpy as np
 import oracle
 import pytest
-from flint import arb
+from flint import arb, ctx
 
 from robloss._kernels import partition as kernels
 from robloss._partition import generate, lookup, table
@@ -236,3 +237,40 @@ def test_truncation_is_refused_when_too_large(monkeypatch):
 def test_the_kernels_carry_the_fingerprint_of_the_table():
     # Numba's cache does not see a new table unless the kernels' file changes with it.
     assert kernels.TABLE_FINGERPRINT == table.FINGERPRINT
+
+
+# ------------------------------------------------------------------------------ Meijer's function
+
+
+def _meijer(n, d):
+    """log Z(n/d) by Meijer's G function (THEORY section 3; Barron 2019).
+
+    With w = (1 + x^2/b)^(alpha/2) and the Mellin transform of e^(-bw/alpha), Z is a contour
+    integral of Gamma(s) Gamma(alpha s/2 - 1/2)/Gamma(alpha s/2); for rational alpha Gauss's
+    multiplication formula makes all arguments t + constant, which is what G is.
+    """
+    with mpmath.workdps(30):
+        b, c = abs(mpmath.mpf(2 * d - n)) / d, abs(mpmath.mpf(2 * d - n)) / n
+        upper = [mpmath.mpf(k) / (2 * d) for k in range(1, 2 * d)]
+        upper += [(k - mpmath.mpf(1) / 2) / n for k in range(n)]
+        lower = [mpmath.mpf(k) / n for k in range(1, n)]
+        meijer = mpmath.meijerg([[], lower], [upper, []], (c / (2 * d)) ** (2 * d))
+        front = mpmath.sqrt(mpmath.pi * b * 2 * d / n) / (2 * mpmath.pi) ** (d - mpmath.mpf(1) / 2)
+        return arb(mpmath.nstr(c + mpmath.log(front * meijer.real), 28))
+
+
+RATIONAL = [
+    *((1, 4), (1, 2), (3, 4), (1, 1), (5, 4), (3, 2), (7, 4), (9, 4), (5, 2), (3, 1), (7, 2)),
+    *((4, 1), (5, 1), (6, 1)),
+]
+
+
+@pytest.mark.parametrize(("n", "d"), RATIONAL)
+def test_against_meijers_function(n, d):
+    with ctx.workprec(200):
+        exact = _meijer(n, d)
+        # 28 digits of Meijer's; the oracle's ball has radius 1e-38
+        assert float(abs(oracle.log_partition(n / d) - exact)) < 1e-24
+    for value, _ in PATHS.values():
+        assert _error(value(n / d), exact, False) <= VALUE_ERROR
+        assert _error(value(n / d + 1e-13), exact, False) > VALUE_ERROR
