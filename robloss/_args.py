@@ -75,7 +75,10 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
         if is_number(value) or isinstance(value, np.generic):
             continue
         if isinstance(value, bool):
-            raise TypeError(f"`{name}` must be a number or an array, but got {value}. Pass 0 or 1.")
+            raise TypeError(
+                f"`{name}` must have a real dtype of at most 64 bits, but got bool. "
+                "Convert it first."
+            )
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError(
                 f"`{name}` must be an array without a mask, but got a masked array. "

@@ -37,18 +37,7 @@ def test_contract(backend, sample, dtype, seed, tables):
 
 
 @pytest.mark.backends(lambda library: library is Library.NUMPY)
-@pytest.mark.parametrize(
-    "dtype",
-    [
-        pytest.param(
-            "float64",
-            marks=pytest.mark.xfail(
-                strict=True, reason="extreme scales: see issue 3; the kernels are being mended"
-            ),
-        ),
-        "float32",
-    ],
-)
+@each_dtype
 @each_seed
 @pytest.mark.parametrize("sample", ["thresholds", "subnormals"])
 def test_kernels_at_the_ends(backend, sample, dtype, seed, tables):

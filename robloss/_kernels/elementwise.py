@@ -137,8 +137,10 @@ def _far_parts(z: float, z_lo: float, exponent: int, alpha: float) -> _Parts:
     if b < _WIDE:
         root_lo = (_fma(-root, root, b) + b_lo) / (root + root)
         rest = (_fma(-y, root, abs(z)) - y * root_lo + math.copysign(z_lo, z * z_lo)) / abs(z)
+    # From 1 to 2, so that base and octaves never pull a power in different directions.
     y, of_y = math.frexp(y)
-    octaves = float(exponent + of_y)
+    y *= 2.0
+    octaves = float(exponent + of_y - 1)
     log_u = 2.0 * (math.log(y) + rest + octaves * _LOG_2)
     return _Parts(s, 0.0, b, b_lo, math.inf, log_u, y, rest, 2.0, octaves)
 
@@ -255,7 +257,7 @@ def _product(
         value *= power
     z, z_lo, of_quotient = _quotient(x, scale)
     for _ in range(of_z):
-        value = value * z + value * z_lo
+        value = value * z if math.isinf(value) else value * z + value * z_lo
         exponent += of_quotient
     scale, of_divisor = math.frexp(scale)
     for _ in range(of_scale):

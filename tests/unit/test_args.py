@@ -103,7 +103,8 @@ def test_long_doubles():
 def test_shapes_that_do_not_broadcast():
     sentence = (
         "Arguments must have shapes that broadcast together, "
-        "but got `x` (3,), `alpha` (2, 1), `scale` (2, 2)."
+        "but got `x` (3,), `alpha` (2, 1), `scale` (2, 2). "
+        "Add axes of length 1 where they should be paired."
     )
     with pytest.raises(ValueError, match=says(sentence)):
         loss(np.ones(3), np.ones((2, 1)), np.ones((2, 2)))
