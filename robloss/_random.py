@@ -29,7 +29,7 @@ def is_seed(rng: object) -> bool:
     ValueError
         If it is a negative integer.
     """
-    if not isinstance(rng, numbers.Integral) or isinstance(rng, bool):
+    if isinstance(rng, bool) or not isinstance(rng, numbers.Integral):
         return False
     if rng < 0:
         raise ValueError(

@@ -134,11 +134,11 @@ def sample(
     ((1000,), True)
     """
     leading = _leading(shape)
-    plain = is_number(alpha) or isinstance(alpha, np.generic)
-    if plain and (is_number(scale) or isinstance(scale, np.generic)):
-        if library_of_generator(rng) not in (None, "numpy"):
-            prepare((DENSITY_ALPHA, SCALE), (alpha, scale))
-            alpha, scale = scalar_beside(rng, float(alpha)), float(scale)
+    given = (alpha, scale)
+    plain = all(is_number(value) or isinstance(value, np.generic) for value in given)
+    if plain and library_of_generator(rng) not in (None, "numpy"):
+        prepare((DENSITY_ALPHA, SCALE), given)
+        alpha, scale = scalar_beside(rng, float(alpha)), float(scale)
     return _sample(alpha, scale, leading, rng)
 
 
@@ -217,31 +217,40 @@ def _parameters(xp: Any, alpha: Array) -> tuple[Array, Array]:
     return eta, variance
 
 
+def _bound(xp: Any, x: Array, eta: Array, variance: Array) -> Array:
+    """T, which must not exceed ρ: the exponent of the proposal's density."""
+    s = x * x / variance
+    is_normal = eta == 0
+    eta = xp.where(is_normal, 1.0, eta)
+    return xp.where(is_normal, s / 2, (1 + eta) / (2 * eta) * xp.log1p(eta * s))
+
+
+def _proposed(xp: Any, energy: Array, angle: Array, eta: Array, variance: Array) -> Array:
+    """A t variate by the polar method: of an exponential variate and of a fraction of a turn."""
+    is_normal = eta == 0
+    eta = xp.where(is_normal, 1.0, eta)
+    square = xp.where(is_normal, 2 * energy, xp.expm1(2 * eta * energy) / eta)
+    return xp.sqrt(variance * square) * xp.cos(2 * math.pi * angle)
+
+
 def _propose(xp: Any, uniforms: Array, alpha: Array) -> tuple[Array, Array]:
     """A proposal for each element at scale 1, and whether it is accepted.
 
     NaN, accepted, where alpha is illegal.
     """
     alpha = xp.where(alpha >= 0, alpha, math.nan)
+    first, second, angle, third, fourth = (uniforms[i, ...] for i in range(_UNIFORMS))
     eta, variance = _parameters(xp, alpha)
-    is_normal = eta == 0
-    safe = xp.where(is_normal, 1.0, eta)
-    energy = _exponential(xp, uniforms[0, ...], uniforms[1, ...])
-    square = xp.where(is_normal, 2 * energy, xp.expm1(2 * safe * energy) / safe)
-    x = xp.sqrt(variance * square) * xp.cos(2 * math.pi * uniforms[2, ...])
-    s = x * x / variance
-    bound = xp.where(is_normal, s, xp.log1p(safe * s) / safe) * (1 + eta) / 2
-    excess = evaluate("loss", x, alpha, 1.0, check=False) - bound
-    threshold = _exponential(xp, uniforms[3, ...], uniforms[4, ...])
-    return xp.where(xp.isnan(excess), math.nan, x), ~(threshold < excess)
+    x = _proposed(xp, _exponential(xp, first, second), angle, eta, variance)
+    excess = evaluate("loss", x, alpha, 1.0, check=False) - _bound(xp, x, eta, variance)
+    rejected = _exponential(xp, third, fourth) < excess
+    return xp.where(xp.isnan(excess), math.nan, x), ~rejected
 
 
 # --------------------------------------------------------------------- until all are accepted
 
 
-def _replacing(
-    xp: Any, uniform: Uniform, alpha: Array, whole: tuple[int, ...], step: int
-) -> Array:
+def _replacing(xp: Any, uniform: Uniform, alpha: Array, whole: tuple[int, ...], step: int) -> Array:
     """Block by block, propose again only for what was rejected: for libraries that assign."""
     size = math.prod(whole)
     varied = alpha.ndim > 0
