@@ -210,7 +210,11 @@ def _check_bounds(below: str, low: object, above: str, high: object) -> None:
 
 def _mapped(function: Callable[..., Array], value: Array, domain: Domain = _FREE) -> Array:
     """Apply a function of one array; NumPy scalars and numbers give NumPy scalars."""
-    result = compose(partial(_on_array, function), (domain,), value)
+    # Bounds are rounded to the dtype of an array they are compared with, not to a scalar's.
+    is_narrow = isinstance(value, np.generic) and value.dtype.itemsize < 8
+    result = compose(partial(_on_array, function), (domain,), value[None] if is_narrow else value)
+    if is_narrow:
+        return result[0]
     return result[()] if isinstance(result, np.ndarray) else result
 
 
@@ -282,10 +286,9 @@ def _scale_inverse(low: float, initial: float, xp: Any, scale: Array) -> Array:
         return xp.where(scale == low, 0 * scale, math.nan)
     width = initial - low
     excess = (scale - initial) / width
+    is_far = ~(excess > -0.5)  # NaN goes this way
     up = xp.where(excess > 0, excess, 0.0)
-    near = xp.where((excess > -0.5) & (excess <= 0), excess, 0.0)
-    far = xp.where(excess <= -0.5, (scale - low) / width, 0.5)
-    below = xp.where(
-        excess <= -0.5, xp.log(xp.expm1(far) / _E1), xp.log1p(xp.expm1(near) * (_E / _E1))
-    )
+    near = xp.where(is_far | (excess > 0), 0.0, excess)
+    far = xp.where(is_far, (scale - low) / width, 0.5)
+    below = xp.where(is_far, xp.log(xp.expm1(far) / _E1), xp.log1p(xp.expm1(near) * (_E / _E1)))
     return xp.where(excess > 0, up + xp.log1p(-xp.expm1(-up) / _E1), below)
