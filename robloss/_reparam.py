@@ -1,0 +1,294 @@
+"""Free real numbers ↔ (alpha, scale): what an optimiser without bounds can move."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from robloss._args import is_number
+from robloss._backends import compose
+from robloss._domains import Domain
+from robloss._typing import Array
+
+# notation: l = the free number, w = high − low or initial − low, q = sigmoid(−|l|)
+_FREE = Domain("free", "ℓ", -math.inf, math.inf, True, "")
+_E = math.e
+_E1 = math.expm1(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AlphaMap:
+    r"""Free numbers ↔ shapes between two bounds, by the logistic function.
+
+    .. math::
+
+        \alpha = \alpha_{lo} + (\alpha_{hi} - \alpha_{lo}) \, \sigma(\ell)
+
+    0 gives the middle, ±inf the bounds. Where ``low == high`` the value is fixed: every free number
+    gives it, with derivative 0.
+
+    Parameters
+    ----------
+    low, high : float, default 0.001 and 1.999
+        The bounds of alpha, finite, ``low <= high``.
+
+    Raises
+    ------
+    TypeError
+        If a bound is no real number.
+    ValueError
+        If a bound is NaN or infinite, or `low` is above `high`.
+
+    See Also
+    --------
+    ScaleMap
+
+    Notes
+    -----
+    The methods take and give a number or an array of any supported library (same device and
+    floating dtype), and are differentiable in torch and JAX. `forward` and `distances` have full
+    relative accuracy at both ends: no difference of near numbers is formed.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+    Map and defaults are those of its reference code, jonbarron/robust_loss_pytorch.
+
+    Examples
+    --------
+    >>> from robloss._reparam import AlphaMap
+    >>> shapes = AlphaMap(0.0, 2.0)
+    >>> float(shapes.forward(0.0)), float(shapes.inverse(1.0))
+    (1.0, 0.0)
+    """
+
+    low: float = 0.001
+    high: float = 1.999
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        _check_bounds("low", self.low, "high", self.high)
+
+    def forward(self, free: Array) -> Array:
+        """Shapes of free numbers: within the bounds, also where they are rounded."""
+        return _mapped(partial(_alpha, self.low, self.high), free)
+
+    def inverse(self, alpha: Array) -> Array:
+        """Free numbers of shapes: ±inf at the bounds, 0 where the value is fixed.
+
+        Raises
+        ------
+        ValueError
+            If a Python number or NumPy array leaves the bounds; in other libraries' arrays such a
+            value gives NaN.
+        """
+        remedy = "Move it inside the bounds of this map, or widen them."
+        domain = Domain("alpha", "α", self.low, self.high, True, remedy)
+        return _mapped(partial(_alpha_inverse, self.low, self.high), alpha, domain)
+
+    def derivative(self, free: Array) -> Array:
+        """d alpha/d free: (high − low) σ(l) σ(−l), which is positive and at most (high − low)/4."""
+        return _mapped(partial(_alpha_derivative, self.low, self.high), free)
+
+    def distances(self, free: Array) -> tuple[Array, Array]:
+        """alpha − low and high − alpha, each with the relative accuracy of its own size."""
+        width = self.high - self.low
+        return (
+            _mapped(partial(_share, width, 1.0), free),
+            _mapped(partial(_share, width, -1.0), free),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleMap:
+    r"""Free numbers ↔ scales above a bound, by the softplus function.
+
+    .. math::
+
+        c = c_{lo} + (c_0 - c_{lo}) \log(1 + (e - 1) e^{\ell})
+
+    0 gives `initial`, −inf the bound; the scale grows as e^l below and linearly above. Where
+    ``low == initial`` the value is fixed: every free number gives it, with derivative 0.
+
+    Parameters
+    ----------
+    low : float, default 1e-5
+        The lower bound of the scale, finite, at least 0.
+    initial : float, default 1.0
+        The scale at the free number 0, finite, positive, ``low <= initial``.
+
+    Raises
+    ------
+    TypeError
+        If a bound is no real number.
+    ValueError
+        If a bound is NaN, infinite or negative, `initial` is 0, or `low` is above `initial`.
+
+    See Also
+    --------
+    AlphaMap
+
+    Notes
+    -----
+    As those of `AlphaMap`, the methods take numbers and arrays. `forward` and `distance` have full
+    relative accuracy at both ends, and `forward` is exact at 0.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+    Map and defaults are those of its reference code, jonbarron/robust_loss_pytorch.
+
+    Examples
+    --------
+    >>> from robloss._reparam import ScaleMap
+    >>> scales = ScaleMap(initial=3.0)
+    >>> float(scales.forward(0.0)), float(scales.inverse(3.0))
+    (3.0, 0.0)
+    """
+
+    low: float = 1e-5
+    initial: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        _check_bounds("low", self.low, "initial", self.initial)
+        for name, value, least in (("low", self.low, ">= 0"), ("initial", self.initial, "> 0")):
+            if value < 0 or (value == 0 and least == "> 0"):
+                raise ValueError(
+                    f"`{name}` must be {least}, but got {value!r}. A scale is a positive width."
+                )
+
+    def forward(self, free: Array) -> Array:
+        """Scales of free numbers: never below the bound, also where they are rounded."""
+        return _mapped(partial(_scale, self.low, self.initial), free)
+
+    def inverse(self, scale: Array) -> Array:
+        """Free numbers of scales: −inf at the bound, 0 where the value is fixed.
+
+        Raises
+        ------
+        ValueError
+            If a Python number or NumPy array lies below the bound (or is another than the fixed
+            value); in other libraries' arrays such a value gives NaN.
+        """
+        high = self.low if self.low == self.initial else math.inf
+        remedy = "Move it above the bound of this map, or lower the bound."
+        domain = Domain("scale", "c", self.low, high, True, remedy)
+        return _mapped(partial(_scale_inverse, self.low, self.initial), scale, domain)
+
+    def derivative(self, free: Array) -> Array:
+        """d scale/d free, which is positive and below initial − low."""
+        return _mapped(partial(_scale_derivative, self.low, self.initial), free)
+
+    def distance(self, free: Array) -> Array:
+        """Scale − low, with the relative accuracy of its own size."""
+        return _mapped(partial(_above, self.initial - self.low), free)
+
+
+def _check_bounds(below: str, low: object, above: str, high: object) -> None:
+    for name, value in ((below, low), (above, high)):
+        if not is_number(value) and not isinstance(value, np.floating | np.integer):
+            raise TypeError(
+                f"`{name}` must be a real number, but got {type(value).__name__}. "
+                "One map has one pair of bounds."
+            )
+        if not math.isfinite(value):  # type: ignore[arg-type]
+            raise ValueError(f"`{name}` must be finite, but got {value!r}. Pass a finite bound.")
+    if low > high:  # type: ignore[operator]
+        raise ValueError(
+            f"`{below}` must not be above `{above}`, but got {low!r} and {high!r}. Swap them."
+        )
+    if not math.isfinite(high - low):  # type: ignore[operator]
+        raise ValueError(
+            f"`{above}` must be a finite distance from `{below}`, but got {low!r} and {high!r}. "
+            "Pass nearer bounds."
+        )
+
+
+def _mapped(function: Callable[..., Array], value: Array, domain: Domain = _FREE) -> Array:
+    """Apply a function of one array; NumPy scalars and numbers give NumPy scalars."""
+    # Bounds are rounded to the dtype of an array they are compared with, not to a scalar's.
+    is_narrow = isinstance(value, np.generic) and value.dtype.itemsize < 8
+    result = compose(partial(_on_array, function), (domain,), value[None] if is_narrow else value)
+    if is_narrow:
+        return result[0]
+    return result[()] if isinstance(result, np.ndarray) else result
+
+
+def _on_array(function: Callable[..., Array], xp: Any, value: Array) -> Array:
+    return function(xp, xp.asarray(value) if is_number(value) else value)
+
+
+# -------------------------------------------------------------------------------------- formulas
+# Of two branches both are computed: the one that is not taken gets a harmless number.
+
+
+def _small_sigmoid(xp: Any, free: Array) -> Array:
+    """q = σ(−|l|), at most ½. Its slope at 0, where |l| has none, is that of σ."""
+    power = xp.exp(xp.where(free > 0, -free, free))
+    return power / (1 + power)
+
+
+def _share(width: float, sign: float, xp: Any, free: Array) -> Array:
+    """Width σ(sign l): the distance to the bound that l → −sign inf leads to."""
+    q = _small_sigmoid(xp, free)
+    return width * xp.where(sign * free > 0, 1 - q, q)
+
+
+def _alpha(low: float, high: float, xp: Any, free: Array) -> Array:
+    distance = (high - low) * _small_sigmoid(xp, free)
+    return xp.where(free > 0, high - distance, low + distance)
+
+
+def _alpha_derivative(low: float, high: float, xp: Any, free: Array) -> Array:
+    q = _small_sigmoid(xp, free)
+    return (high - low) * (q * (1 - q))
+
+
+def _alpha_inverse(low: float, high: float, xp: Any, alpha: Array) -> Array:
+    if low == high:
+        return xp.where(alpha == low, 0 * alpha, math.nan)
+    width = high - low
+    return xp.log((alpha - low) / width) - xp.log((high - alpha) / width)
+
+
+def _above(width: float, xp: Any, free: Array) -> Array:
+    """Width log(1 + (e − 1) e^l)."""
+    is_positive = free > 0
+    power = xp.exp(xp.where(is_positive, -free, free))
+    linear = xp.where(is_positive, free, 0.0) + xp.log(_E1 + power)
+    return width * xp.where(is_positive, linear, xp.log1p(_E1 * power))
+
+
+def _scale(low: float, initial: float, xp: Any, free: Array) -> Array:
+    """About `low` below l = 0, about `initial` above, where the softplus is near 1."""
+    width = initial - low
+    is_negative = free < 0
+    below = low + _above(width, xp, xp.where(is_negative, free, 0.0))
+    positive = xp.where(is_negative, 0.0, free)
+    above = initial + width * (positive + xp.log1p(xp.expm1(-positive) / _E))
+    return xp.where(is_negative, below, above)
+
+
+def _scale_derivative(low: float, initial: float, xp: Any, free: Array) -> Array:
+    is_positive = free > 0
+    power = xp.exp(xp.where(is_positive, -free, free))
+    rising = _E1 / (_E1 + power)
+    return (initial - low) * xp.where(is_positive, rising, _E1 * power / (1 + _E1 * power))
+
+
+def _scale_inverse(low: float, initial: float, xp: Any, scale: Array) -> Array:
+    """With d = (c − low)/w and δ = d − 1: three forms, so that l keeps its digits at 0 and −inf."""
+    if low == initial:
+        return xp.where(scale == low, 0 * scale, math.nan)
+    width = initial - low
+    excess = (scale - initial) / width
+    is_far = ~(excess > -0.5)  # NaN goes this way
+    up = xp.where(excess > 0, excess, 0.0)
+    near = xp.where(is_far | (excess > 0), 0.0, excess)
+    far = xp.where(is_far, (scale - low) / width, 0.5)
+    below = xp.where(is_far, xp.log(xp.expm1(far) / _E1), xp.log1p(xp.expm1(near) * (_E / _E1)))
+    return xp.where(excess > 0, up + xp.log1p(-xp.expm1(-up) / _E1), below)
