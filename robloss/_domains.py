@@ -54,7 +54,7 @@ SCALE = Domain(
     0.0,
     math.inf,
     False,
-    "A scale is a width in the unit of `x`; pass a positive number.",
+    "A scale is a width in the unit of the residuals; pass a positive number.",
 )
 DENSITY_ALPHA = Domain(
     "alpha",

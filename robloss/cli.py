@@ -223,6 +223,12 @@ def _read_csv(path: Path, target: str | None, features: tuple[str, ...] | None) 
     if target is None:
         raise _UserError(f"--target is required with {path}; its columns are {_list(header)}")
     if features is None:
+        if "" in header:
+            column = header.index("") + 1
+            raise _UserError(
+                f"{path}: column {column} has no name, so it may be a row number; "
+                "choose columns with --features"
+            )
         features = tuple(name for name in header if name != target)
     if target in features:
         raise _UserError(f"the target '{target}' cannot be one of the features")

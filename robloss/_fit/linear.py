@@ -171,6 +171,11 @@ def _flags(outcome: Outcome, free: Free, rank: int, size: int) -> tuple[str, ...
         end = "lower" if alpha == low else "upper"
         also = ": this is ordinary least squares" if alpha == 2 else ""
         flags.append(f"alpha is on its {end} bound {alpha:g}{also}.")
+    if alpha < 0:
+        flags.append(
+            "Below alpha = 0 there is no density: nll lacks log Z and does not compare with that "
+            "of fits at other shapes."
+        )
     if rank < size:
         flags.append(
             f"The design has rank {rank} but {size} coefficients: they are not determined by the "

@@ -31,7 +31,7 @@ class Foreign:
 def test_a_scalar_outside_its_domain():
     sentence = (
         "`scale` must lie in (0, inf), but got -1.0. "
-        "A scale is a width in the unit of `x`; pass a positive number."
+        "A scale is a width in the unit of the residuals; pass a positive number."
     )
     with pytest.raises(ValueError, match=says(sentence)):
         loss(1.0, 1.0, -1.0)
@@ -44,7 +44,7 @@ def test_a_scalar_outside_its_domain():
 def test_an_array_element_outside_its_domain():
     sentence = (
         "`scale` must lie in (0, inf), but got -1.0 at index (1, 0). "
-        "A scale is a width in the unit of `x`; pass a positive number."
+        "A scale is a width in the unit of the residuals; pass a positive number."
     )
     with pytest.raises(ValueError, match=says(sentence)):
         loss(1.0, 1.0, np.array([[1.0, 2.0], [-1.0, 0.0]]))

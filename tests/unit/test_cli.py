@@ -324,3 +324,12 @@ def test_a_reader_that_leaves_early_is_no_traceback():
         check=True,
     )
     assert run.stderr == ""
+
+
+def test_a_column_without_a_name_is_no_feature_by_accident(run, tmp_path):
+    path = tmp_path / "index.csv"
+    path.write_text(",x,y\n0,1,2.0\n1,2,4.1\n2,3,5.8\n3,4,8.3\n", encoding="utf-8")
+    assert "column 1 has no name" in fails(run("fit", path, "--target", "y"))
+    status, out, _ = run("fit", path, "--target", "y", "--features", "x")
+    assert status == 0
+    assert "coefficient" in out
