@@ -41,7 +41,10 @@ def as_arrays(xp: Any, *values: Any) -> tuple[Array, ...]:
     dtype = xp.float64 if example is None else example.dtype
     # Not array_api_compat.device: torch.compile warns at every call of it.
     device = getattr(example, "device", None)
-    return tuple(xp.asarray(value, dtype=dtype, device=device) for value in values)
+    return tuple(
+        xp.asarray(value, dtype=dtype, device=device) if isinstance(value, float) else value
+        for value in values
+    )
 
 
 def unit_loss(x: Array, alpha: Array) -> Array:
@@ -166,6 +169,8 @@ def _strips(
 ) -> Array:
     """Zero, whose derivatives in the limits are those of the integral, up to second order."""
     total = xp.zeros_like(alpha)
+    # At α = 2 the strip's slope in alpha would be 0 times inf.
+    alpha = xp.where(constant(alpha) == 2, constant(alpha), alpha)
     for sign, (limit, fixed) in ((-1.0, lower), (1.0, upper)):
         if limit is fixed:  # nothing to differentiate here
             continue

@@ -234,7 +234,8 @@ def _variance(xp: Any, alpha: Array, scale: Array) -> Array:
     heavy = alpha < HEAVY
     (light,) = expectation(xp, xp.where(heavy, 1.0, alpha), lambda x, _: x * x)
     # Below 1e-4 it overflows by far in any dtype.
-    safe = xp.where(heavy & (alpha > 1e-4), alpha, xp.where(heavy, 1e-4, 0.25))
+    safe = xp.where(heavy, alpha, 0.25)
+    safe = xp.where(safe > 1e-4, safe, 1e-4)
     value = xp.where(heavy, _heavy_variance(xp, safe), light)
     value = xp.where(alpha == 0, math.inf, value)
     return xp.where(alpha >= 0, value, math.nan) * scale * scale
