@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import dask.array as da
+from dask.array.core import elemwise
 
 from robloss._args import Arguments
 from robloss._typing import Array
@@ -10,4 +10,4 @@ from robloss._typing import Array
 
 def map_chunks(function: Callable[..., Array], arguments: Arguments) -> Array:
     """Call a function of arrays on every chunk, when the chunk is computed."""
-    return da.elemwise(function, *arguments.given, dtype=arguments.dtype)
+    return elemwise(function, *arguments.given, dtype=arguments.dtype)

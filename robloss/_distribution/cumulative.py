@@ -130,9 +130,7 @@ def ppf(q: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     return compose(_ppf, (PROBABILITY, ALPHA, SCALE, TRUNCATION), q, alpha, scale, truncation)
 
 
-def _cdf(
-    xp: Any, x: Array, alpha: Array, scale: Array, truncation: Array | None = None
-) -> Array:
+def _cdf(xp: Any, x: Array, alpha: Array, scale: Array, truncation: Array | None = None) -> Array:
     if truncation is None:
         x, alpha, scale = as_arrays(xp, x, alpha, scale)
     else:
@@ -151,9 +149,7 @@ def _cdf(
     return xp.where(xp.isnan(z) | xp.isnan(log_tail), math.nan, value)
 
 
-def _ppf(
-    xp: Any, q: Array, alpha: Array, scale: Array, truncation: Array | None = None
-) -> Array:
+def _ppf(xp: Any, q: Array, alpha: Array, scale: Array, truncation: Array | None = None) -> Array:
     if truncation is None:
         q, alpha, scale = as_arrays(xp, q, alpha, scale)
     else:

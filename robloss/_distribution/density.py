@@ -76,9 +76,7 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
     return compose(_truncated, (ALPHA, TRUNCATION), alpha, truncation)
 
 
-def nll(
-    x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None = None
-) -> Array:
+def nll(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None = None) -> Array:
     r"""Negative log-likelihood of each residual.
 
     .. math::
@@ -133,9 +131,7 @@ def nll(
     return compose(_nll_truncated, TRUNCATED, x, alpha, scale, truncation)
 
 
-def pdf(
-    x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None = None
-) -> Array:
+def pdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None = None) -> Array:
     r"""Probability density.
 
     .. math::
