@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from robloss._distribution import log_partition, nll
+from robloss._distribution.density import log_partition, nll
 from robloss._fit.linear import fit_linear
 from robloss._fit.result import ConvergenceWarning, Fit
 from robloss._loss import curvature, grad_alpha, grad_scale, influence, loss, weight

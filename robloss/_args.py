@@ -128,7 +128,8 @@ def check_values(domain: Domain, value: Any) -> None:
     if np.ndim(value):
         legal = (value >= domain.low) & (value <= domain.high)
         if not domain.closed:
-            legal &= (value != domain.low) & (value != domain.high)
+            legal &= value != domain.low
+            legal &= (value != domain.high) | domain.with_high
         offenders = np.argwhere(~(legal | np.isnan(value)))
         if not offenders.size:
             return

@@ -15,9 +15,11 @@ class Domain:
     low, high : float
         The ends of the interval.
     closed : bool
-        Whether the two ends belong to it.
+        Whether the ends belong to it.
     remedy : str
         What to tell a user whose value lies outside.
+    with_high : bool
+        Whether the upper end belongs to it although it is not `closed`.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Domain:
     high: float
     closed: bool
     remedy: str
+    with_high: bool = False
 
     @property
     def is_everything(self) -> bool:
@@ -36,13 +39,14 @@ class Domain:
         """Tell whether a number is legal; NaN counts as legal, since it passes through."""
         if math.isnan(value):
             return True
-        if self.closed:
-            return self.low <= value <= self.high
-        return self.low < value < self.high
+        if value == self.high:
+            return self.closed or self.with_high
+        return self.low < value < self.high or (self.closed and value == self.low)
 
     def __str__(self) -> str:
         """Write the interval as in a formula, for example ``(0, inf)``."""
-        left, right = "[]" if self.closed else "()"
+        left = "[" if self.closed else "("
+        right = "]" if self.closed or self.with_high else ")"
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
 
@@ -63,4 +67,22 @@ DENSITY_ALPHA = Domain(
     math.inf,
     True,
     "Below 0 the density has no finite integral; use alpha >= 0.",
+)
+TRUNCATION = Domain(
+    "truncation",
+    "τ",
+    0.0,
+    math.inf,
+    False,
+    "A truncation is the largest |x|/scale that can occur; pass a positive number.",
+    with_high=True,
+)
+PROBABILITY = Domain("q", "q", 0.0, 1.0, True, "Pass the probability of a value not above x.")
+EFFICIENCY = Domain(
+    "efficiency",
+    "e",
+    0.0,
+    1.0,
+    False,
+    "An efficiency is a fraction of that of the mean, such as 0.95.",
 )

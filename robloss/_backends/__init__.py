@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import Arguments, prepare
+from robloss._args import Arguments, library_of, prepare
 from robloss._domains import Domain
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
@@ -101,5 +101,13 @@ def compose(
         return _returned(function(arguments.xp, *arguments.values), arguments)
 
 
+def constant(array: Array) -> Array:
+    """The array as automatic differentiation sees no way through; the array itself elsewhere."""
+    library = library_of(array)
+    return _backend(library).constant(array) if library in ("torch", "jax") else array
+
+
 def _returned(result: Array, arguments: Arguments) -> Array:
-    return arguments.xp.astype(result, arguments.dtype, copy=False)
+    result = arguments.xp.astype(result, arguments.dtype, copy=False)
+    # NumPy's ufuncs, unlike its other functions, give scalars where the arguments have no axes.
+    return result[()] if arguments.library == "numpy" else result

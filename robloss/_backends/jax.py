@@ -44,3 +44,8 @@ def _function(name: str) -> Any:
 def evaluate(operation: Operation, arguments: Arguments) -> Array:
     """Compute the operation; see `robloss._backends`."""
     return _function(operation.name)(*as_arrays(arguments))
+
+
+def constant(array: Array) -> Array:
+    """The array, cut from what it was computed from."""
+    return jax.lax.stop_gradient(array)

@@ -67,3 +67,8 @@ def _function(name: str) -> Any:
 def evaluate(operation: Operation, arguments: Arguments) -> torch.Tensor:
     """Compute the operation; see `robloss._backends`."""
     return _function(operation.name)(*as_arrays(arguments))
+
+
+def constant(array: torch.Tensor) -> torch.Tensor:
+    """The tensor, cut from what it was computed from; itself where nothing is recorded."""
+    return array.detach()

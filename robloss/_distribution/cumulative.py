@@ -1,0 +1,208 @@
+"""The distribution function and its inverse, both by the lighter tail: never 1 minus a number."""
+
+import math
+from typing import Any
+
+from robloss._backends import compose, constant
+from robloss._distribution.density import TRUNCATED, log_normaliser
+from robloss._distribution.integrals import (
+    as_arrays,
+    ceiling,
+    inverse_loss,
+    log_integral,
+    move,
+    span,
+    unit_loss,
+    width,
+)
+from robloss._domains import ALPHA, DENSITY_ALPHA, PROBABILITY, RESIDUAL, SCALE, TRUNCATION
+from robloss._typing import Array
+
+# Newton steps of `ppf`: one more than needed for the worst round trip measured; the second number
+# is for truncated laws, where a step may leave its bracket.
+STEPS, TRUNCATED_STEPS = 7, 14
+
+
+def cdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None = None) -> Array:
+    r"""Cumulative distribution function: the probability of a residual not above `x`.
+
+    .. math::
+
+        F(x) = \int_{-\infty}^{x} p(t \mid \alpha, c) \, dt
+
+    Parameters
+    ----------
+    x : array or float
+        Residuals, in any unit.
+    alpha : array or float
+        Shape, in [0, inf]; with a truncation in [-inf, inf].
+    scale : array or float, default 1.0
+        Scale, in the unit of `x`; in (0, inf).
+    truncation : array or float, optional
+        τ, the largest |x|/scale that can occur, in (0, inf]; default: none.
+
+    Returns
+    -------
+    array
+        Probabilities, in the broadcast shape of the arguments and in their array library, device
+        and floating dtype. Those below ½ keep their relative precision: the upper tail is
+        ``cdf(-x, ...)``, which ``1 - cdf(x, ...)`` is not.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
+        value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    ppf, pdf
+
+    Notes
+    -----
+    The lighter tail by 64 Gauss–Legendre nodes in asinh x, relative to the density at `x`:
+    about 4 µs each, and a relative error of at most 1e-12 down to 1e-300, 1e-14 above 1e-3
+    (tests/unit/test_distribution.py). alpha = 0 is the Cauchy law of scale √2 c, alpha = 2 the
+    normal one of deviation c.
+
+    Examples
+    --------
+    >>> import math
+    >>> from robloss._distribution.cumulative import cdf
+    >>> math.isclose(cdf(-30.0, 2.0), 0.5 * math.erfc(30 / math.sqrt(2)), rel_tol=1e-12)
+    True
+    """
+    if truncation is None:
+        return compose(_cdf, (RESIDUAL, DENSITY_ALPHA, SCALE), x, alpha, scale)
+    return compose(_cdf, TRUNCATED, x, alpha, scale, truncation)
+
+
+def ppf(q: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None = None) -> Array:
+    """Quantile function, the inverse of `cdf`.
+
+    Parameters
+    ----------
+    q : array or float
+        Probabilities, in [0, 1].
+    alpha : array or float
+        Shape, in [0, inf]; with a truncation in [-inf, inf].
+    scale : array or float, default 1.0
+        Scale, in the unit of `x`; in (0, inf).
+    truncation : array or float, optional
+        τ, the largest |x|/scale that can occur, in (0, inf]; default: none.
+
+    Returns
+    -------
+    array
+        Quantiles, in the unit of `scale`, in the broadcast shape of the arguments and in their
+        array library, device and floating dtype: -inf at 0 and inf at 1 (∓truncation·scale with
+        a truncation), 0 at ½.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
+        value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    cdf
+
+    Notes
+    -----
+    A fixed number of Newton steps for the logarithm of the tail, in asinh x: about 35 µs each.
+    ``cdf(ppf(q))`` is q to a relative 1e-12, down to q = 1e-290 where alpha does not make the
+    quantile overflow (tests/unit/test_distribution.py).
+
+    Examples
+    --------
+    >>> import math
+    >>> from robloss._distribution.cumulative import ppf
+    >>> math.isclose(ppf(0.75, 0.0, 2.0), 2 * math.sqrt(2))
+    True
+    """
+    if truncation is None:
+        return compose(_ppf, (PROBABILITY, DENSITY_ALPHA, SCALE), q, alpha, scale)
+    return compose(_ppf, (PROBABILITY, ALPHA, SCALE, TRUNCATION), q, alpha, scale, truncation)
+
+
+def _cdf(xp: Any, x: Array, alpha: Array, scale: Array, truncation: Array | None = None) -> Array:
+    if truncation is None:
+        x, alpha, scale = as_arrays(xp, x, alpha, scale)
+    else:
+        x, alpha, scale, truncation = as_arrays(xp, x, alpha, scale, truncation)
+    log_z = log_normaliser(xp, alpha, truncation)
+    z = x / xp.where((scale > 0) & (scale < math.inf), scale, math.nan)
+    size = xp.where(z < 0, -z, z)
+    end = xp.zeros_like(alpha) + math.inf if truncation is None else truncation
+    inside = constant(size) < constant(end)
+    # A harmless range for the points that have no tail.
+    lower = xp.where(inside, size, 0.0)
+    upper = xp.where(constant(end) > 0, end, 1.0)
+    log_tail = log_integral(xp, alpha, lower, upper, 1 if truncation is None else 2) - log_z
+    tail = xp.where(inside, xp.exp(log_tail), 0.0)
+    value = xp.where(z < 0, tail, 1 - tail)
+    return xp.where(xp.isnan(z) | xp.isnan(log_tail), math.nan, value)
+
+
+def _ppf(xp: Any, q: Array, alpha: Array, scale: Array, truncation: Array | None = None) -> Array:
+    if truncation is None:
+        q, alpha, scale = as_arrays(xp, q, alpha, scale)
+    else:
+        q, alpha, scale, truncation = as_arrays(xp, q, alpha, scale, truncation)
+    log_z = log_normaliser(xp, alpha, truncation)
+    end = xp.zeros_like(alpha) + math.inf if truncation is None else truncation
+    legal = (q >= 0) & (q <= 1) & (scale > 0) & (scale < math.inf) & ~xp.isnan(log_z)
+    tail = xp.where(q < 0.5, q, 1 - q)
+    ordinary = legal & (tail > 0) & (tail < 0.5)
+    target = xp.log(xp.where(ordinary, tail, 0.25)) + log_z
+    panels = 1 if truncation is None else 2
+    size = _quantile(xp, alpha, target, xp.where(end > 0, end, 1.0), panels)
+    size = xp.where(ordinary, size, xp.where(tail > 0, 0.0, end))
+    return xp.where(legal, xp.where(q < 0.5, -size, size) * scale, math.nan)
+
+
+def _quantile(xp: Any, alpha: Array, target: Array, end: Array, panels: int) -> Array:
+    """The x ≥ 0 with log ∫ₓ^end e^(−ρ) = `target`.
+
+    The search sees constants only; the last step, whose result is the value, also carries the
+    derivatives in the arguments.
+    """
+    alpha, target, end = xp.broadcast_arrays(alpha, target, end)
+    fixed = (constant(alpha), constant(target), constant(end))
+    x = _search(xp, *fixed, panels)
+    rho = unit_loss(x, fixed[0])
+    log_tail = log_integral(xp, alpha, x, end, panels)
+    mills = xp.exp(constant(log_tail) + rho)
+    # Where x has run into a truncation nothing is left to correct.
+    return x + xp.where(xp.isfinite(constant(log_tail)), (log_tail - target) * mills, 0.0)
+
+
+def _search(xp: Any, alpha: Array, target: Array, end: Array, panels: int) -> Array:
+    whole = log_integral(xp, alpha, xp.zeros_like(target), end, panels)
+    share = whole - target  # −log 2q
+    # As if the tail fell like the density; or, if lighter, as if the density were flat.
+    x = inverse_loss(xp, share, alpha)
+    low, high = xp.zeros_like(x), xp.where(end < ceiling(xp, x), end, ceiling(xp, x))
+    flat = -xp.expm1(-share) * high
+    x = xp.where(flat < x, flat, x)
+    m = width(xp, alpha)
+    for _ in range(STEPS if panels == 1 else TRUNCATED_STEPS):
+        log_tail = log_integral(xp, alpha, x, end, panels)
+        excess = log_tail - target
+        low, high = xp.where(excess > 0, x, low), xp.where(excess > 0, high, x)
+        mills = xp.exp(log_tail + unit_loss(x, alpha))
+        step = excess * mills / xp.hypot(x, m)
+        new = move(xp, x, step, m)
+        # The density falls with x, so that Newton's step for the tail itself stops short of it.
+        short = x - mills * xp.expm1(-xp.where(excess > 0, excess, 0.0))
+        middle = move(xp, low, 0.5 * span(xp, low, high, m), m)
+        # A step below the noise may leave a bracket whose end is as noisy.
+        inside = ((new >= low) & (new <= high)) | (xp.abs(step) < 1e-9)
+        other = xp.where((short > middle) & (short < high), short, middle)
+        x = xp.where(inside, xp.where(new < end, new, end), other)
+    return x
