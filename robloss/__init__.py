@@ -3,17 +3,28 @@
 from importlib import import_module
 from typing import Any
 
-from robloss._distribution.density import log_partition, nll
+from robloss._distribution.cumulative import cdf, ppf
+from robloss._distribution.density import log_partition, nll, pdf
+from robloss._distribution.efficiency import efficiency, scale_for_efficiency
+from robloss._distribution.moments import entropy, fisher_information, variance
+from robloss._distribution.sampling import sample
 from robloss._fit.linear import fit_linear
 from robloss._fit.result import ConvergenceWarning, Fit
 from robloss._loss import curvature, grad_alpha, grad_scale, influence, loss, weight
+from robloss._reparam import AlphaMap, ScaleMap
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlphaMap",
     "ConvergenceWarning",
     "Fit",
+    "ScaleMap",
+    "cdf",
     "curvature",
+    "efficiency",
+    "entropy",
+    "fisher_information",
     "fit_linear",
     "grad_alpha",
     "grad_scale",
@@ -21,6 +32,11 @@ __all__ = [
     "log_partition",
     "loss",
     "nll",
+    "pdf",
+    "ppf",
+    "sample",
+    "scale_for_efficiency",
+    "variance",
     "weight",
 ]
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from robloss._args import is_number
+from robloss._args import is_number, library_of
 from robloss._backends import compose, constant, evaluate
 from robloss._distribution.integrals import as_arrays, log_integral
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE, TRUNCATION
@@ -116,6 +116,12 @@ def nll(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     --------
     loss, log_partition
 
+    Notes
+    -----
+    The slope in `alpha` is infinite at exactly 2, with a sign that depends on the residual. torch
+    and JAX take it at the next smaller number there, where it is finite, so that a learned `alpha`
+    that rounds to 2 finds its way back. `AlphaMap` keeps it inside its bounds.
+
     References
     ----------
     J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
@@ -191,7 +197,19 @@ def pdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
 TRUNCATED = (RESIDUAL, ALPHA, SCALE, TRUNCATION)
 
 
+def _beside_two(xp: Any, alpha: Array) -> Array:
+    """The next smaller number where alpha is exactly 2, for libraries that differentiate.
+
+    The derivatives of ρ and log Z are +inf and −inf there: their sum would be NaN, and a learned
+    alpha that once rounds to 2 would be lost.
+    """
+    if library_of(alpha) not in ("torch", "jax"):
+        return alpha
+    return xp.where(alpha == 2, alpha - xp.finfo(alpha.dtype).eps, alpha)
+
+
 def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    alpha = _beside_two(xp, alpha)
     value = evaluate("loss", x, alpha, scale, check=False)
     log_z = evaluate("log_partition", alpha, check=False)
     value = value + (float(log_z) if is_number(alpha) else log_z)

@@ -6,7 +6,7 @@ import pytest
 from backends import Library
 from distribution import SMALLEST_P, kolmogorov_smirnov
 
-from robloss._sampling import sample
+from robloss._distribution.sampling import sample
 
 ALPHA = np.array([0.0, 0.25, 1.0, 1.75, 2.0, 8.0])
 OWN = {

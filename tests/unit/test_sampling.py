@@ -10,8 +10,8 @@ from distribution import SMALLEST_P, cdf, kolmogorov_smirnov, variance
 from flint import arb
 
 import robloss
-from robloss import _sampling
-from robloss._sampling import PROPOSALS, Proposal, sample
+from robloss._distribution import sampling as _sampling
+from robloss._distribution.sampling import PROPOSALS, Proposal, sample
 
 MILLION = 10**6
 ALPHAS = [0.0, 0.1, 0.4, 0.5, 0.9, 1.0, 1.3, 1.5, 1.9, 2.0, 2.5, 4.0, 50.0, math.inf]

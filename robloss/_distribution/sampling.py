@@ -12,8 +12,7 @@ import numpy as np
 from robloss._args import Arguments, is_number, prepare
 from robloss._backends import evaluate
 from robloss._backends.generic import as_arrays
-from robloss._domains import DENSITY_ALPHA, SCALE
-from robloss._random import (
+from robloss._distribution.generators import (
     Uniform,
     dask_entropy,
     jax_key,
@@ -21,6 +20,7 @@ from robloss._random import (
     scalar_beside,
     uniform_source,
 )
+from robloss._domains import DENSITY_ALPHA, SCALE
 from robloss._typing import Array
 
 

@@ -1,0 +1,48 @@
+"""A learned alpha that rounds to 2 has a finite gradient: that at the next smaller number."""
+
+import math
+
+import numpy as np
+import oracle
+import pytest
+from backends import Library
+
+import robloss
+
+RESIDUALS = (0.0, 0.3, 1.0, 3.0, -20.0)
+
+
+def slope(x, alpha):
+    """d nll/d alpha by the oracle."""
+    return float(oracle.grad_alpha(x, alpha, 1.0)) + float(oracle.log_partition_derivative(alpha))
+
+
+def gradient(backend, x, alpha, dtype):
+    """The gradient of the sum of nll with respect to alpha, by the library."""
+    x = backend.array(np.array(x), dtype)
+    alpha = backend.array(np.array(alpha), dtype)
+    if backend is Library.JAX:
+        import jax
+
+        return float(jax.grad(lambda a: robloss.nll(x, a).sum())(alpha))
+    alpha.requires_grad_()
+    robloss.nll(x, alpha).sum().backward()
+    return float(alpha.grad)
+
+
+@pytest.mark.backends(lambda library: library.differentiates)
+@pytest.mark.parametrize(("dtype", "below"), [("float64", 2 - 2.0**-52), ("float32", 2 - 2.0**-23)])
+def test_gradient_at_two(backend, dtype, below):
+    expected = [slope(x, below) for x in RESIDUALS]
+    found = [gradient(backend, [x], 2.0, dtype) for x in RESIDUALS]
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    together = gradient(backend, RESIDUALS, 2.0, dtype)
+    assert math.isfinite(together)
+    assert together == pytest.approx(sum(expected), rel=1e-3)
+    assert min(expected) < 0 < max(expected)
+
+
+@pytest.mark.backends(lambda library: library.differentiates)
+def test_elsewhere_nothing_is_moved(backend):
+    found = gradient(backend, [3.0], 2 - 2.0**-30, "float64")
+    assert found == pytest.approx(slope(3.0, 2 - 2.0**-30), rel=1e-12)
