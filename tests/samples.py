@@ -148,7 +148,10 @@ def _threshold_ratios(rng: np.random.Generator, alpha: np.ndarray, dtype: str) -
         [
             np.sqrt(b * rng.choice([2.0**-18, 2.0**-10, 0.5, 1.0, 2.0], count) * near),
             np.sqrt(b) * _exp_ratio(2 * exponent / np.abs(alpha)),  # |E|
-            np.sqrt(b) * _exp_ratio(2 * exponent / b),  # Lambda
+            # Lambda, which is s/2 at infinite alpha
+            np.where(
+                np.isinf(alpha), np.sqrt(2 * exponent), np.sqrt(b) * _exp_ratio(2 * exponent / b)
+            ),
             np.sqrt(b) * 1e9 * near,
             rng.choice(end[dtype], count) * near,
             10 ** rng.uniform(*{"float64": (-307, 307), "float32": (-37, 37)}[dtype], count),

@@ -247,7 +247,7 @@ def _product(
 ) -> float:
     """The factor times W z^of_z / scale^of_scale, with exponents of 2 kept apart."""
     # The root that surely stays inside the floating range; where u is large none is needed.
-    size = 0.5 * parts.b * parts.log_u
+    size = 0.5 * (parts.s if math.isinf(parts.b) else parts.b * parts.log_u)
     roots = 1 if size < _SAFE or parts.octaves != 0.0 else (2 if size < 2.0 * _SAFE else 4)
     power, octaves = _weight_power(1.0 / roots, alpha, parts)
     power, exponent = math.frexp(power)
@@ -316,12 +316,18 @@ def _grad_alpha(alpha: float, parts: _Parts) -> float:
             first = ((e - 1.0) * exp_e + 1.0) / e
             return (0.5 * log_u * first) * (log_u / e) - 0.5 * log_u * exp_e * _yk(log_u)
         return (0.5 * log_u) * exp_e * (log_u * _k(e) - _yk(log_u))
-    quarter = _loss_power(0.25, alpha, parts)
     if alpha > 2.0 and log_u < 2.0:
         factor = log_u * (_k(log_u) - _k(e))
     else:
         decay = math.exp(-min(e, log_u)) * _expm1_ratio(-lam)
         factor = 0.5 * abs(alpha - 2.0) * (log_u * _k(e) - _expm1_ratio(-e) + decay)
+    # The fewer factors the power is taken in, the fewer of its roundings are multiplied.
+    if e < _SAFE:
+        return (0.5 * log_u * _loss_power(1.0, alpha, parts)) * factor
+    if e < 2.0 * _SAFE:
+        half = _loss_power(0.5, alpha, parts)
+        return (0.5 * log_u * half) * (factor * half)
+    quarter = _loss_power(0.25, alpha, parts)
     return (0.5 * log_u * quarter * quarter) * (quarter * factor * quarter)
 
 
