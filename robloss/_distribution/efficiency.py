@@ -214,7 +214,8 @@ def _scale(xp: Any, alpha: Array, target: Array) -> Array:
     for _ in range(STEPS):
         log_e, slope = _log_efficiency(xp, alpha, xp.exp(position))
         loss = -xp.expm1(log_e)
-        excess = log_e - xp.log(xp.where(loss > 0, loss, xp.finfo(target.dtype).eps)) - goal
+        loss = xp.where(loss > 0, loss, xp.finfo(target.dtype).eps)
+        excess = log_e - xp.log(loss) - goal
         low, high = xp.where(excess < 0, position, low), xp.where(excess < 0, high, position)
         step = -excess * loss / slope
         new = position + step
