@@ -169,8 +169,9 @@ def _strips(
 ) -> Array:
     """Zero, whose derivatives in the limits are those of the integral, up to second order."""
     total = xp.zeros_like(alpha)
-    # At α = 2 the strip's slope in alpha would be 0 times inf.
-    alpha = xp.where(constant(alpha) == 2, constant(alpha), alpha)
+    # At α = 2 a strip of no width would give its infinite slope in alpha, 0 times inf.
+    near_2 = 2 - 2 * float(xp.finfo(alpha.dtype).eps)
+    alpha = xp.where(constant(alpha) == 2, near_2, alpha)
     for sign, (limit, fixed) in ((-1.0, lower), (1.0, upper)):
         if limit is fixed:  # nothing to differentiate here
             continue
