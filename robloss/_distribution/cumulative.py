@@ -70,7 +70,7 @@ def cdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     Examples
     --------
     >>> import math
-    >>> from robloss._distribution.cumulative import cdf
+    >>> from robloss import cdf
     >>> math.isclose(cdf(-30.0, 2.0), 0.5 * math.erfc(30 / math.sqrt(2)), rel_tol=1e-12)
     True
     """
@@ -121,7 +121,7 @@ def ppf(q: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     Examples
     --------
     >>> import math
-    >>> from robloss._distribution.cumulative import ppf
+    >>> from robloss import ppf
     >>> math.isclose(ppf(0.75, 0.0, 2.0), 2 * math.sqrt(2))
     True
     """

@@ -185,7 +185,7 @@ def pdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     Examples
     --------
     >>> import math
-    >>> from robloss._distribution.density import pdf
+    >>> from robloss import pdf
     >>> math.isclose(pdf(1.0, 0.0, 2.0), math.sqrt(8) / (math.pi * (1 + 8)))
     True
     """
@@ -218,6 +218,7 @@ def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
 
 def _nll_truncated(xp: Any, x: Array, alpha: Array, scale: Array, truncation: Array) -> Array:
     x, alpha, scale, truncation = as_arrays(xp, x, alpha, scale, truncation)
+    alpha = _beside_two(xp, alpha)
     log_z = _truncated(xp, alpha, truncation)
     beyond = xp.abs(constant(x) / constant(scale)) > constant(truncation)
     value = evaluate("loss", xp.where(beyond, 0.0, x), alpha, scale, check=False)

@@ -71,7 +71,7 @@ def efficiency(alpha: Array, scale: Array) -> Array:
 
     Examples
     --------
-    >>> from robloss._distribution.efficiency import efficiency
+    >>> from robloss import efficiency
     >>> round(float(efficiency(1.0, 1.287)), 4)
     0.95
     """
@@ -117,7 +117,7 @@ def scale_for_efficiency(alpha: Array, efficiency: Array = 0.95) -> Array:
 
     Examples
     --------
-    >>> from robloss._distribution.efficiency import scale_for_efficiency
+    >>> from robloss import scale_for_efficiency
     >>> round(float(scale_for_efficiency(0.0)), 4)
     1.6864
     """

@@ -56,7 +56,7 @@ def entropy(alpha: Array, scale: Array = 1.0) -> Array:
     Examples
     --------
     >>> import math
-    >>> from robloss._distribution.moments import entropy
+    >>> from robloss import entropy
     >>> math.isclose(entropy(2.0), 0.5 * (1 + math.log(2 * math.pi)))
     True
     """
@@ -99,7 +99,7 @@ def variance(alpha: Array, scale: Array = 1.0) -> Array:
     Examples
     --------
     >>> import math
-    >>> from robloss._distribution.moments import variance
+    >>> from robloss import variance
     >>> math.isclose(variance(2.0, 3.0), 9.0)
     True
     """
@@ -153,7 +153,7 @@ def fisher_information(alpha: Array, scale: Array = 1.0) -> Array:
     Examples
     --------
     >>> import math
-    >>> from robloss._distribution.moments import fisher_information
+    >>> from robloss import fisher_information
     >>> math.isclose(fisher_information(0.0, 2.0)[1, 1], 0.125)
     True
     """
