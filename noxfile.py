@@ -165,7 +165,7 @@ def bench(session: nox.Session) -> None:
 def accuracy(session: nox.Session) -> None:
     """Measure docs/numerics.json again, with what users have today beside it; make its page.
 
-    It takes a quarter of an hour; `-- --points 5000 --seed 7` is quicker, at points of your own.
+    It takes ten minutes; `-- --points 5000 --seed 7` is quicker, at points of your own.
     It fails where robloss breaks its contract.
     """
     libraries = [one for name, needs in LIBRARIES.items() if name != "cupy" for one in needs]
