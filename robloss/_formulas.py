@@ -15,11 +15,16 @@ number first: neither values nor automatic derivatives of the branch it takes se
 import math
 from typing import Any, NamedTuple
 
+from robloss._partition import lookup
 from robloss._quadrature import NODES, REACH, WEIGHTS
 from robloss._typing import Array
 
 # k(y) = Σ (−y)^m/(m + 2)!; for |y| <= 1 what follows the 18th term is below 1e-17 of the sum.
 _K_SERIES = tuple((-1.0) ** m / math.factorial(m + 2) for m in range(18))
+
+
+# (e^t − 1)/t = Σ t^m/(m + 1)!; for |t| < ½ what follows is below 1e-9 of the sum.
+_EXPM1_SERIES = tuple(1 / math.factorial(m + 1) for m in range(9))
 
 
 class _Limits(NamedTuple):
@@ -28,16 +33,16 @@ class _Limits(NamedTuple):
     huge: float  # |z| from which on z² is not formed
     tiny: float  # below it three terms of a series for log1p or expm1 leave less than half an ulp
     wide: float  # b from which on α/b is ±1 to working precision
-    low: float  # σΛ below which V is not a normal number any more
+    steep: float  # Λ from which V may leave the floating range
 
 
-_SINGLE = _Limits(huge=2.0**50, tiny=2.0**-9, wide=2.0**30, low=-160.0)
-_DOUBLE = _Limits(huge=2.0**400, tiny=2.0**-18, wide=2.0**60, low=-1400.0)
+_SINGLE = _Limits(huge=2.0**50, tiny=2.0**-9, wide=2.0**30, steep=150.0)
+_DOUBLE = _Limits(huge=2.0**400, tiny=2.0**-18, wide=2.0**60, steep=1300.0)
 
 
 class _Parts(NamedTuple):
     z: Array
-    infinite: Array  # where z = ±inf: everything else here belongs to z = 1 instead
+    infinite: Array  # where x = ±inf: the rest here is harmless there, but no limit
     half_s: Array
     is_two: Array
     sigma: Array
@@ -62,25 +67,32 @@ def _parts(xp: Any, x: Array, alpha: Array, scale: Array) -> _Parts:
     plain = xp.where(is_wide, 0.0, alpha)
 
     z = x / scale
-    infinite = xp.isinf(z)
-    size = xp.where(infinite, 1.0, xp.abs(z))
+    infinite = xp.isinf(x)
+    # Where a quotient overflows, though x is finite, the logarithms of its parts are left.
+    wild = xp.isinf(z / xp.sqrt(b)) | xp.isinf(z)
+    size = xp.where(wild, 1.0, xp.abs(z))
     # s is saturated: where it would overflow, only e^(−s) = 0 or e^s = inf are wanted of it.
-    near = size < limits.huge
+    near = (size < limits.huge) & ~wild
     tame = xp.where(near, size, limits.huge)
     s = tame * tame
 
     # u = s/b; from |z| = huge on (|z|/√b)²; and only its logarithm once that overflows too.
     y = size / xp.sqrt(b)
-    far = y > limits.huge
+    beyond = y > limits.huge
+    far = beyond | wild
     u = xp.where(near, s / b, xp.where(far, 1.0, y) ** 2)
     u = xp.where(far, 1.0, u)
-    log_u = xp.where(far, 2 * xp.log(xp.where(far, y, 1.0)), xp.log1p(u))
+    log_u = xp.where(beyond, 2 * xp.log(xp.where(beyond, y, 1.0)), xp.log1p(u))
+    numerator = xp.log(xp.where(wild & ~infinite, xp.abs(x), 1.0))
+    denominator = xp.log(xp.where(scale > 0, scale, 1.0))
+    log_u = xp.where(wild, 2 * (numerator - denominator) - xp.log(finite_b), log_u)
 
     exponent = 0.5 * plain * log_u
     # Λ = L − E spares the rounding of α − 2 and a product, which is the larger error around 0.
     central = (plain >= -4) & (plain <= 1) & ~is_wide
     full = xp.where(central, log_u - exponent, 0.5 * finite_b * log_u)
     lam = xp.where(u < limits.tiny, 0.5 * s * (1 - u * (0.5 - u / 3)), full)
+    lam = xp.where(wild & xp.isinf(b), s, lam)
     lam = xp.where(is_two, 0.0, lam)
     tilt = sigma * lam
     exponent = xp.where(is_wide, tilt, exponent)
@@ -89,7 +101,7 @@ def _parts(xp: Any, x: Array, alpha: Array, scale: Array) -> _Parts:
     return _Parts(
         z,
         infinite,
-        (0.5 * size) * size,
+        xp.where(wild, math.inf, (0.5 * size) * size),
         is_two,
         sigma,
         b,
@@ -122,12 +134,33 @@ def _signed(xp: Any, x: Array, size: Array) -> Array:
     return xp.where(x < 0, -size, size)
 
 
-def _scaled_by_half_power(xp: Any, p: _Parts) -> Array:
-    """z V, for α < 0 and enormous z too, where V alone underflows."""
-    z = xp.where(p.infinite, 0.0, p.z)
-    low = p.tilt < p.limits.low
-    quarter = xp.exp(0.25 * xp.where(low, p.tilt, 0.0))
-    return xp.where(low, (z * quarter) * quarter, z * xp.exp(0.5 * p.tilt))
+def _halves(xp: Any, p: _Parts, x: Array, scale: Array) -> tuple[Array, Array]:
+    """V/c = √w and z V, also where V or z alone leaves the floating range."""
+    steep = p.lam > p.limits.steep
+    quarter = xp.exp(0.25 * xp.where(steep, p.tilt, 0.0))
+    half = xp.exp(0.5 * xp.where(steep, 0.0, p.tilt))
+    positive = xp.where(scale > 0, scale, 1.0)
+    root = quarter / xp.sqrt(positive)
+    over_scale = xp.where(steep, root * root, half / scale)
+    wild = xp.isinf(p.z)
+    factor = xp.where(p.infinite, 0.0, xp.where(wild, x, p.z))
+    z_half = factor * xp.where(steep, quarter, half)
+    z_half = xp.where(wild, z_half / scale, z_half)
+    return over_scale, xp.where(steep, z_half * quarter, z_half)
+
+
+def _expm1(xp: Any, t: Array, limits: _Limits) -> Array:
+    """e^t − 1."""
+    value = xp.expm1(t)
+    if limits is _DOUBLE:
+        return value
+    # XLA's float32 expm1 is off by up to 5.7 ulp below ½ (JAX 0.10.2; 1.4 ulp above).
+    small = xp.abs(t) < 0.5
+    safe = xp.where(small, t, 0.0)
+    series = xp.zeros_like(t)
+    for coefficient in reversed(_EXPM1_SERIES):
+        series = series * safe + coefficient
+    return xp.where(small, safe * series, value)
 
 
 def _expm1_ratio(xp: Any, t: Array, tiny: float) -> Array:
@@ -159,7 +192,7 @@ def _yk(xp: Any, y: Array) -> Array:
 def loss(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """ρ."""
     p = _parts(xp, x, alpha, scale)
-    half = xp.expm1(0.5 * p.exponent)
+    half = _expm1(xp, 0.5 * p.exponent, p.limits)
     is_wide = p.b >= p.limits.wide
     safe_alpha = xp.where(is_wide | (alpha == 0), 1.0, alpha)
     b_over_alpha = xp.where(is_wide, p.sigma, p.b / safe_alpha)
@@ -174,8 +207,8 @@ def loss(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
 def influence(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """ψ = ∂ρ/∂x."""
     p = _parts(xp, x, alpha, scale)
-    v = xp.exp(0.5 * p.tilt)
-    value = (xp.where(p.infinite, 0.0, p.z) * v) * (v / scale)
+    over_scale, zv = _halves(xp, p, x, scale)
+    value = zv * over_scale
     limit = _signed(xp, x, _power_at_infinity(xp, alpha - 1, 1 / scale))
     return _complete(xp, value, limit, p, alpha, scale)
 
@@ -183,23 +216,24 @@ def influence(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
 def weight(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """w = ψ/x."""
     p = _parts(xp, x, alpha, scale)
-    v = xp.exp(0.5 * p.tilt) / scale
+    over_scale, _ = _halves(xp, p, x, scale)
     limit = _power_at_infinity(xp, alpha - 2, (1 / scale) / scale)
-    return _complete(xp, v * v, limit, p, alpha, scale)
+    return _complete(xp, over_scale * over_scale, limit, p, alpha, scale)
 
 
 def curvature(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """ψ' = w (1 + (α − 2) u/(1 + u))."""
     p = _parts(xp, x, alpha, scale)
-    v = xp.exp(0.5 * p.tilt) / scale
+    over_scale, _ = _halves(xp, p, x, scale)
+    value = (over_scale * (1 + p.pull)) * over_scale
     limit = _power_at_infinity(xp, alpha - 2, (1 / scale) / scale)
-    return _complete(xp, (v * (1 + p.pull)) * v, limit, p, alpha, scale)
+    return _complete(xp, value, limit, p, alpha, scale)
 
 
 def grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂ρ/∂c = −x ψ/c."""
     p = _parts(xp, x, alpha, scale)
-    zv = _scaled_by_half_power(xp, p)
+    _, zv = _halves(xp, p, x, scale)
     limit = -_power_at_infinity(xp, alpha, 2 / scale)
     return _complete(xp, -zv * (zv / scale), limit, p, alpha, scale)
 
@@ -266,12 +300,26 @@ def grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     return _complete(xp, value, limit, p, alpha, scale)
 
 
+def beside_two(xp: Any, alpha: Array) -> Array:
+    """The next smaller number where alpha is exactly 2; alpha elsewhere."""
+    return xp.where(alpha == 2, alpha - xp.finfo(alpha.dtype).eps, alpha)
+
+
+def grad_alpha_beside_two(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    """∂ρ/∂α, and where it is infinite, at α = 2, its value at the next smaller α."""
+    return grad_alpha(xp, x, beside_two(xp, alpha), scale)
+
+
+def log_partition_derivative_beside_two(xp: Any, alpha: Array) -> Array:
+    """d log Z/dα, likewise."""
+    return lookup.log_partition_derivative(xp, beside_two(xp, alpha))
+
+
 def influence_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂ψ/∂α = ½ ψ (L − u/(1 + u)), which is also ∂²ρ/∂x∂α."""
     p = _parts(xp, x, alpha, scale)
-    v = xp.exp(0.5 * p.tilt)
-    zv = xp.where(p.infinite, 0.0, p.z) * v
-    value = (0.5 * zv * p.log_u) * (_yk(xp, p.log_u) * (v / scale))
+    over_scale, zv = _halves(xp, p, x, scale)
+    value = (0.5 * zv * p.log_u) * (_yk(xp, p.log_u) * over_scale)
     value = xp.where(p.is_two, math.inf * x, value)
     value = xp.where(p.z == 0, 0.0, value)
     limit = _signed(xp, x, _power_at_infinity(xp, alpha - 1, math.inf))
@@ -281,8 +329,8 @@ def influence_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array
 def influence_grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂ψ/∂c = −(ψ + x ψ')/c, which is also ∂²ρ/∂x∂c."""
     p = _parts(xp, x, alpha, scale)
-    v = xp.exp(0.5 * p.tilt) / scale
-    value = -(2 + p.pull) * (xp.where(p.infinite, 0.0, p.z) * v) * v
+    over_scale, zv = _halves(xp, p, x, scale)
+    value = (-(2 + p.pull) * zv) * (over_scale / scale)
     limit = -_signed(xp, x, _power_at_infinity(xp, alpha - 1, (1 / scale) / scale))
     return _complete(xp, value, limit, p, alpha, scale)
 
@@ -290,7 +338,7 @@ def influence_grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array
 def grad_scale_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂²ρ/∂c∂α = −z ∂ψ/∂α."""
     p = _parts(xp, x, alpha, scale)
-    zv = _scaled_by_half_power(xp, p)
+    _, zv = _halves(xp, p, x, scale)
     value = -(0.5 * zv * p.log_u) * (_yk(xp, p.log_u) * (zv / scale))
     value = xp.where(p.z == 0, 0.0, xp.where(p.is_two, -math.inf, value))
     limit = -_power_at_infinity(xp, alpha, math.inf)
@@ -300,6 +348,6 @@ def grad_scale_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Arra
 def grad_scale_grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂²ρ/∂c² = −(z/c) (c ∂ψ/∂c − ψ) = z²w (3 + (α − 2) u/(1 + u))."""
     p = _parts(xp, x, alpha, scale)
-    zv = _scaled_by_half_power(xp, p) / scale
+    zv = _halves(xp, p, x, scale)[1] / scale
     limit = _power_at_infinity(xp, alpha, (4 / scale) / scale)
     return _complete(xp, (3 + p.pull) * zv * zv, limit, p, alpha, scale)

@@ -88,6 +88,42 @@ def _inventory() -> dict[str, Operation]:
             ("∂²ρ/∂c²", _formulas.grad_scale_grad_scale),
         ]
     ]
+    # The parts of nll for libraries that differentiate: the slopes in alpha of ρ and log Z are +inf
+    # and −inf at alpha = 2, so that their sum would be NaN, and a learned alpha that once rounds
+    # to 2 would be lost. These take them beside it.
+    smooth = [
+        Operation(
+            "nll_loss",
+            "ρ",
+            _ELEMENTWISE,
+            _formulas.loss,
+            ("influence", "grad_alpha_beside_two", "grad_scale"),
+            public=False,
+        ),
+        Operation(
+            "grad_alpha_beside_two",
+            "∂ρ/∂α",
+            _ELEMENTWISE,
+            _formulas.grad_alpha_beside_two,
+            public=False,
+        ),
+        Operation(
+            "nll_log_partition",
+            "log Z",
+            (DENSITY_ALPHA,),
+            lookup.log_partition,
+            ("log_partition_derivative_beside_two",),
+            public=False,
+        ),
+        Operation(
+            "log_partition_derivative_beside_two",
+            "d log Z/dα",
+            (DENSITY_ALPHA,),
+            _formulas.log_partition_derivative_beside_two,
+            ("log_partition_second_derivative",),
+            public=False,
+        ),
+    ]
     second_order.append(
         Operation(
             "log_partition_second_derivative",
@@ -97,7 +133,7 @@ def _inventory() -> dict[str, Operation]:
             public=False,
         )
     )
-    return {row.name: row for row in rows + second_order}
+    return {row.name: row for row in rows + second_order + smooth}
 
 
 OPERATIONS = MappingProxyType(_inventory())

@@ -197,28 +197,21 @@ def pdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
 TRUNCATED = (RESIDUAL, ALPHA, SCALE, TRUNCATION)
 
 
-def _beside_two(xp: Any, alpha: Array) -> Array:
-    """The next smaller number where alpha is exactly 2, for libraries that differentiate.
-
-    The derivatives of ρ and log Z are +inf and −inf there: their sum would be NaN, and a learned
-    alpha that once rounds to 2 would be lost.
-    """
-    if library_of(alpha) not in ("torch", "jax"):
-        return alpha
-    return xp.where(alpha == 2, alpha - xp.finfo(alpha.dtype).eps, alpha)
+def _name(operation: str, *values: Any) -> str:
+    """An operation's name, or that of its form whose slope in alpha is finite at 2 too."""
+    differentiated = any(library_of(value) in ("torch", "jax") for value in values)
+    return f"nll_{operation}" if differentiated else operation
 
 
 def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
-    alpha = _beside_two(xp, alpha)
-    value = evaluate("loss", x, alpha, scale, check=False)
-    log_z = evaluate("log_partition", alpha, check=False)
+    value = evaluate(_name("loss", x, alpha, scale), x, alpha, scale, check=False)
+    log_z = evaluate(_name("log_partition", alpha), alpha, check=False)
     value = value + (float(log_z) if is_number(alpha) else log_z)
     return value + (math.log(scale) if is_number(scale) else xp.log(scale))
 
 
 def _nll_truncated(xp: Any, x: Array, alpha: Array, scale: Array, truncation: Array) -> Array:
     x, alpha, scale, truncation = as_arrays(xp, x, alpha, scale, truncation)
-    alpha = _beside_two(xp, alpha)
     log_z = _truncated(xp, alpha, truncation)
     beyond = xp.abs(constant(x) / constant(scale)) > constant(truncation)
     value = evaluate("loss", xp.where(beyond, 0.0, x), alpha, scale, check=False)
