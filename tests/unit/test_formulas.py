@@ -40,7 +40,22 @@ SECOND_ORDER = {
 
 
 def test_the_table_of_second_order_is_complete():
-    assert set(SECOND_ORDER) == set(ELEMENTWISE_HIDDEN)
+    # The others are those of nll around alpha = 2; tests/conformance/test_nll_at_two.py.
+    beside_two = {"nll_loss", "grad_alpha_beside_two"}
+    assert set(SECOND_ORDER) | beside_two == set(ELEMENTWISE_HIDDEN)
+
+
+def test_slopes_are_taken_beside_2_at_2_alone():
+    x, scale = np.array([-3.0, 0.4, 2.5]), np.ones(3)
+    for name in ("grad_alpha", "log_partition_derivative"):
+        plain = OPERATIONS[name].formula
+        beside = OPERATIONS[f"{name}_beside_two"].formula
+        others = (scale,) if name == "grad_alpha" else ()
+        for alpha in (0.0, 1.0, 2 - 2.0**-51, 2 + 2.0**-51, 3.0):
+            given = [x, np.full(3, alpha), *others] if others else [np.full(3, alpha)]
+            np.testing.assert_array_equal(beside(np, *given), plain(np, *given))
+        given = [x, np.full(3, 2.0), *others] if others else [np.full(3, 2.0)]
+        assert np.all(np.isfinite(beside(np, *given)))
 
 
 @pytest.mark.parametrize("name", SECOND_ORDER)
