@@ -206,17 +206,11 @@ def test_the_record_is_of_a_full_run(committed):
     assert (DOCS / "numerics.json").stat().st_size < 200_000
 
 
-KNOWN_KEYS = ("library", "dtype", "name", "sample")
-# XLA's expm1 is 5 ulp wrong in float32: 2 of 100 000 points, by 4 % of what is allowed.
-KNOWN = {("jax", "float32", "loss", "everyday")}
-
-
 def test_the_record_keeps_the_contract(committed):
     ours = [row for row in committed["rows"] if row["library"] in committed["libraries"]]
     inside = [row for row in ours if row["sample"] in ("everyday", "adversarial")]
     assert len(inside) >= 5 * 2 * (2 * 6 + 2)
-    broken = {tuple(row[key] for key in KNOWN_KEYS) for row in inside if row["beyond"]}
-    assert broken == KNOWN
+    assert [row for row in inside if row["beyond"]] == []
 
 
 # ------------------------------------------------------------------------------------- the peers
