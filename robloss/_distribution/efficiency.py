@@ -63,7 +63,7 @@ def efficiency(alpha: Array, scale: Array) -> Array:
     -----
     It is 1 at alpha = 2, and at alpha = ±inf (1 ∓ 2/c²)^(3/2)/(1 ∓ 1/c²)³ (0 where that does
     not exist). By Stein's identity E ψ' = E xψ. Relative error at most 1e-12
-    (tests/unit/test_distribution.py).
+    (tests/unit/test_efficiency.py).
 
     References
     ----------
@@ -112,7 +112,7 @@ def scale_for_efficiency(alpha: Array, efficiency: Array = 0.95) -> Array:
     Notes
     -----
     Newton's method for log scale within a bracket. Relative error at most 1e-12 for
-    efficiencies of 0.85 to 0.99 (tests/unit/test_distribution.py). The textbooks' constants are
+    efficiencies of 0.85 to 0.99 (tests/unit/test_efficiency.py). The textbooks' constants are
     for other scales: Cauchy's 2.385 and Welsch's 2.985 are √2 times these.
 
     Examples
