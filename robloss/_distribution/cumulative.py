@@ -39,7 +39,7 @@ def cdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     scale : array or float, default 1.0
         Scale, in the unit of `x`; in (0, inf).
     truncation : array or float, optional
-        τ, the largest |x|/scale that can occur, in (0, inf]; default: none.
+        τ, the largest size of x/scale that can occur, in (0, inf]; default: none.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def ppf(q: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     scale : array or float, default 1.0
         Scale, in the unit of `x`; in (0, inf).
     truncation : array or float, optional
-        τ, the largest |x|/scale that can occur, in (0, inf]; default: none.
+        τ, the largest size of x/scale that can occur, in (0, inf]; default: none.
 
     Returns
     -------

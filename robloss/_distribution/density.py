@@ -26,7 +26,7 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
         Shape, in [0, inf]; with a truncation in [-inf, inf]. Below 0 the whole integral is
         infinite.
     truncation : array or float, optional
-        τ, the largest |x|/scale that can occur, in (0, inf]; default: none. What is estimated of
+        τ, the largest size of x/scale that can occur, in (0, inf]; default: none. What is estimated of
         `alpha` depends on it where `alpha` < 0.
 
     Returns
@@ -96,7 +96,7 @@ def nll(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     scale : array or float, default 1.0
         Scale, in the unit of `x`; in (0, inf).
     truncation : array or float, optional
-        τ, the largest |x|/scale that can occur, in (0, inf]; default: none.
+        τ, the largest size of x/scale that can occur, in (0, inf]; default: none.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def pdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     scale : array or float, default 1.0
         Scale, in the unit of `x`; in (0, inf).
     truncation : array or float, optional
-        τ, the largest |x|/scale that can occur, in (0, inf]; default: none.
+        τ, the largest size of x/scale that can occur, in (0, inf]; default: none.
 
     Returns
     -------
