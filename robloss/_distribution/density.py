@@ -26,8 +26,8 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
         Shape, in [0, inf]; with a truncation in [-inf, inf]. Below 0 the whole integral is
         infinite.
     truncation : array or float, optional
-        τ, the largest size of x/scale that can occur, in (0, inf]; default: none. What is estimated of
-        `alpha` depends on it where `alpha` < 0.
+        τ, the largest size of x/scale that can occur, in (0, inf]; default: none. What is estimated
+        of `alpha` depends on it where `alpha` < 0.
 
     Returns
     -------
