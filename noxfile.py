@@ -94,9 +94,10 @@ def has_gpu() -> bool:
 
 @nox.session
 def fronts(session: nox.Session) -> None:
-    """The command line and the pictures, with Matplotlib, which the tests sessions do without."""
-    install(session, ".[cli]", *group("tests"), TORCH, *LIBRARIES["dask"])
+    """What needs Matplotlib or SciPy, which the tests sessions do without."""
+    install(session, ".[cli,scipy]", *group("tests"), TORCH, *LIBRARIES["dask"])
     files = [f"tests/unit/test_{name}.py" for name in ("cli", "plot", "numerics")]
+    files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
     session.run("pytest", "--library", "numpy", *files)
 
 

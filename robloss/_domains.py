@@ -1,4 +1,4 @@
-"""The legal set of each parameter, as data: checks, documentation and test draws read it here."""
+"""The legal set of each parameter, as data: checks and test draws read it here."""
 
 import math
 from dataclasses import dataclass

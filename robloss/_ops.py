@@ -1,4 +1,4 @@
-"""The inventory of operations: dispatch, tests, benchmarks and documentation iterate over it."""
+"""The inventory of operations: dispatch and tests iterate over it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

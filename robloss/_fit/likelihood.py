@@ -77,6 +77,11 @@ def shift(alpha: float) -> float:
     return 0.0 if d == 0.0 else -0.25 * d * math.log(abs(d))
 
 
+def as_held(number: float, eps: float) -> float:
+    """A number as float32 holds it where the data are float32, by their eps."""
+    return float(np.float32(number)) if eps > 1e-10 else float(number)
+
+
 def solve(matrix: HostArray, vector: HostArray, eps: float) -> tuple[HostArray, HostArray]:
     """Solve a symmetric system in the units of its diagonal, of least norm where it is singular.
 
@@ -209,5 +214,4 @@ class Likelihood:
     def rounded(self, alpha: float) -> float:
         """α as an array of the data's dtype holds it, and inside its bounds."""
         low, high = self.free.bounds
-        held = float(np.float32(alpha)) if self.eps > 1e-10 else float(alpha)
-        return max(low, min(high, held))
+        return max(low, min(high, as_held(alpha, self.eps)))

@@ -11,13 +11,11 @@ import numpy as np
 from robloss._args import check_values, common_library, is_number, real_dtype
 from robloss._backends import evaluate
 from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
-from robloss._fit.likelihood import FLOOR, Free, Likelihood, Point, solve
+from robloss._fit.likelihood import FLOOR, Free, Likelihood, Point, as_held, solve
 from robloss._fit.loop import Loop, Outcome
 from robloss._fit.result import ConvergenceWarning, Fit, History
 from robloss._fit.sums import HostArray, LinearData
 from robloss._typing import Array
-
-_SINGLE = 1e-10  # an eps above it is that of float32
 
 _MESSAGES = {
     "converged": "The Newton step is shorter than `tol` standard errors, or than rounding allows.",
@@ -279,8 +277,7 @@ def fit_linear(
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
         data, theta, rank, size_of_y = _least_squares(LinearData(xp, X, y, intercept))
-        if data.eps > _SINGLE:  # the bounds as the data's dtype holds them
-            bounds = (float(np.float32(bounds[0])), float(np.float32(bounds[1])))
+        bounds = (as_held(bounds[0], data.eps), as_held(bounds[1], data.eps))
         free = Free(fixed_alpha is None, fixed_scale is None, bounds)
         least = FLOOR * data.eps * (size_of_y or 1.0)
         start = _start(data, theta, free, fixed_alpha, fixed_scale, least)

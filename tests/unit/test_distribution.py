@@ -134,7 +134,7 @@ def test_a_wrong_weight_is_seen(monkeypatch):
 
 
 def test_named_laws_of_scipy():
-    stats = pytest.importorskip("scipy.stats")
+    stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
     x = np.concatenate([-np.geomspace(1e-3, 36, 60), [0.0], np.geomspace(1e-3, 36, 60)])
     for alpha, law in [(0.0, stats.cauchy(scale=2 * math.sqrt(2))), (2.0, stats.norm(scale=2))]:
         np.testing.assert_allclose(pdf(x, alpha, 2.0), law.pdf(x), rtol=1e-12)
