@@ -1,0 +1,41 @@
+"""How kernels are compiled, and under which name their machine code is kept.
+
+Numba keeps machine code on disk and looks only at the file of the function itself to see whether it
+is out of date: a kernel that calls another file's function would go on with that function's old
+code. Here the name under which the code is kept holds a digest of all that kernels are made of.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from importlib import resources
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# Constants that kernels take from elsewhere in the package.
+_DATA = ("_quadrature.py", "_partition/table.py")
+
+
+@cache
+def _digest() -> str:
+    package = resources.files("robloss")
+    files = [file for file in package.joinpath("_kernels").iterdir() if file.name.endswith(".py")]
+    files = sorted(files, key=lambda file: file.name) + [package.joinpath(name) for name in _DATA]
+    total = hashlib.sha256()
+    for file in files:
+        total.update(file.name.encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile a function at its first call: no interpreter lock, IEEE arithmetic, kept on disk."""
+    function.__qualname__ += f"-{_digest()}"
+    options = {"error_model": "numpy", "nogil": True}
+    try:
+        compiled = njit(cache=True, **options)(function)
+    except RuntimeError:  # no directory can be written: compile in every process then
+        compiled = njit(**options)(function)
+    return cast("_Function", compiled)
