@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from robloss._args import library_of
 from robloss._backends import constant, evaluate
 from robloss._distribution.legendre import NODES, WEIGHTS
 from robloss._typing import Array
@@ -47,9 +48,24 @@ def as_arrays(xp: Any, *values: Any) -> tuple[Array, ...]:
     )
 
 
+def smooth_at_two(operation: str, *values: Any) -> str:
+    """The name of an operation, or of its form whose slope in alpha is finite at 2 too.
+
+    The one for libraries that differentiate: the slopes of ρ and log Z are infinite there, and
+    where they meet their sum would be NaN.
+    """
+    differentiated = any(library_of(value) in ("torch", "jax") for value in values)
+    return f"nll_{operation}" if differentiated else operation
+
+
 def unit_loss(x: Array, alpha: Array) -> Array:
     """ρ at scale 1."""
-    return evaluate("loss", x, alpha, 1.0, check=False)
+    return evaluate(smooth_at_two("loss", x, alpha), x, alpha, 1.0, check=False)
+
+
+def log_whole(alpha: Array) -> Array:
+    """log Z of the law that is not truncated."""
+    return evaluate(smooth_at_two("log_partition", alpha), alpha, check=False)
 
 
 def inverse_loss(xp: Any, rho: Array, alpha: Array) -> Array:
@@ -169,9 +185,6 @@ def _strips(
 ) -> Array:
     """Zero, whose derivatives in the limits are those of the integral, up to second order."""
     total = xp.zeros_like(alpha)
-    # At α = 2 a strip of no width would give its infinite slope in alpha, 0 times inf.
-    near_2 = 2 - 2 * float(xp.finfo(alpha.dtype).eps)
-    alpha = xp.where(constant(alpha) == 2, near_2, alpha)
     for sign, (limit, fixed) in ((-1.0, lower), (1.0, upper)):
         if limit is fixed:  # nothing to differentiate here
             continue
@@ -188,7 +201,7 @@ def expectation(xp: Any, alpha: Array, *terms: Callable[[Array, Array], Array]) 
     zero = xp.zeros_like(shape)
     top = inverse_loss(xp, zero + MOMENT_REACH, shape)
     m = width(xp, shape)
-    norm = evaluate("log_partition", alpha, check=False)[..., None] - math.log(2)
+    norm = log_whole(alpha)[..., None] - math.log(2)
     sums = [zero for _ in terms]
     length = span(xp, zero, top, m)
     for x, dx in nodes(xp, zero, (SPLIT * length, length), m):

@@ -9,6 +9,7 @@ from robloss._distribution.integrals import (
     as_arrays,
     constants_like,
     expectation,
+    log_whole,
     unit_loss,
 )
 from robloss._distribution.legendre import NODES, WEIGHTS
@@ -189,7 +190,7 @@ def _mean_slope(alpha: Array) -> Array:
 def _entropy(xp: Any, alpha: Array, scale: Array) -> Array:
     alpha, scale = as_arrays(xp, alpha, scale)
     (mean,) = expectation(xp, alpha, unit_loss)
-    log_z = evaluate("log_partition", alpha, check=False)
+    log_z = log_whole(alpha)
     return log_z + mean + xp.log(_legal(xp, scale))
 
 
@@ -252,7 +253,7 @@ def _heavy_variance(xp: Any, alpha: Array) -> Array:
     lowest = xp.log(peak) / alpha - 12 / xp.sqrt(3 * alpha)
     lowest = xp.where(lowest > 0, lowest, 0.0)
     ratio = (b / alpha)[..., None]
-    log_z = evaluate("log_partition", alpha, check=False)
+    log_z = log_whole(alpha)
     shift = (3 * xp.log(peak) - peak * b + b) / alpha - log_z  # size of the maximum
     total = xp.zeros_like(alpha)
     half = 0.5 * (highest - lowest)

@@ -17,16 +17,16 @@ def slope(x, alpha):
     return float(oracle.grad_alpha(x, alpha, 1.0)) + float(oracle.log_partition_derivative(alpha))
 
 
-def gradient(backend, x, alpha, dtype):
-    """The gradient of the sum of nll with respect to alpha, by the library."""
+def gradient(backend, x, alpha, dtype, function=robloss.nll, **options):
+    """The gradient of the sum of a function with respect to alpha, by the library."""
     x = backend.array(np.array(x), dtype)
     alpha = backend.array(np.array(alpha), dtype)
     if backend is Library.JAX:
         import jax
 
-        return float(jax.grad(lambda a: robloss.nll(x, a).sum())(alpha))
+        return float(jax.grad(lambda a: function(x, a, **options).sum())(alpha))
     alpha.requires_grad_()
-    robloss.nll(x, alpha).sum().backward()
+    function(x, alpha, **options).sum().backward()
     return float(alpha.grad)
 
 
@@ -46,3 +46,16 @@ def test_gradient_at_two(backend, dtype, below):
 def test_elsewhere_nothing_is_moved(backend):
     found = gradient(backend, [3.0], 2 - 2.0**-30, "float64")
     assert found == pytest.approx(slope(3.0, 2 - 2.0**-30), rel=1e-12)
+
+
+@pytest.mark.backends(lambda library: library.differentiates)
+@pytest.mark.parametrize("function", [robloss.nll, robloss.pdf, robloss.cdf])
+@pytest.mark.parametrize("truncation", [None, 5.0])
+def test_the_distribution_at_two_is_that_beside_it(backend, function, truncation):
+    x, near = RESIDUALS[:4], 2 - 1e-12
+    at, beside = (
+        gradient(backend, x, alpha, "float64", function, truncation=truncation)
+        for alpha in (2.0, near)
+    )
+    # The slope goes like log b: from 1e-12 to 2e-16 it grows by less than half.
+    assert 1.0 < at / beside < 1.6
