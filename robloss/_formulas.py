@@ -15,7 +15,6 @@ number first: neither values nor automatic derivatives of the branch it takes se
 import math
 from typing import Any, NamedTuple
 
-from robloss._partition import lookup
 from robloss._quadrature import NODES, REACH, WEIGHTS
 from robloss._typing import Array
 
@@ -52,6 +51,9 @@ class _Parts(NamedTuple):
     tilt: Array  # σΛ
     exponent: Array  # E
     pull: Array  # (α − 2) u/(1 + u)
+    steep: Array  # where V may leave the floating range
+    extreme: Array  # where V or z may
+    log_z: Array  # log |z| there, 0 elsewhere
     limits: _Limits
 
 
@@ -94,6 +96,9 @@ def _parts(xp: Any, x: Array, alpha: Array, scale: Array) -> _Parts:
     lam = xp.where(u < limits.tiny, 0.5 * s * (1 - u * (0.5 - u / 3)), full)
     lam = xp.where(wild & xp.isinf(b), s, lam)
     lam = xp.where(is_two, 0.0, lam)
+    steep = lam > limits.steep
+    extreme = wild | steep
+    log_z = xp.where(wild, numerator - denominator, xp.log(xp.where(extreme, size, 1.0)))
     tilt = sigma * lam
     exponent = xp.where(is_wide, tilt, exponent)
     share = xp.where(u < 1, s / (1 + u), finite_b / (1 + 1 / xp.where(u < 1, 1.0, u)))
@@ -110,6 +115,9 @@ def _parts(xp: Any, x: Array, alpha: Array, scale: Array) -> _Parts:
         tilt,
         exponent,
         xp.where(is_two, 0.0, pull),
+        steep,
+        extreme,
+        log_z,
         limits,
     )
 
@@ -136,17 +144,19 @@ def _signed(xp: Any, x: Array, size: Array) -> Array:
 
 def _halves(xp: Any, p: _Parts, x: Array, scale: Array) -> tuple[Array, Array]:
     """V/c = √w and z V, also where V or z alone leaves the floating range."""
-    steep = p.lam > p.limits.steep
-    quarter = xp.exp(0.25 * xp.where(steep, p.tilt, 0.0))
-    half = xp.exp(0.5 * xp.where(steep, 0.0, p.tilt))
-    positive = xp.where(scale > 0, scale, 1.0)
-    root = quarter / xp.sqrt(positive)
-    over_scale = xp.where(steep, root * root, half / scale)
-    wild = xp.isinf(p.z)
-    factor = xp.where(p.infinite, 0.0, xp.where(wild, x, p.z))
-    z_half = factor * xp.where(steep, quarter, half)
-    z_half = xp.where(wild, z_half / scale, z_half)
-    return over_scale, xp.where(steep, z_half * quarter, z_half)
+    half = _half(xp, p)
+    # One exponential of all factors together: its rounding is small beside that of its argument.
+    log_half = 0.5 * xp.where(p.extreme, p.tilt, 0.0)
+    log_scale = xp.log(xp.where(scale > 0, scale, 1.0))
+    over_scale = xp.where(p.steep, xp.exp(log_half - log_scale), half / scale)
+    size = xp.where(p.extreme | p.infinite, 1.0, xp.abs(p.z)) * half
+    size = xp.where(p.extreme, xp.exp(p.log_z + log_half), size)
+    return over_scale, _signed(xp, x, size)
+
+
+def _half(xp: Any, p: _Parts) -> Array:
+    """V where it is safe, 1 elsewhere."""
+    return xp.exp(0.5 * xp.where(p.steep, 0.0, p.tilt))
 
 
 def _expm1(xp: Any, t: Array, limits: _Limits) -> Array:
@@ -208,7 +218,10 @@ def influence(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """ψ = ∂ρ/∂x."""
     p = _parts(xp, x, alpha, scale)
     over_scale, zv = _halves(xp, p, x, scale)
-    value = zv * over_scale
+    # V/c is subnormal at the largest scales, and 0 to XLA: there each factor gets a root of 1/c.
+    root = xp.sqrt(xp.where(scale > 0, scale, 1.0))
+    shared = (scale > 1) & ~p.steep
+    value = xp.where(shared, (zv / root) * (_half(xp, p) / root), zv * over_scale)
     limit = _signed(xp, x, _power_at_infinity(xp, alpha - 1, 1 / scale))
     return _complete(xp, value, limit, p, alpha, scale)
 
@@ -234,8 +247,9 @@ def grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂ρ/∂c = −x ψ/c."""
     p = _parts(xp, x, alpha, scale)
     _, zv = _halves(xp, p, x, scale)
+    root = zv / xp.sqrt(xp.where(scale > 0, scale, 1.0))
     limit = -_power_at_infinity(xp, alpha, 2 / scale)
-    return _complete(xp, -zv * (zv / scale), limit, p, alpha, scale)
+    return _complete(xp, -root * root, limit, p, alpha, scale)
 
 
 def grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
@@ -261,7 +275,7 @@ def grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
         integral = integral + node_weight * xp.exp((1 - node) * e) * _expm1_ratio(
             xp, node * tilt, tiny
         )
-    near = (0.5 * xp.where(moderate, p.lam, 0.0)) * (p.log_u * p.log_u * integral)
+    near = (0.5 * xp.where(moderate, p.lam, 0.0) * p.log_u) * (p.log_u * integral)
 
     # α < 0: ½ L² e^E [k(E) − k(L)], e^E k(E) as ((E − 1) e^E + 1)/E² where E is not small
     e = xp.where(negative & ~moderate, p.exponent, -1.0)
@@ -303,16 +317,6 @@ def grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
 def beside_two(xp: Any, alpha: Array) -> Array:
     """The next smaller number where alpha is exactly 2; alpha elsewhere."""
     return xp.where(alpha == 2, alpha - xp.finfo(alpha.dtype).eps, alpha)
-
-
-def grad_alpha_beside_two(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
-    """∂ρ/∂α, and where it is infinite, at α = 2, its value at the next smaller α."""
-    return grad_alpha(xp, x, beside_two(xp, alpha), scale)
-
-
-def log_partition_derivative_beside_two(xp: Any, alpha: Array) -> Array:
-    """d log Z/dα, likewise."""
-    return lookup.log_partition_derivative(xp, beside_two(xp, alpha))
 
 
 def influence_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:

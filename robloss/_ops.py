@@ -1,8 +1,9 @@
 """The inventory of operations: dispatch and tests iterate over it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from robloss import _formulas
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE, Domain
@@ -28,6 +29,8 @@ class Operation:
         the formula itself differentiates well.
     public : bool
         Whether it is offered to users under its name.
+    smooth_form_of : str, or None
+        The operation whose values it has, with slopes that are finite at alpha = 2 too.
     """
 
     name: str
@@ -36,104 +39,97 @@ class Operation:
     formula: Callable[..., Array]
     partials: tuple[str, ...] | None = None
     public: bool = True
+    smooth_form_of: str | None = None
 
 
 _ELEMENTWISE = (RESIDUAL, ALPHA, SCALE)
+_OF_ALPHA = (DENSITY_ALPHA,)
 
 
-def _inventory() -> dict[str, Operation]:
-    rows = [
-        Operation(
-            "loss", "ρ", _ELEMENTWISE, _formulas.loss, ("influence", "grad_alpha", "grad_scale")
-        ),
-        Operation(
-            "influence",
-            "ψ",
-            _ELEMENTWISE,
-            _formulas.influence,
-            ("curvature", "influence_grad_alpha", "influence_grad_scale"),
-        ),
-        Operation("weight", "w", _ELEMENTWISE, _formulas.weight),
-        Operation("curvature", "ψ'", _ELEMENTWISE, _formulas.curvature),
-        Operation("grad_alpha", "∂ρ/∂α", _ELEMENTWISE, _formulas.grad_alpha),
-        Operation(
+def _loss_family() -> list[Operation]:
+    f = _formulas
+    public = [
+        ("loss", "ρ", ("influence", "grad_alpha", "grad_scale")),
+        ("influence", "ψ", ("curvature", "influence_grad_alpha", "influence_grad_scale")),
+        ("weight", "w", None),
+        ("curvature", "ψ'", None),
+        ("grad_alpha", "∂ρ/∂α", None),
+        (
             "grad_scale",
             "∂ρ/∂c",
-            _ELEMENTWISE,
-            _formulas.grad_scale,
             ("influence_grad_scale", "grad_scale_grad_alpha", "grad_scale_grad_scale"),
-        ),
-        Operation(
-            "log_partition",
-            "log Z",
-            (DENSITY_ALPHA,),
-            lookup.log_partition,
-            ("log_partition_derivative",),
-        ),
-        Operation(
-            "log_partition_derivative",
-            "d log Z/dα",
-            (DENSITY_ALPHA,),
-            lookup.log_partition_derivative,
-            ("log_partition_second_derivative",),
-            public=False,
         ),
     ]
     second_order = [
-        Operation(formula.__name__, symbol, _ELEMENTWISE, formula, public=False)
-        for symbol, formula in [
-            ("∂ψ/∂α", _formulas.influence_grad_alpha),
-            ("∂ψ/∂c", _formulas.influence_grad_scale),
-            ("∂²ρ/∂c∂α", _formulas.grad_scale_grad_alpha),
-            ("∂²ρ/∂c²", _formulas.grad_scale_grad_scale),
-        ]
+        ("influence_grad_alpha", "∂ψ/∂α"),
+        ("influence_grad_scale", "∂ψ/∂c"),
+        ("grad_scale_grad_alpha", "∂²ρ/∂c∂α"),
+        ("grad_scale_grad_scale", "∂²ρ/∂c²"),
     ]
-    # The parts of nll for libraries that differentiate: the slopes in alpha of ρ and log Z are +inf
-    # and −inf at alpha = 2, so that their sum would be NaN, and a learned alpha that once rounds
-    # to 2 would be lost. These take them beside it.
-    smooth = [
+    return [
+        Operation(name, symbol, _ELEMENTWISE, getattr(f, name), partials)
+        for name, symbol, partials in public
+    ] + [
+        Operation(name, symbol, _ELEMENTWISE, getattr(f, name), public=False)
+        for name, symbol in second_order
+    ]
+
+
+def _partition_family() -> list[Operation]:
+    first, second = "log_partition_derivative", "log_partition_second_derivative"
+    return [
+        Operation("log_partition", "log Z", _OF_ALPHA, lookup.log_partition, (first,)),
         Operation(
-            "nll_loss",
-            "ρ",
-            _ELEMENTWISE,
-            _formulas.loss,
-            ("influence", "grad_alpha_beside_two", "grad_scale"),
-            public=False,
+            first, "d log Z/dα", _OF_ALPHA, lookup.log_partition_derivative, (second,), public=False
         ),
         Operation(
-            "grad_alpha_beside_two",
-            "∂ρ/∂α",
-            _ELEMENTWISE,
-            _formulas.grad_alpha_beside_two,
-            public=False,
-        ),
-        Operation(
-            "nll_log_partition",
-            "log Z",
-            (DENSITY_ALPHA,),
-            lookup.log_partition,
-            ("log_partition_derivative_beside_two",),
-            public=False,
-        ),
-        Operation(
-            "log_partition_derivative_beside_two",
-            "d log Z/dα",
-            (DENSITY_ALPHA,),
-            _formulas.log_partition_derivative_beside_two,
-            ("log_partition_second_derivative",),
-            public=False,
+            second, "d² log Z/dα²", _OF_ALPHA, lookup.log_partition_second_derivative, public=False
         ),
     ]
-    second_order.append(
-        Operation(
-            "log_partition_second_derivative",
-            "d² log Z/dα²",
-            (DENSITY_ALPHA,),
-            lookup.log_partition_second_derivative,
+
+
+# What is infinite at alpha = 2, and what has it for a partial. The slopes of ρ and log Z are +inf
+# and −inf there, so that the slope of nll would be NaN, and a learned alpha that once rounds to 2
+# would be lost. The smooth forms of the others take these at the next smaller number.
+_INFINITE_AT_TWO = (
+    "grad_alpha", "influence_grad_alpha", "grad_scale_grad_alpha",
+    "log_partition_derivative", "log_partition_second_derivative",
+)  # fmt: skip
+_MADE_SMOOTH = ("loss", "influence", "grad_scale", "log_partition")
+
+
+def _beside_two(row: Operation) -> Callable[..., Array]:
+    """The formula, taken at the next smaller number where alpha is exactly 2."""
+    place = len(row.parameters) // 2  # of alpha, among (x, alpha, scale) or alone
+
+    def formula(xp: Any, *arguments: Array) -> Array:
+        alpha = _formulas.beside_two(xp, arguments[place])
+        return row.formula(xp, *arguments[:place], alpha, *arguments[place + 1 :])
+
+    return formula
+
+
+def _smooth_forms(rows: dict[str, Operation]) -> list[Operation]:
+    forms = {name: f"smooth_{name}" for name in _MADE_SMOOTH}
+    forms |= {name: f"{name}_beside_two" for name in _INFINITE_AT_TWO}
+
+    def form(name: str) -> Operation:
+        row = rows[name]
+        return replace(
+            row,
+            name=forms[name],
+            formula=row.formula if name in _MADE_SMOOTH else _beside_two(row),
+            partials=row.partials and tuple(forms.get(one, one) for one in row.partials),
             public=False,
+            smooth_form_of=name if name in _MADE_SMOOTH else None,
         )
-    )
-    return {row.name: row for row in rows + second_order + smooth}
+
+    return [form(name) for name in forms]
+
+
+def _inventory() -> dict[str, Operation]:
+    rows = {row.name: row for row in _loss_family() + _partition_family()}
+    return rows | {row.name: row for row in _smooth_forms(rows)}
 
 
 OPERATIONS = MappingProxyType(_inventory())

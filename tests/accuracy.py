@@ -1,7 +1,7 @@
 """Measure every operation's error against the oracle, in ulp: API.md's accuracy table.
 
 `python tests/accuracy.py [--points N] [--seed S] [--library NAME ...]` prints the table;
-tests/test_accuracy.py asserts it on fewer points, and benchmarks/accuracy.py records it beside what
+tests/test_accuracy.py asserts it on fewer points, and benchmarks/numerics.py records it beside what
 users have today.
 """
 

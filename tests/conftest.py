@@ -24,14 +24,18 @@ def pytest_addoption(parser):
         choices=[library.option for library in Library],
         help="array library to test, may be repeated; default: all that can be used here",
     )
-    parser.addoption("--full", action="store_true", help="many more Hypothesis examples")
+    parser.addoption("--full", action="store_true", help="many more Hypothesis examples and points")
 
 
 def pytest_configure(config):
     config.stash[TABLES] = []
     config.addinivalue_line("markers", "backends(predicate): the libraries that a test is for")
-    full = config.getoption("--full") or os.environ.get("ROBLOSS_TESTS") == "full"
-    hypothesis.settings.load_profile("full" if full else "quick")
+    hypothesis.settings.load_profile("full" if is_full(config) else "quick")
+
+
+def is_full(config) -> bool:
+    """Whether the long run was asked for."""
+    return config.getoption("--full") or os.environ.get("ROBLOSS_TESTS") == "full"
 
 
 def selected(config) -> list[Library]:
@@ -86,6 +90,12 @@ def backend(request) -> Library:
     if request.param.missing:
         pytest.skip(request.param.missing)
     return request.param
+
+
+@pytest.fixture(scope="session")
+def points(request) -> int:
+    """How many random points the accuracy of an operation is measured at."""
+    return 100_000 if is_full(request.config) else 3_000
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ _MODULES = {
     "dask": "robloss._backends.dask",
 }
 
+_DIFFERENTIATING = ("torch", "jax")
+
 
 @cache
 def _backend(library: str) -> Any:
@@ -37,7 +39,7 @@ def _quiet(library: str) -> AbstractContextManager[Any]:
     They are results here, or belong to branches that are not taken. torch and JAX never warn, and
     their compilers need not see this.
     """
-    return nullcontext() if library in ("torch", "jax") else np.errstate(all="ignore")
+    return nullcontext() if library in _DIFFERENTIATING else np.errstate(all="ignore")
 
 
 def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Array:
@@ -61,6 +63,8 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
     """
     operation = OPERATIONS[name]
     arguments = prepare(operation.parameters, given, check)
+    if operation.smooth_form_of and arguments.library not in _DIFFERENTIATING:
+        operation = OPERATIONS[operation.smooth_form_of]
     backend = _backend(arguments.library)
     if out is not None and arguments.library != "numpy":
         raise TypeError(
@@ -104,7 +108,7 @@ def compose(
 def constant(array: Array) -> Array:
     """The array as automatic differentiation sees no way through; the array itself elsewhere."""
     library = library_of(array)
-    return _backend(library).constant(array) if library in ("torch", "jax") else array
+    return _backend(library).constant(array) if library in _DIFFERENTIATING else array
 
 
 def _returned(result: Array, arguments: Arguments) -> Array:

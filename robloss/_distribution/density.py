@@ -5,7 +5,7 @@ from typing import Any
 
 from robloss._args import is_number
 from robloss._backends import compose, constant, evaluate
-from robloss._distribution.integrals import as_arrays, log_integral, log_whole, smooth_at_two
+from robloss._distribution.integrals import as_arrays, log_integral, log_whole
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE, TRUNCATION
 from robloss._typing import Array
 
@@ -199,7 +199,7 @@ TRUNCATED = (RESIDUAL, ALPHA, SCALE, TRUNCATION)
 
 
 def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
-    value = evaluate(smooth_at_two("loss", x, alpha, scale), x, alpha, scale, check=False)
+    value = evaluate("smooth_loss", x, alpha, scale, check=False)
     log_z = log_whole(alpha)
     value = value + (float(log_z) if is_number(alpha) else log_z)
     return value + (math.log(scale) if is_number(scale) else xp.log(scale))
@@ -210,7 +210,7 @@ def _nll_truncated(xp: Any, x: Array, alpha: Array, scale: Array, truncation: Ar
     log_z = _truncated(xp, alpha, truncation)
     beyond = xp.abs(constant(x) / constant(scale)) > constant(truncation)
     inside = xp.where(beyond, 0.0, x)
-    loss = evaluate(smooth_at_two("loss", x), inside, alpha, scale, check=False)
+    loss = evaluate("smooth_loss", inside, alpha, scale, check=False)
     value = loss + log_z + xp.log(scale)
     return xp.where(beyond & ~xp.isnan(value), math.inf, value)
 

@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from robloss._args import library_of
 from robloss._backends import constant, evaluate
 from robloss._distribution.legendre import NODES, WEIGHTS
 from robloss._typing import Array
@@ -48,24 +47,14 @@ def as_arrays(xp: Any, *values: Any) -> tuple[Array, ...]:
     )
 
 
-def smooth_at_two(operation: str, *values: Any) -> str:
-    """The name of an operation, or of its form whose slope in alpha is finite at 2 too.
-
-    The one for libraries that differentiate: the slopes of ρ and log Z are infinite there, and
-    where they meet their sum would be NaN.
-    """
-    differentiated = any(library_of(value) in ("torch", "jax") for value in values)
-    return f"nll_{operation}" if differentiated else operation
-
-
 def unit_loss(x: Array, alpha: Array) -> Array:
     """ρ at scale 1."""
-    return evaluate(smooth_at_two("loss", x, alpha), x, alpha, 1.0, check=False)
+    return evaluate("smooth_loss", x, alpha, 1.0, check=False)
 
 
 def log_whole(alpha: Array) -> Array:
     """log Z of the law that is not truncated."""
-    return evaluate(smooth_at_two("log_partition", alpha), alpha, check=False)
+    return evaluate("smooth_log_partition", alpha, check=False)
 
 
 def inverse_loss(xp: Any, rho: Array, alpha: Array) -> Array:

@@ -59,3 +59,36 @@ def test_the_distribution_at_two_is_that_beside_it(backend, function, truncation
     )
     # The slope goes like log b: from 1e-12 to 2e-16 it grows by less than half.
     assert 1.0 < at / beside < 1.6
+
+
+@pytest.mark.backends(lambda library: library.differentiates)
+@pytest.mark.parametrize("function", [robloss.entropy, robloss.variance])
+def test_moments_at_two_have_the_slope_beside_it(backend, function):
+    def of_alpha(x, alpha):
+        return function(alpha, 1.0) + 0 * x
+
+    at, beside = (
+        gradient(backend, [0.0], alpha, "float64", of_alpha) for alpha in (2.0, 2 - 1e-12)
+    )
+    assert 0.9 < at / beside < 1.6
+
+
+@pytest.mark.backends(lambda library: library.differentiates)
+def test_second_order_at_two(backend):
+    """The Hessian in (x, alpha, scale) is finite, symmetric, and that beside 2."""
+
+    def hessian(alpha):
+        point = backend.array(np.array([1.5, alpha, 0.8]))
+        if backend is Library.JAX:
+            import jax
+
+            return np.asarray(jax.hessian(lambda p: robloss.nll(p[0], p[1], p[2]))(point))
+        import torch
+
+        return torch.autograd.functional.hessian(
+            lambda p: robloss.nll(p[0], p[1], p[2]), point
+        ).numpy()
+
+    at, beside = hessian(2.0), hessian(2 - 2.0**-52)
+    np.testing.assert_allclose(at, at.T, rtol=1e-9)
+    np.testing.assert_allclose(at, beside, rtol=1e-9)

@@ -41,16 +41,26 @@ SECOND_ORDER = {
 
 def test_the_table_of_second_order_is_complete():
     # The others are those of nll around alpha = 2; tests/conformance/test_nll_at_two.py.
-    beside_two = {"nll_loss", "grad_alpha_beside_two"}
-    assert set(SECOND_ORDER) | beside_two == set(ELEMENTWISE_HIDDEN)
+    smooth = {name for name in ELEMENTWISE_HIDDEN if name.startswith("smooth_")}
+    beside = {name for name in ELEMENTWISE_HIDDEN if name.endswith("_beside_two")}
+    assert set(SECOND_ORDER) == set(ELEMENTWISE_HIDDEN) - smooth - beside
+
+
+@pytest.mark.parametrize("name", [row.name for row in OPERATIONS.values() if row.smooth_form_of])
+def test_smooth_forms_differ_in_their_slopes_alone(name):
+    row = OPERATIONS[name]
+    plain = OPERATIONS[row.smooth_form_of]
+    assert row.formula is plain.formula
+    for own, other in zip(row.partials, plain.partials, strict=True):
+        assert own in (other, f"smooth_{other}", f"{other}_beside_two")
 
 
 def test_slopes_are_taken_beside_2_at_2_alone():
     x, scale = np.array([-3.0, 0.4, 2.5]), np.ones(3)
-    for name in ("grad_alpha", "log_partition_derivative"):
+    for name in ("grad_alpha", "influence_grad_alpha", "log_partition_derivative"):
         plain = OPERATIONS[name].formula
         beside = OPERATIONS[f"{name}_beside_two"].formula
-        others = (scale,) if name == "grad_alpha" else ()
+        others = () if name == "log_partition_derivative" else (scale,)
         for alpha in (0.0, 1.0, 2 - 2.0**-51, 2 + 2.0**-51, 3.0):
             given = [x, np.full(3, alpha), *others] if others else [np.full(3, alpha)]
             np.testing.assert_array_equal(beside(np, *given), plain(np, *given))
