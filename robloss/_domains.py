@@ -66,7 +66,8 @@ DENSITY_ALPHA = Domain(
     0.0,
     math.inf,
     True,
-    "Below 0 the density has no finite integral; use alpha >= 0.",
+    "Below 0 the density has no finite integral; use alpha >= 0, or a `truncation` where the "
+    "function takes one.",
 )
 TRUNCATION = Domain(
     "truncation",

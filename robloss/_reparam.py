@@ -59,7 +59,7 @@ class AlphaMap:
 
     Examples
     --------
-    >>> from robloss._reparam import AlphaMap
+    >>> from robloss import AlphaMap
     >>> shapes = AlphaMap(0.0, 2.0)
     >>> float(shapes.forward(0.0)), float(shapes.inverse(1.0))
     (1.0, 0.0)
@@ -70,7 +70,18 @@ class AlphaMap:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        _check_bounds("low", self.low, "high", self.high)
+        low, high = _bound("low", self.low), _bound("high", self.high)
+        if low > high:
+            raise ValueError(
+                f"`low` must not be above `high`, but got {low!r} and {high!r}. Swap them."
+            )
+        if not math.isfinite(high - low):
+            raise ValueError(
+                f"`high` must be a finite distance from `low`, but got {low!r} and {high!r}. "
+                "Pass nearer bounds."
+            )
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
 
     def forward(self, free: Array) -> Array:
         """Shapes of free numbers: within the bounds, also where they are rounded."""
@@ -143,7 +154,7 @@ class ScaleMap:
 
     Examples
     --------
-    >>> from robloss._reparam import ScaleMap
+    >>> from robloss import ScaleMap
     >>> scales = ScaleMap(initial=3.0)
     >>> float(scales.forward(0.0)), float(scales.inverse(3.0))
     (3.0, 0.0)
@@ -154,12 +165,22 @@ class ScaleMap:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        _check_bounds("low", self.low, "initial", self.initial)
-        for name, value, least in (("low", self.low, ">= 0"), ("initial", self.initial, "> 0")):
-            if value < 0 or (value == 0 and least == "> 0"):
+        low, initial = _bound("low", self.low), _bound("initial", self.initial)
+        for name, value, legal, least in (
+            ("low", low, low >= 0, ">= 0"),
+            ("initial", initial, initial > 0, "> 0"),
+        ):
+            if not legal:
                 raise ValueError(
                     f"`{name}` must be {least}, but got {value!r}. A scale is a positive width."
                 )
+        if low > initial:
+            raise ValueError(
+                f"`initial` must not be below `low`, but got {initial!r} and {low!r}. "
+                "Pass an `initial` scale above the bound."
+            )
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "initial", initial)
 
     def forward(self, free: Array) -> Array:
         """Scales of free numbers: never below the bound, also where they are rounded."""
@@ -188,24 +209,20 @@ class ScaleMap:
         return _mapped(partial(_above, self.initial - self.low), free)
 
 
-def _check_bounds(below: str, low: object, above: str, high: object) -> None:
-    for name, value in ((below, low), (above, high)):
-        if not is_number(value) and not isinstance(value, np.floating | np.integer):
-            raise TypeError(
-                f"`{name}` must be a real number, but got {type(value).__name__}. "
-                "One map has one pair of bounds."
-            )
-        if not math.isfinite(value):  # type: ignore[arg-type]
-            raise ValueError(f"`{name}` must be finite, but got {value!r}. Pass a finite bound.")
-    if low > high:  # type: ignore[operator]
-        raise ValueError(
-            f"`{below}` must not be above `{above}`, but got {low!r} and {high!r}. Swap them."
+def _bound(name: str, value: Any) -> float:
+    """A bound as float: in a narrow dtype of its own, distances would be rounded to that."""
+    if not is_number(value) and not isinstance(value, np.floating | np.integer):
+        raise TypeError(
+            f"`{name}` must be a real number, but got {type(value).__name__}. "
+            "One map has one pair of bounds."
         )
-    if not math.isfinite(high - low):  # type: ignore[operator]
-        raise ValueError(
-            f"`{above}` must be a finite distance from `{below}`, but got {low!r} and {high!r}. "
-            "Pass nearer bounds."
-        )
+    try:
+        bound = float(value)
+    except OverflowError:
+        bound = math.inf
+    if not math.isfinite(bound):
+        raise ValueError(f"`{name}` must be finite, but got {bound!r}. Pass a finite bound.")
+    return bound
 
 
 def _mapped(function: Callable[..., Array], value: Array, domain: Domain = _FREE) -> Array:

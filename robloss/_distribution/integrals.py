@@ -24,6 +24,8 @@ from robloss._typing import Array
 REACH = 80.0
 # The same for moments, whose integrands carry powers of the loss or of log x.
 MOMENT_REACH = 120.0
+# The loss at a lower limit from which on the integral is 0 in any floating range.
+DEEPEST = 1e4
 # Where the range of a moment is split in two: this is the best place for the Cauchy law.
 SPLIT = 0.35
 # Next to α = 2 the loss has detail of width √b but of height b² only: below b = 1e-6 it is less
@@ -140,13 +142,17 @@ def constants_like(xp: Any, example: Array, *values: Any) -> tuple[Array, ...]:
 def log_integral(xp: Any, alpha: Array, lower: Array, upper: Array, panels: int = 1) -> Array:
     """Logarithm of ∫ e^(−ρ) dx from `lower` to `upper`, at scale 1; 0 ≤ lower ≤ upper ≤ inf.
 
-    The result has the broadcast shape, −inf where the range is empty. An infinite upper limit is
+    The result has the broadcast shape, −inf where the range is empty, and −ρ where that alone tells
+    that nothing is left. An infinite upper limit is
     for alpha ≥ 0 only. A second panel keeps the accuracy for enormous upper limits at alpha < 0.
     """
     # One shape: torch's and JAX's transforms, and the nodes' new axis, then need no care.
     alpha, lower, upper = xp.broadcast_arrays(alpha, lower, upper)
     shape, bottom, end = constant(alpha), constant(lower), constant(upper)
-    at_bottom = unit_loss(bottom, shape)
+    depth = unit_loss(bottom, shape)
+    too_deep = depth > DEEPEST
+    lower, bottom = xp.where(too_deep, 0.0, lower), xp.where(too_deep, 0.0, bottom)
+    at_bottom = xp.where(too_deep, 0.0, depth)
     cut = inverse_loss(xp, at_bottom + REACH, shape)
     top = xp.where((shape >= 0) & (cut < end), cut, end)
     top = xp.where(top > bottom, top, bottom)
@@ -161,7 +167,7 @@ def log_integral(xp: Any, alpha: Array, lower: Array, upper: Array, panels: int 
     for x, dx in nodes(xp, bottom, edges, m):
         fall = at_bottom[..., None] - unit_loss(x, alpha[..., None])
         total = total + xp.sum(dx * xp.exp(fall), axis=-1)
-    return xp.log(total) + log_unit - at_bottom
+    return xp.where(too_deep, -depth, xp.log(total) + log_unit - at_bottom)
 
 
 def _strips(
@@ -179,8 +185,9 @@ def _strips(
             continue
         finite = xp.isfinite(fixed)
         moving, still = xp.where(finite, limit, 0.0), xp.where(finite, fixed, 0.0)
-        middle = unit_loss(0.5 * moving + 0.5 * still, alpha)
-        total = total + sign * (moving - still) * xp.exp(at_bottom - log_unit - middle)
+        fall = at_bottom - unit_loss(0.5 * moving + 0.5 * still, alpha)
+        height = xp.exp(xp.where(finite, fall - log_unit, 0.0))
+        total = total + sign * (moving - still) * height
     return total
 
 

@@ -268,3 +268,25 @@ def test_jax_transforms(backend):
         given = converted(backend, arguments, "float64")
         result = jax.jit(function)(*given)
         np.testing.assert_allclose(result, function(*arguments), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 4.0, 100.0, INF])
+def test_cdf_far_out_is_0_and_1(backend, alpha):
+    """Where the density underflows, ρ overflows, or x is lost beside its own tail."""
+    for dtype, most in (("float64", 303), ("float32", 34)):
+        if dtype not in backend.dtypes:
+            continue
+        below = -np.logspace(0, most, 300)
+        lower = backend.to_numpy(cdf(backend.array(below, dtype), alpha, 2.5))
+        upper = backend.to_numpy(cdf(backend.array(-below, dtype), alpha, 2.5))
+        assert (np.diff(lower) <= 0).all()
+        assert ((lower >= 0) & (lower < 0.5)).all()
+        assert (np.abs(lower + upper - 1) <= 1e-6).all()
+        assert lower[-1] < 1e-30
+
+
+@differentiating
+def test_slope_of_cdf_far_out_is_the_density(backend):
+    x = -np.logspace(0, 20, 41)
+    slope, _ = gradient(backend, lambda x, alpha: cdf(x, alpha, 2.5), x, np.full(41, 1.5))
+    np.testing.assert_allclose(slope, pdf(x, 1.5, 2.5), rtol=1e-12)

@@ -57,7 +57,8 @@ def test_an_array_element_outside_its_domain():
 def test_a_shape_without_a_density():
     sentence = (
         "`alpha` must lie in [0, inf], but got -0.5. "
-        "Below 0 the density has no finite integral; use alpha >= 0."
+        "Below 0 the density has no finite integral; use alpha >= 0, or a `truncation` where the "
+        "function takes one."
     )
     with pytest.raises(ValueError, match=says(sentence)):
         nll(1.0, -0.5)

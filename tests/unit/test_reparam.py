@@ -190,7 +190,7 @@ def test_maps_are_frozen_values():
         (lambda: AlphaMap(math.nan, 1.0), "`low` must be finite, but got nan"),
         (lambda: AlphaMap(0.0, math.inf), "`high` must be finite, but got inf"),
         (lambda: AlphaMap(-1.7e308, 1.7e308), "`high` must be a finite distance from `low`"),
-        (lambda: ScaleMap(2.0, 1.0), "`low` must not be above `initial`, but got 2.0 and 1.0"),
+        (lambda: ScaleMap(2.0, 1.0), "`initial` must not be below `low`, but got 1.0 and 2.0"),
         (lambda: ScaleMap(0.1, math.nan), "`initial` must be finite, but got nan"),
         (lambda: ScaleMap(-1.0, 1.0), "`low` must be >= 0, but got -1.0"),
         (lambda: ScaleMap(0.0, 0.0), "`initial` must be > 0, but got 0.0"),
@@ -210,3 +210,18 @@ def test_bounds_of_another_kind(bound):
         AlphaMap(0.0, bound)
     with pytest.raises(TypeError, match="`low` must be a real number, but got"):
         ScaleMap(bound, 1.0)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int8])
+def test_bounds_of_a_narrow_dtype_do_not_narrow_the_map(kind):
+    low, high = kind(-100), kind(100)
+    shapes = AlphaMap(low, high)
+    assert type(shapes.low) is type(shapes.high) is float
+    free = np.linspace(-1, 1, 2001)
+    assert (np.diff(shapes.forward(free)) > 0).all()
+    assert ScaleMap(kind(0), kind(3)).forward(0.0) == 3.0
+
+
+def test_a_number_beyond_floats_is_infinite():
+    with pytest.raises(ValueError, match="`high` must be finite"):
+        AlphaMap(0, 10**400)
