@@ -7,7 +7,7 @@ import numpy as np
 
 from robloss._args import common_library
 from robloss._backends import compose
-from robloss._distribution.integrals import as_arrays, nodes, span, width
+from robloss._distribution.integrals import as_arrays, nodes, panels, span, width
 from robloss._domains import ALPHA, EFFICIENCY, SCALE
 from robloss._typing import Array
 
@@ -183,7 +183,7 @@ def _log_mean(xp: Any, alpha: Array, c: Array, power: float) -> tuple[Array, Arr
     shift = exponent(peak, b, c, sigma)
     total = slope = xp.zeros_like(c)
     last = tuple(one[..., None] for one in (b, c, sigma))
-    for x, dx in nodes(xp, lower, (0.5 * length, length), m):
+    for x, dx in nodes(xp, lower, panels(xp, 0.5 * length, length), m):
         term = dx * x * x * xp.exp(exponent(x, *last) - shift[..., None])
         s = (x / last[1]) ** 2
         total = total + xp.sum(term, axis=-1)
