@@ -145,7 +145,7 @@ def _check_reachable(result: Any, alpha: Any, efficiency: Any) -> None:
     shape, asked = (
         float(np.broadcast_to(one, np.shape(result))[index]) for one in (alpha, efficiency)
     )
-    lowest = np.finfo(result.dtype).smallest_normal
+    lowest = math.exp(_lowest(np, result))
     least = float(compose(_efficiency, (ALPHA, SCALE), shape, lowest))
     where = f" at index {index}" if index else ""
     raise ValueError(
@@ -243,8 +243,11 @@ def _peak(xp: Any, b: Array, c: Array, pull: Array) -> tuple[Array, Array, Array
 
 
 def _lowest(xp: Any, array: Array) -> float:
-    """The lower end of the bracket of log c: the smallest normal number."""
-    return math.log(float(xp.finfo(array.dtype).smallest_normal))
+    """The lower end of the bracket of log c: the smallest normal number, and room to round it.
+
+    JAX takes a smaller one for 0.
+    """
+    return math.log(16 * float(xp.finfo(array.dtype).smallest_normal))
 
 
 def _scale(xp: Any, alpha: Array, target: Array) -> Array:
