@@ -71,7 +71,7 @@ def efficiency(alpha: Array, scale: Array) -> Array:
     -----
     It is 1 at alpha = 2, and at alpha = ±inf (1 ∓ 2/c²)^(3/2)/(1 ∓ 1/c²)³ (0 where that does
     not exist). By Stein's identity E ψ' = E xψ. Relative error at most 1e-12 for
-    scales from 1e-150 on, 5e-12 for all normal numbers (tests/unit/test_efficiency.py).
+    scales from 1e-20 on, 5e-12 for all normal numbers (tests/unit/test_efficiency.py).
 
     References
     ----------
