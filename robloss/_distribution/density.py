@@ -33,7 +33,8 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
     -------
     array
         log Z, dimensionless, in the broadcast shape of the arguments and in their array library,
-        device and floating dtype.
+        device and floating dtype. For alpha < 0 it is inf with an infinite truncation: then `nll`
+        is inf, `pdf` 0, and `cdf` and `ppf` are NaN, since there is no such law.
 
     Raises
     ------
@@ -54,11 +55,12 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
     table; tests/unit/test_partition.py measures its error against an independent quadrature.
     Anchors: Z(0) = π√2, Z(1) = 2e K₁(1), Z(2) = √(2π).
 
-    With a truncation, 128 Gauss–Legendre nodes in asinh x: about 10 µs for each shape, and a
-    relative error of Z of at most 1e-13 up to τ = 1e5, 1e-11 up to 1e100
-    (tests/unit/test_distribution.py). The derivatives are −E[∂ρ/∂α] under the truncated law and
-    2 e^(−ρ(τ))/Z. At exactly alpha = 2, where the slope in `alpha` is −inf, automatic
-    differentiation gives that, or with a truncation the slope at the next smaller number.
+    With a truncation, 128 Gauss–Legendre nodes in asinh x: about 10 µs for each shape. The error is
+    at most 1e-14 for τ from 1e-20 to 1e15, and four units in the last place of log τ for every
+    other τ of float64, the largest included (tests/unit/test_distribution.py). The derivatives are
+    −E[∂ρ/∂α] under the truncated law and 2 e^(−ρ(τ))/Z. At exactly alpha = 2, where the slope in
+    `alpha` is −inf, automatic differentiation gives that, or with a truncation the slope at the
+    next smaller number.
 
     References
     ----------
@@ -236,7 +238,7 @@ def _truncated(xp: Any, alpha: Array, truncation: Array) -> Array:
     legal = ~(truncation <= 0)
     infinite = xp.isinf(truncation)
     limit = xp.where(infinite | ~legal, 1.0, truncation)
-    value = log_integral(xp, alpha, xp.zeros_like(limit), limit, panels=2) + math.log(2)
+    value = log_integral(xp, alpha, xp.zeros_like(limit), limit, truncated=True) + math.log(2)
     whole = log_whole(xp.where(infinite, alpha, 1.0))
     value = xp.where(infinite, xp.where(alpha < 0, math.inf, whole), value)
     return xp.where(legal, value, math.nan)

@@ -5,14 +5,7 @@ from typing import Any
 
 from robloss._args import common_library
 from robloss._backends import compose, evaluate
-from robloss._distribution.integrals import (
-    as_arrays,
-    constants_like,
-    expectation,
-    log_whole,
-    unit_loss,
-)
-from robloss._distribution.legendre import NODES, WEIGHTS
+from robloss._distribution.integrals import as_arrays, expectation, log_whole, panels, unit_loss
 from robloss._domains import DENSITY_ALPHA, SCALE
 from robloss._typing import Array
 
@@ -256,17 +249,12 @@ def _heavy_variance(xp: Any, alpha: Array) -> Array:
     log_z = log_whole(alpha)
     shift = (3 * xp.log(peak) - peak * b + b) / alpha - log_z  # size of the maximum
     total = xp.zeros_like(alpha)
-    half = 0.5 * (highest - lowest)
-    for start in (lowest, lowest + half):
-        for first in range(0, len(NODES), 16):
-            place, share = constants_like(
-                xp, alpha, NODES[first : first + 16], WEIGHTS[first : first + 16]
-            )
-            y = start[..., None] + half[..., None] * place
-            fall_of_e = xp.exp(-2 * y)
-            log_cosh = y + xp.log1p(fall_of_e) - math.log(2)
-            log_sinh = y + xp.log1p(-fall_of_e) - math.log(2)
-            rho = ratio * xp.expm1(alpha[..., None] * log_cosh)
-            exponent = 2 * log_sinh + log_cosh - rho - (shift + log_z)[..., None]
-            total = total + xp.sum(share * xp.exp(exponent), axis=-1)
-    return 2 * total * half * b * xp.exp(0.5 * xp.log(b) + shift)
+    for h, dh in panels(xp, 0.5 * (highest - lowest), highest - lowest):
+        y = lowest[..., None] + h
+        fall_of_e = xp.exp(-2 * y)
+        log_cosh = y + xp.log1p(fall_of_e) - math.log(2)
+        log_sinh = y + xp.log1p(-fall_of_e) - math.log(2)
+        rho = ratio * xp.expm1(alpha[..., None] * log_cosh)
+        exponent = 2 * log_sinh + log_cosh - rho - (shift + log_z)[..., None]
+        total = total + xp.sum(dh * xp.exp(exponent), axis=-1)
+    return 2 * total * b * xp.exp(0.5 * xp.log(b) + shift)

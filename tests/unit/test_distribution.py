@@ -205,12 +205,79 @@ def test_truncated_partition_of_the_theory():
     np.testing.assert_allclose(np.exp(log_partition(alpha, truncation=10.0)), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("alpha", TRUNCATED_SHAPES)
-@pytest.mark.parametrize("limit", [1e-3, 1.0, 10.0, 1e5])
+LARGEST = np.finfo(float).max
+
+
+@pytest.mark.parametrize(
+    ("alpha", "limit"),
+    [
+        *itertools.product(TRUNCATED_SHAPES, [1e-20, 1e-3, 1.0, 10.0, 1e5, 1e15]),
+        *itertools.product([-0.1], [1e60, LARGEST]),
+    ],
+)
 def test_truncated_partition(alpha, limit):
     with mp.workdps(30):
-        exact = mpmath.log(2 * integral(alpha, 0.0, limit))
-    assert abs(float(mpf(float(log_partition(alpha, truncation=limit))) - exact)) <= ABSOLUTE
+        # Below 1e-3 by the series 2 (x - x**3/6), which holds for every alpha.
+        exact = mpmath.log(2 * integral(alpha, 0.0, limit) if limit >= 1e-3 else 2 * mpf(limit))
+    # API.md's bound; where log Z is in the hundreds two of its own roundings.
+    bound = 1e-14 if 1e-20 <= limit <= 1e15 else 2 * math.ulp(math.log(limit))
+    value = float(log_partition(alpha, truncation=limit))
+    assert abs(float(mpf(value) - exact)) <= bound
+    assert abs(float(mpf(value) + 1e-12 - exact)) > bound  # it can fail
+
+
+def test_truncated_partition_of_small_ranges():
+    for limit in (1e-300, 1e-30, 1e-18):
+        value = log_partition(np.array(TRUNCATED_SHAPES), truncation=limit)
+        exact = mpmath.log(2 * mpf(limit))
+        assert np.max(np.abs(value - float(exact))) <= 4 * math.ulp(math.log(limit))
+
+
+def test_quantiles_within_enormous_truncations():
+    """The plateau of alpha = -1 fills all of it: the law is uniform there."""
+    for dtype, limits in [(np.float64, (1e303, 1e306, LARGEST)), (np.float32, (1e35, 3.4e38))]:
+        for limit in limits:
+            q = np.array([1e-3, 0.25, 0.5, 0.75, 1 - 1e-3], dtype)
+            end = dtype(limit)
+            x = ppf(q, dtype(-1.0), truncation=end) / end
+            bound = math.log(limit) * np.finfo(dtype).eps  # roundings of log Z
+            np.testing.assert_allclose(x, 2 * q - 1, rtol=0, atol=bound)
+    for alpha in (-INF, -1.0, -0.1, -1e-3, 0.0, 0.5, 2.0):
+        for limit in (1e-3, 2.17, 1e10, LARGEST):
+            q = np.concatenate([np.geomspace(1e-300, 0.4, 40), 1 - np.geomspace(1e-16, 0.4, 40)])
+            assert (np.abs(ppf(q, alpha, truncation=limit)) <= limit).all()
+
+
+def test_no_law_below_0_without_an_end():
+    for q in (0.0, 0.1, 0.5, 1.0):
+        assert np.isnan(ppf(q, -1.0, truncation=INF))
+    for x in (-INF, -3.0, 0.0, 3.0, INF):
+        assert np.isnan(cdf(x, -1.0, truncation=INF))
+        assert pdf(x, -1.0, truncation=INF) == 0
+        assert nll(x, -1.0, truncation=INF) == INF
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_cauchy_quantiles_to_the_end_of_the_range(dtype):
+    """-√2/(π q), as large as numbers are."""
+    information = np.finfo(dtype)
+    q = np.geomspace(4 * information.smallest_normal, 1e-20, 60).astype(dtype)
+    exact = -math.sqrt(2) / (math.pi * q.astype(float))
+    bound = 1e-12 if dtype is np.float64 else 2e-5
+    np.testing.assert_allclose(ppf(q, dtype(0.0)), exact, rtol=bound)
+    np.testing.assert_allclose(cdf(exact.astype(dtype), dtype(0.0)), q, rtol=bound)
+
+
+def test_the_last_digit_before_the_edge():
+    """A quantile next to the truncation is right, although one rounding of it moves its `cdf`."""
+    q, limit = 4.4e-10, 2.17
+    x = float(ppf(q, 2.0, truncation=limit))
+    with mp.workdps(30):
+        mass = mpmath.erf(limit / mpmath.sqrt(2))
+        exact = mpmath.findroot(
+            lambda z: (mpmath.erf(z / mpmath.sqrt(2)) / mass + 1) / 2 - mpf(q), -2.17
+        )
+        assert abs(mpf(x) - exact) <= 2 * math.ulp(x)
 
 
 @pytest.mark.parametrize("alpha", TRUNCATED_SHAPES)
