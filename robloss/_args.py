@@ -218,7 +218,7 @@ def _plain(given: tuple[Any, ...]) -> Arguments | None:
                 return None
             dtype = its
         elif kind is int:
-            value = float(value)  # noqa: PLW2901
+            value = float(value)
         elif kind is not float:
             return None
         values.append(value)

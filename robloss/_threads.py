@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 _SETTINGS = ("ROBLOSS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -107,10 +107,10 @@ class _Pool:
 
     def __init__(self) -> None:
         self.owner = threading.Lock()
-        self._jobs: SimpleQueue[_Job[object]] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
         self._size = 0
 
-    def call(self, job: "_Job[object]", helpers: int) -> None:
+    def call(self, job: _Job[Any], helpers: int) -> None:
         """Offer a job to so many threads besides the caller's."""
         while self._size < helpers:
             try:
@@ -133,7 +133,7 @@ _pool = _Pool()
 
 def _forget() -> None:
     """Begin anew in a forked child, where none of the threads lives on."""
-    global _pool  # noqa: PLW0603
+    global _pool
     _pool = _Pool()
 
 

@@ -1,11 +1,11 @@
 """Who computes an operation: a table from array library to the module that does.
 
 A module offers ``evaluate(operation, arguments)``; NumPy's takes several operations, and `out`. It
-is imported at the first use of its library, so that none is ever imported on behalf of another. Dask arrays are no library of
-their own here: the work is done on their chunks.
+is imported at the first use of its library, so that none is ever imported on behalf of another.
+Dask arrays are no library of their own here: the work is done on their chunks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from importlib import import_module
@@ -66,7 +66,7 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
 
 
 def evaluate_all(
-    names: tuple[str, ...], *given: Any, out: tuple[Any, ...] | None = None, check: bool = True
+    names: tuple[str, ...], *given: Any, out: Sequence[Any] | None = None, check: bool = True
 ) -> tuple[Array, ...]:
     """Compute several operations of the same parameters: on NumPy arrays in one pass over them.
 
@@ -75,7 +75,7 @@ def evaluate_all(
     names : tuple of str
         Different ones.
     *given : array or float
-    out : tuple, optional
+    out : sequence, optional
         For each operation an array, or None for a new one.
     check : bool, default True
         As in `evaluate`.

@@ -106,7 +106,7 @@ def _inputs(arguments: Arguments) -> tuple[list[Any], Any]:
             if value.shape != like.shape:
                 shape = np.broadcast_shapes(value.shape, like.shape)
                 like = value if value.shape == shape else np.broadcast_to(like, shape)
-            value = float(value.item()) if value.size == 1 else value  # noqa: PLW2901
+            value = float(value.item()) if value.size == 1 else value
         inputs.append(value)
     return inputs, like
 
@@ -156,7 +156,7 @@ def _flat(operands: list[Any], dtype: Any) -> list[Any] | None:
     """Views of one axis in the place of arrays, if these all lie dense in the same order."""
     x = operands[0]
     turned = x.flags.fnc
-    flat = []
+    flat: list[Any] = []
     for value in operands:
         if type(value) is float or value is None:
             flat.append(value)
@@ -187,7 +187,14 @@ def _split(work: Callable[[int, int], None], n: int) -> None:
     map_chunks(work, n, max(CHUNK, -(-n // (MOST_CHUNKS * PIECE)) * PIECE))
 
 
-_FLAGS = ["external_loop", "buffered", "delay_bufalloc", "ranged", "zerosize_ok", "copy_if_overlap"]
+_FLAGS: Any = [
+    "external_loop",
+    "buffered",
+    "delay_bufalloc",
+    "ranged",
+    "zerosize_ok",
+    "copy_if_overlap",
+]
 _FLAGS_OF_EACH = ["contig", "aligned", "nbo", "overlap_assume_elementwise"]
 
 
@@ -199,7 +206,7 @@ def _in_pieces(
     places = [place for place, v in enumerate(operands) if isinstance(v, np.ndarray)]
     arrays = [operands[place] for place in places]
     inputs = sum(place < reads for place in places)
-    flags = [["readonly", *_FLAGS_OF_EACH]] * inputs
+    flags: Any = [["readonly", *_FLAGS_OF_EACH]] * inputs
     flags += [["writeonly", *_FLAGS_OF_EACH]] * (len(arrays) - inputs)
 
     def work(start: int, stop: int) -> None:
