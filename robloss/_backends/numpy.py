@@ -213,7 +213,7 @@ def _in_pieces(
         call = list(operands)
         # The iterator's inputs are read-only, for which Numba would compile the kernel once more.
         room = np.empty((inputs, PIECE), dtype)
-        iterator = np.nditer(
+        iterator: Any = np.nditer(
             arrays, _FLAGS, flags, [dtype] * len(arrays), casting="same_kind", buffersize=PIECE
         )
         with iterator, np.errstate(all="ignore"):
