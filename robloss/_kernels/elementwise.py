@@ -1,55 +1,140 @@
-"""Stand-in: the elementwise operations, by the exact scalar path."""
+"""The elementwise operations on NumPy arrays: any set of them in one pass over the data."""
 
+import math
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from robloss._kernels import exact
-from robloss._kernels.compiling import kernel
+from robloss._kernels import exact, lanes
+from robloss._kernels.compiling import kernel, part
+from robloss._kernels.vector import any_of, fma, lane, load, store
+from robloss._kernels.vector import lanes as lanes_of
 
-
-def _at(value: Any, i: int) -> float:
-    """An element of an array; a number itself."""
-    raise NotImplementedError
+# b up to which alpha is moderate: z is rounded once then.
+MODERATE = 4.0
 
 
-@overload(_at, inline="always")  # type: ignore[untyped-decorator]
-def _of(value, i):  # type: ignore[no-untyped-def]
-    if isinstance(value, types.Array):
-        return lambda value, i: value[i]
-    return lambda value, i: value
+@part
+def _mend(start, count, served, x, alpha, scale, outputs):
+    """Compute the lanes that are not served one by one."""
+    loss, influence, weight, curvature, grad_alpha, grad_scale = outputs
+    for i in range(count):
+        if not lane(served, i):
+            at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
+            _put(loss, start + i, exact.loss, at)
+            _put(influence, start + i, exact.influence, at)
+            _put(weight, start + i, exact.weight, at)
+            _put(curvature, start + i, exact.curvature, at)
+            _put(grad_scale, start + i, exact.grad_scale, at)
 
 
-_loss, _influence, _weight = exact.loss, exact.influence, exact.weight
-_curvature, _grad_alpha, _grad_scale = exact.curvature, exact.grad_alpha, exact.grad_scale
+@part
+def _put(output, index, function, at):
+    if output is not None:
+        output[index] = function(*at)
+
+
+@part
+def _exactly(start, count, function, x, alpha, scale, output):
+    if output is not None:
+        for i in range(count):
+            at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
+            output[start + i] = function(*at)
+
+
+@part
+def _sweep(member, of, x, alpha, scale, outputs):
+    """Go over the data, a vector at a time."""
+    loss, influence, weight, curvature, grad_alpha, grad_scale = outputs
+    width = lanes_of(x)
+    for start in range(0, x.size, width):
+        count = min(width, x.size - start)
+        x_here = load(x, start, count)
+        alpha_here = load(alpha, start, count)
+        scale_here = load(scale, start, count)
+        parts = member(x_here, alpha_here, scale_here, of, loss is not None)
+        w = fma(parts.power, parts.width.weight, parts.power * parts.width.weight_lo)
+        ws = parts.power * parts.size
+        store(loss, start, count, parts.loss)
+        store(influence, start, count, x_here * w)
+        store(weight, start, count, w)
+        store(curvature, start, count, w * parts.ratio)
+        store(
+            grad_scale, start, count, -fma(ws, parts.width.inverse, ws * parts.width.inverse_lo)
+        )
+        _exactly(start, count, exact.grad_alpha, x_here, alpha_here, scale_here, grad_alpha)
+        if any_of(~parts.served):
+            _mend(start, count, parts.served, x_here, alpha_here, scale_here, outputs)
 
 
 @kernel
-def evaluate(
-    x: Any,
-    alpha: Any,
-    scale: Any,
-    loss: Any,
-    influence: Any,
-    weight: Any,
-    curvature: Any,
-    grad_alpha: Any,
-    grad_scale: Any,
-) -> None:
-    """Compute the outputs that are not None."""
-    for i in range(x.size):
-        z, a, c = np.float64(x[i]), np.float64(_at(alpha, i)), np.float64(_at(scale, i))
-        if loss is not None:
-            loss[i] = _loss(z, a, c)
-        if influence is not None:
-            influence[i] = _influence(z, a, c)
-        if weight is not None:
-            weight[i] = _weight(z, a, c)
-        if curvature is not None:
-            curvature[i] = _curvature(z, a, c)
-        if grad_alpha is not None:
-            grad_alpha[i] = _grad_alpha(z, a, c)
-        if grad_scale is not None:
-            grad_scale[i] = _grad_scale(z, a, c)
+def _power(x, alpha, scale, outputs):
+    of = lanes.quick(x, alpha, scale, False)
+    _sweep(lanes.power, of, x, alpha, scale, outputs)
+
+
+@kernel
+def _careful_power(x, alpha, scale, outputs):
+    of = lanes.shape(x, alpha), lanes.width(x, scale)
+    _sweep(lanes.careful_power, of, x, alpha, scale, outputs)
+
+
+@kernel
+def _power_in_alphas(x, alpha, scale, outputs):
+    _sweep(lanes.power_in_alphas, lanes.width(x, scale), x, alpha, scale, outputs)
+
+
+@kernel
+def _power_in_scales(x, alpha, scale, outputs):
+    _sweep(lanes.power_in_scales, lanes.shape(x, alpha), x, alpha, scale, outputs)
+
+
+@kernel
+def _power_in_both(x, alpha, scale, outputs):
+    _sweep(lanes.power_in_both, None, x, alpha, scale, outputs)
+
+
+@kernel
+def _normal(x, alpha, scale, outputs):
+    _sweep(lanes.normal, lanes.width(x, scale), x, alpha, scale, outputs)
+
+
+@kernel
+def _charbonnier(x, alpha, scale, outputs):
+    _sweep(lanes.charbonnier, lanes.width(x, scale), x, alpha, scale, outputs)
+
+
+@kernel
+def _cauchy(x, alpha, scale, outputs):
+    _sweep(lanes.cauchy, lanes.width(x, scale), x, alpha, scale, outputs)
+
+
+@kernel
+def _geman_mcclure(x, alpha, scale, outputs):
+    _sweep(lanes.geman_mcclure, lanes.width(x, scale), x, alpha, scale, outputs)
+
+
+@kernel
+def _welsch(x, alpha, scale, outputs):
+    _sweep(lanes.welsch, lanes.width(x, scale), x, alpha, scale, outputs)
+
+
+_CLOSED = {
+    2.0: _normal, 1.0: _charbonnier, 0.0: _cauchy, -2.0: _geman_mcclure, -math.inf: _welsch,
+}  # fmt: skip
+
+
+def _kernel(alpha, scale):
+    if isinstance(alpha, np.ndarray):
+        return _power_in_both if isinstance(scale, np.ndarray) else _power_in_alphas
+    if isinstance(scale, np.ndarray):
+        return _power_in_scales
+    return _CLOSED.get(alpha) or (
+        _power if abs(alpha - 2.0) <= MODERATE else _careful_power
+    )
+
+
+def evaluate(x, alpha, scale, loss, influence, weight, curvature, grad_alpha, grad_scale):
+    """Put the operations asked for into their arrays."""
+    outputs = (loss, influence, weight, curvature, grad_alpha, grad_scale)
+    _kernel(alpha, scale)(x, alpha, scale, outputs)

@@ -1,19 +1,20 @@
-"""The mathematics spelled for scalars and compiled by Numba, for NumPy arrays.
+"""The mathematics spelled for one number, exact to a few units in the last place everywhere.
 
 The expressions are those of `_formulas`, with branches in the place of `where`, and with what
 rounding takes from an argument carried along as a second number wherever an exponent would magnify
 it: x/c, its square, α − 2, u and 1 + u are pairs (value, remainder), made by fused multiply-adds,
 and powers of 1 + u are taken by `pow`, which loses nothing to a large exponent, times the factor
-that the remainders make. float32 results are float64 ones, rounded once.
+that the remainders make.
+
+All is float64; a float32 result is rounded once, by the caller. `elementwise` comes here for the
+elements that its vectors do not serve: overflow, subnormal numbers, extreme shapes, NaN.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from numba import types
-from numba.extending import intrinsic
-
-from robloss._kernels.compiling import kernel
+from robloss._kernels.compiling import kernel, part
+from robloss._kernels.vector import fma
 from robloss._quadrature import NODES, REACH, WEIGHTS
 
 # notation: z = x/c, s = z², b = |α − 2|, σ = sign(α − 2), u = s/b, U = 1 + u, L = log U,
@@ -32,17 +33,7 @@ _K_SERIES = tuple((-1.0) ** m / math.factorial(m + 2) for m in range(18))
 _LAMBDA_SERIES = (2 / 3, 2 / 4, 2 / 5, 2 / 6, 2 / 7)
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no types
-def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001 - numba's signature
-    """a b + c, rounded once."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
-        return builder.fma(*args)
-
-    return types.float64(types.float64, types.float64, types.float64), codegen
-
-
-@kernel
+@part
 def _illegal(x: float, alpha: float, scale: float) -> bool:
     """Whether the result is NaN: an argument is, or scale lies outside (0, inf)."""
     return math.isnan(x) or math.isnan(alpha) or not (0.0 < scale < math.inf)
@@ -63,22 +54,22 @@ class _Parts(NamedTuple):
     octaves: float
 
 
-@kernel
+@part
 def _quotient(x: float, scale: float) -> tuple[float, float, int]:
     """z = (value + remainder) 2^exponent, for any finite x and scale."""
     x, of_x = math.frexp(x)
     scale, of_scale = math.frexp(scale)
     z = x / scale
-    return z, _fma(-z, scale, x) / scale, of_x - of_scale
+    return z, fma(-z, scale, x) / scale, of_x - of_scale
 
 
-@kernel
+@part
 def _is_tame(z: float, scale: float) -> bool:
     """Whether z, scale, their squares and a power of moderate size can be multiplied freely."""
     return 2.0**-400 < abs(z) < _HUGE and 2.0**-100 < scale < 2.0**100
 
 
-@kernel
+@part
 def _distance(alpha: float) -> tuple[float, float]:
     """b and its remainder."""
     d = alpha - 2.0
@@ -89,22 +80,22 @@ def _distance(alpha: float) -> tuple[float, float]:
     return b, ((alpha - (d - back)) + (-2.0 - back)) * math.copysign(1.0, d)
 
 
-@kernel
+@part
 def _near_parts(z: float, z_lo: float, alpha: float) -> _Parts:
     """Parts for |z| below _HUGE."""
     b, b_lo = _distance(alpha)
     s = z * z
-    s_lo = _fma(z, z, -s) + 2.0 * z * z_lo if abs(z) > _SMALL else 0.0
+    s_lo = fma(z, z, -s) + 2.0 * z * z_lo if abs(z) > _SMALL else 0.0
     u, u_lo = s / b, 0.0
     if u > _SMALL and b < _WIDE:
-        u_lo = ((_fma(-u, b, s) + s_lo) - u * b_lo) / b
+        u_lo = ((fma(-u, b, s) + s_lo) - u * b_lo) / b
     base = 1.0 + u
     lost = u - (base - 1.0) if u < 1.0 else 1.0 - (base - u)
     log_u = math.log1p(u) + u_lo / base
     return _Parts(s, s_lo, b, b_lo, u, log_u, base, (lost + u_lo) / base, 1.0, 0.0)
 
 
-@kernel
+@part
 def _far_parts(z: float, z_lo: float, exponent: int, alpha: float) -> _Parts:
     """Parts for (z + z_lo) 2^exponent beyond _HUGE, z of order 1."""
     b, b_lo = _distance(alpha)
@@ -117,8 +108,8 @@ def _far_parts(z: float, z_lo: float, exponent: int, alpha: float) -> _Parts:
         return _Parts(s, 0.0, b, b_lo, u, math.log1p(u), 1.0 + u, 0.0, 1.0, 0.0)
     rest = 0.0
     if b < _WIDE:
-        root_lo = (_fma(-root, root, b) + b_lo) / (root + root)
-        rest = (_fma(-y, root, abs(z)) - y * root_lo + math.copysign(z_lo, z * z_lo)) / abs(z)
+        root_lo = (fma(-root, root, b) + b_lo) / (root + root)
+        rest = (fma(-y, root, abs(z)) - y * root_lo + math.copysign(z_lo, z * z_lo)) / abs(z)
     # From 1 to 2, so that base and octaves never pull a power in different directions.
     y, of_y = math.frexp(y)
     y *= 2.0
@@ -127,19 +118,19 @@ def _far_parts(z: float, z_lo: float, exponent: int, alpha: float) -> _Parts:
     return _Parts(s, 0.0, b, b_lo, math.inf, log_u, y, rest, 2.0, octaves)
 
 
-@kernel
+@part
 def _parts(x: float, alpha: float, scale: float) -> _Parts:
     """Split x/scale and alpha != 2 into the quantities of the formulas, with remainders."""
     z = x / scale
     if _is_tame(z, scale):
-        return _near_parts(z, _fma(-z, scale, x) / scale, alpha)
+        return _near_parts(z, fma(-z, scale, x) / scale, alpha)
     z, z_lo, exponent = _quotient(x, scale)
     if exponent < 400:
         return _near_parts(math.ldexp(z, exponent), math.ldexp(z_lo, exponent), alpha)
     return _far_parts(z, z_lo, exponent, alpha)
 
 
-@kernel
+@part
 def _small_lambda(parts: _Parts) -> tuple[float, float]:
     """Λ = (s/2) log1p(u)/u and its remainder for small u."""
     u = parts.u
@@ -152,7 +143,7 @@ def _small_lambda(parts: _Parts) -> tuple[float, float]:
     return lam, (half - lam) + correction
 
 
-@kernel
+@part
 def _power(exponent: float, change: float, parts: _Parts) -> tuple[float, float]:
     """U^exponent (1 + change) as a number and a power of 2, which is 1 but where u may overflow."""
     exponent *= parts.twice
@@ -161,7 +152,7 @@ def _power(exponent: float, change: float, parts: _Parts) -> tuple[float, float]
     octaves = 0.0
     if parts.octaves != 0.0:
         whole = parts.octaves * exponent
-        change += _fma(parts.octaves, exponent, -whole) * _LOG_2
+        change += fma(parts.octaves, exponent, -whole) * _LOG_2
         octaves = min(max(round(whole), -1e5), 1e5)
         value *= 2.0 ** (whole - octaves)
     if value == 0.0 or math.isinf(value):
@@ -169,7 +160,7 @@ def _power(exponent: float, change: float, parts: _Parts) -> tuple[float, float]
     return value + value * (change + 0.5 * change * change), octaves
 
 
-@kernel
+@part
 def _weight_power(k: float, alpha: float, parts: _Parts) -> tuple[float, float]:
     """e^(kσΛ) = W^k, as a number and a power of 2."""
     if alpha == 2.0:
@@ -182,7 +173,7 @@ def _weight_power(k: float, alpha: float, parts: _Parts) -> tuple[float, float]:
     return _power(0.5 * k * parts.b, 0.5 * k * parts.b_lo * parts.log_u, parts)
 
 
-@kernel
+@part
 def _loss_power(k: float, alpha: float, parts: _Parts) -> float:
     """e^(kE) = U^(kα/2)."""
     if parts.u < _SERIES_U:
@@ -191,7 +182,7 @@ def _loss_power(k: float, alpha: float, parts: _Parts) -> float:
     return math.ldexp(value, int(octaves)) if octaves != 0.0 else value
 
 
-@kernel
+@part
 def _exponents(alpha: float, parts: _Parts) -> tuple[float, float, float, float]:
     """L, Λ, σΛ and E."""
     b, log_u = parts.b, parts.log_u
@@ -207,13 +198,13 @@ def _exponents(alpha: float, parts: _Parts) -> tuple[float, float, float, float]
     return log_u, lam, (lam if alpha > 2.0 else -lam), exponent
 
 
-@kernel
+@part
 def _is_moderate(power: float) -> bool:
     """Whether a power may be multiplied with tame numbers."""
     return 1e-150 < power < 1e150
 
 
-@kernel
+@part
 def _pull(alpha: float, parts: _Parts) -> float:
     """(α − 2) u/(1 + u)."""
     if alpha == 2.0:
@@ -223,7 +214,7 @@ def _pull(alpha: float, parts: _Parts) -> float:
     return size if alpha > 2.0 else -size
 
 
-@kernel
+@part
 def _product(
     x: float, alpha: float, scale: float, parts: _Parts, factor: float, of_z: int, of_scale: int
 ) -> float:
@@ -248,7 +239,7 @@ def _product(
     return math.ldexp(value, exponent)
 
 
-@kernel
+@part
 def _power_at_infinity(power: float, constant: float) -> float:
     """Limit of z^power (times a constant that matters only at power 0) as z → ∞."""
     if power < 0.0:
@@ -256,7 +247,7 @@ def _power_at_infinity(power: float, constant: float) -> float:
     return constant if power == 0.0 else math.inf
 
 
-@kernel
+@part
 def _expm1_ratio(t: float) -> float:
     """(e^t − 1)/t, 1 at 0."""
     if abs(t) < _TINY:
@@ -264,7 +255,7 @@ def _expm1_ratio(t: float) -> float:
     return math.expm1(t) / t
 
 
-@kernel
+@part
 def _k(y: float) -> float:
     """k(y) = (y − 1 + e^(−y))/y² for y >= −1, ½ at 0."""
     if y >= 1.0:
@@ -275,13 +266,13 @@ def _k(y: float) -> float:
     return series
 
 
-@kernel
+@part
 def _yk(y: float) -> float:
     """y k(y) = 1 − (1 − e^(−y))/y for y >= 0."""
     return y * _k(y) if y < 1.0 else (y + math.expm1(-y)) / y
 
 
-@kernel
+@part
 def _grad_alpha(alpha: float, parts: _Parts) -> float:
     """∂ρ/∂α for finite z != 0 and finite α != 2; see `_formulas.grad_alpha`."""
     log_u, lam, tilt, e = _exponents(alpha, parts)
@@ -352,7 +343,7 @@ def influence(x: float, alpha: float, scale: float) -> float:
     if _is_tame(z, scale):
         power, _ = _weight_power(1.0, alpha, parts)
         if _is_moderate(power):
-            z_lo: float = _fma(-z, scale, x) / scale
+            z_lo: float = fma(-z, scale, x) / scale
             return (z * power + z_lo * power) / scale
     return _product(x, alpha, scale, parts, 1.0, 1, 1)
 
