@@ -413,7 +413,7 @@ def evaluate(
     Returns
     -------
     tuple of array
-        One per name in `outputs`, in that order; the values are those of the function of that name.
+        One per name in `outputs`, in that order, as accurate as the function of that name.
         Each in the broadcast shape of the arguments and in their array library, device and
         floating dtype. NaN arguments give NaN.
 

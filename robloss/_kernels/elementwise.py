@@ -59,9 +59,7 @@ def _sweep(member, of, x, alpha, scale, outputs):
         store(influence, start, count, x_here * w)
         store(weight, start, count, w)
         store(curvature, start, count, w * parts.ratio)
-        store(
-            grad_scale, start, count, -fma(ws, parts.width.inverse, ws * parts.width.inverse_lo)
-        )
+        store(grad_scale, start, count, -fma(ws, parts.width.inverse, ws * parts.width.inverse_lo))
         _exactly(start, count, exact.grad_alpha, x_here, alpha_here, scale_here, grad_alpha)
         if any_of(~parts.served):
             _mend(start, count, parts.served, x_here, alpha_here, scale_here, outputs)
@@ -129,9 +127,7 @@ def _kernel(alpha, scale):
         return _power_in_both if isinstance(scale, np.ndarray) else _power_in_alphas
     if isinstance(scale, np.ndarray):
         return _power_in_scales
-    return _CLOSED.get(alpha) or (
-        _power if abs(alpha - 2.0) <= MODERATE else _careful_power
-    )
+    return _CLOSED.get(alpha) or (_power if abs(alpha - 2.0) <= MODERATE else _careful_power)
 
 
 def evaluate(x, alpha, scale, loss, influence, weight, curvature, grad_alpha, grad_scale):

@@ -331,7 +331,9 @@ def _careful_power(x, shape, width, only_loss):
     size = absolute(y)
     if not only_loss:
         served = served & (size <= shape.room) & (size <= width.room)
-    return Parts(loss, fma(up, r, up), fma((shape.tilt + shape.tilt) * z, 1.0 / t, 1.0), s, width, served)
+    return Parts(
+        loss, fma(up, r, up), fma((shape.tilt + shape.tilt) * z, 1.0 / t, 1.0), s, width, served
+    )
 
 
 @part

@@ -254,7 +254,8 @@ import atexit, threading
 import numpy as np, robloss
 x = np.ones(300_000)
 robloss.loss(x, 0.7, 1.3)
-threading.Thread(target=lambda: [robloss.loss(x, 0.7, 1.3) for _ in range(200)], daemon=True).start()
+many = lambda: [robloss.loss(x, 0.7, 1.3) for _ in range(200)]
+threading.Thread(target=many, daemon=True).start()
 atexit.register(lambda: print(robloss.loss(x, 0.7, 1.3).sum() > 0))
 """
 
