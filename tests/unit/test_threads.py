@@ -1,10 +1,12 @@
 """The pool of threads: order, settings, exceptions, many callers, nesting, forks, the end."""
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -105,6 +107,20 @@ def test_the_first_exception_is_raised_and_the_pool_lives_on(number, threads):
     assert map_chunks(lambda start, stop: start, 4, 1) == [0, 1, 2, 3]
 
 
+def test_of_two_exceptions_that_of_the_earlier_chunk_is_raised(threads):
+    threads(2)
+    meet = threading.Barrier(2, timeout=60)
+
+    def work(start, stop):
+        meet.wait()
+        if start == 0:
+            time.sleep(0.05)  # the later chunk's is there first
+        raise ArithmeticError(start)
+
+    with pytest.raises(ArithmeticError, match="0"):
+        map_chunks(work, 2, 1)
+
+
 def test_calls_inside_a_chunk_are_done_by_its_thread(threads):
     threads(2)
 
@@ -133,20 +149,15 @@ def test_callers_beside_the_owner_work_alone(threads):
     assert set(seen) == {threading.get_ident()}
 
 
-def test_the_arrays_are_let_go(threads):
-    import weakref
-
-    class Held:
-        pass
-
+def test_the_arrays_are_let_go_even_if_a_helper_never_wakes(threads, monkeypatch):
     threads(2)
-    held = Held()
+    monkeypatch.setattr(_threads._Pool, "_work", lambda self: None)
+    monkeypatch.setattr(_threads, "_pool", _threads._Pool())
+    held = np.ones(3)
     seen = weakref.ref(held)
-    map_chunks(lambda start, stop, held=held: time.sleep(0.001), 8, 1)
+    map_chunks(lambda start, stop, held=held: None, 8, 1)
     del held
-    deadline = time.monotonic() + 60
-    while seen() is not None and time.monotonic() < deadline:
-        time.sleep(0.001)
+    gc.collect()
     assert seen() is None
 
 
