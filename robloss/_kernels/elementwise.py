@@ -54,12 +54,11 @@ def _sweep(member, of, x, alpha, scale, outputs):
         scale_here = load(scale, start, count)
         parts = member(x_here, alpha_here, scale_here, of, loss is not None)
         w = fma(parts.power, parts.width.weight, parts.power * parts.width.weight_lo)
-        ws = parts.power * parts.size
         store(loss, start, count, parts.loss)
         store(influence, start, count, x_here * w)
         store(weight, start, count, w)
         store(curvature, start, count, w * parts.ratio)
-        store(grad_scale, start, count, -fma(ws, parts.width.inverse, ws * parts.width.inverse_lo))
+        store(grad_scale, start, count, -fma(parts.power, parts.pull, parts.power * parts.pull_lo))
         _exactly(start, count, exact.grad_alpha, x_here, alpha_here, scale_here, grad_alpha)
         if any_of(~parts.served):
             _mend(start, count, parts.served, x_here, alpha_here, scale_here, outputs)
@@ -127,7 +126,9 @@ def _kernel(alpha, scale):
         return _power_in_both if isinstance(scale, np.ndarray) else _power_in_alphas
     if isinstance(scale, np.ndarray):
         return _power_in_scales
-    return _CLOSED.get(alpha) or (_power if abs(alpha - 2.0) <= MODERATE else _careful_power)
+    return _CLOSED.get(alpha) or (
+        _power if abs(alpha - 2.0) <= MODERATE else _careful_power
+    )
 
 
 def evaluate(x, alpha, scale, loss, influence, weight, curvature, grad_alpha, grad_scale):

@@ -3,11 +3,11 @@
 Needs mpmath; takes a second. For each floating format it writes down how the format is laid out,
 log 2 in two parts, and two polynomials, interpolated at Chebyshev nodes (near minimax)::
 
-    LOG(w) = (atanh(√w)/√w − 1)/w       0 <= w <= ((√2 − 1)/(√2 + 1))²
-    EXP(r) = (e^r − 1 − r − r²/2)/r³    |r| <= log(2)/2
+    LOG(w) = (atanh(√w)/√w − 1)/w       0 <= w <= 1/25
+    EXP(r) = (e^r − 1 − r − r²/2)/r³    |r| <= log(2)/2, and a little more
 
-so that, with q = f/(2 + f) and w = q², log(1 + f) = 2q (1 + w LOG(w)) and
-e^r − 1 = r + r² (1/2 + r EXP(r)). The size of what is cut off, relative to the logarithm and
+so that, with q = 2f/(2 + f) and w = q²/4, log(1 + f) = q (1 + w LOG(w)) for 3/4 <= 1 + f <= 3/2,
+and e^r − 1 = r + r² (1/2 + r EXP(r)). The size of what is cut off, relative to the logarithm and
 to the exponential, is printed into the file. With ``--check`` the stored file is compared with a
 fresh one.
 """
@@ -28,8 +28,9 @@ DIGITS = 50
 
 # How many coefficients: what is cut off stays below an ulp after it is multiplied with an exponent.
 TERMS = {"float64": {"LOG": 8, "EXP": 10}, "float32": {"LOG": 4, "EXP": 5}}
-# A reduced argument may pass the end of its interval by what rounding takes.
-SLACK = mpf("1.0001")
+# Reduced arguments pass the ends of their intervals: that of the logarithm by roundings, that of the
+# exponential by the remainder of its argument, up to 0.016.
+SLACK = {"LOG": mpf("1.0001"), "EXP": mpf("1.05")}
 # Bits of log 2 in its first part, so that its product with an exponent is exact.
 LN2_BITS = {"float64": 41, "float32": 15}
 
@@ -59,13 +60,13 @@ def _layout(dtype: str) -> dict[str, int | float]:
     bias = {"float64": 1023, "float32": 127}[dtype]
     whole = np.dtype(dtype).type
     as_bits = {"float64": np.int64, "float32": np.int32}[dtype]
-    root_half = int(whole(np.sqrt(np.float64(0.5))).view(as_bits))
+    low = int(whole(0.75).view(as_bits))
     one = int(whole(1.0).view(as_bits))
     return {
         "MANTISSA_BITS": bits,
         "BIAS": bias,
-        # Added to the bits of a number, it makes exponents change at √½ instead of 1.
-        "ROOT_HALF_TO_ONE": one - root_half,
+        # Added to the bits of a number it makes exponents change at 3/4 instead of 1.
+        "LOW_TO_ONE": one - low,
         # The bits of 2^bits: or-ed with a small integer k they are those of the float 2^bits + k.
         "INTEGER": int(whole(2.0**bits).view(as_bits)),
         "INTEGER_BIAS": 2.0**bits + bias,
@@ -104,8 +105,8 @@ def _logarithm_of_two(dtype: str) -> dict[str, float]:
 def _polynomials(dtype: str) -> tuple[dict[str, tuple[float, ...]], dict[str, Any]]:
     """The coefficients, and what is cut off relative to the function they are for."""
     whole = np.dtype(dtype).type
-    edge = SLACK * ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2
-    reach = SLACK * mp.log(2) / 2
+    edge = SLACK["LOG"] * mpf(1) / 25
+    reach = SLACK["EXP"] * mp.log(2) / 2
     log, log_error = _fit(_log, (mpf(0), edge), TERMS[dtype]["LOG"])
     exp, exp_error = _fit(_exp, (-reach, reach), TERMS[dtype]["EXP"])
     tables = {

@@ -37,7 +37,8 @@ class Parts(NamedTuple):
     loss: Any  # ρ
     power: Any  # W
     ratio: Any  # ψ'/w
-    size: Any  # s
+    pull: Any  # −(∂ρ/∂c)/W = s/c
+    pull_lo: Any
     width: Any  # scale's
     served: Any  # the lanes in which all this is good
 
@@ -52,6 +53,9 @@ class Shape(NamedTuple):
     inverse: Any  # 1/b
     inverse_lo: Any
     outer: Any  # b/α
+    outer_lo: Any
+    bend: Any  # α − 1
+    bend_lo: Any
     room: Any  # the largest exponent that is served
 
 
@@ -91,11 +95,11 @@ def _root(a, a_lo):
 
 
 @part
-def _minus_two(alpha):
-    """α − 2."""
-    d = alpha - 2.0
-    back = d - alpha
-    return d, (alpha - (d - back)) + (-2.0 - back)
+def _sum(a, b, lo):
+    """a + b + lo."""
+    total = a + b
+    back = total - a
+    return total, ((a - (total - back)) + (b - back)) + lo
 
 
 @part
@@ -110,9 +114,12 @@ def _pair(like, value, value_lo):
 
 @part
 def _octaves(z):
-    """(k, 2^-k, f, 1 + z) with 1 + z = 2^k (1 + f), √½ <= 1 + f < √2, for z >= 0; f is exact."""
+    """(k, 2^-k, f, 1 + z) with 1 + z = 2^k (1 + f), 3/4 <= 1 + f < 3/2, for z >= 0.
+
+    f is exact: with √½ and √2 as its ends it would not be at z just below ½.
+    """
     t = z + 1.0
-    k = (to_bits(t) + constant(z, "ROOT_HALF_TO_ONE")) >> constant(z, "MANTISSA_BITS")
+    k = (to_bits(t) + constant(z, "LOW_TO_ONE")) >> constant(z, "MANTISSA_BITS")
     down = from_bits((2 * constant(z, "BIAS") - k) << constant(z, "MANTISSA_BITS"))
     whole = from_bits(k | constant(z, "INTEGER")) - constant(z, "INTEGER_BIAS")
     return whole, down, fma(down, z, down - 1.0), t
@@ -144,19 +151,20 @@ def careful_log1p(z, z_lo):
     inverse = 1.0 / below
     q = (f + f) * inverse
     q_lo = (fma(-q, below, f + f) - q * (f - (below - 2.0))) * inverse
-    # log(1 + f) grows by z_lo 2^-k/(1 + f); 1/(1 + f) = 1 − q + q²/2 − ... to a hundredth
-    growth = (down * z_lo) * fma(q, fma(q, 0.5, -1.0), 1.0)
+    # f lacks 2^-k z_lo, and what 2^-k − 1 lacks; 1/(1 + f) = 1 − q + q²/2 − ... to a fiftieth
+    f_lo = fma(down, z_lo, down - ((down - 1.0) + 1.0))
+    growth = f_lo * fma(q, fma(q, 0.5, -1.0), 1.0)
     log, log_lo = _log(k, q, q_lo + growth)
     return log, log_lo, t
 
 
 @part
-def exp(y, y_lo):
+def exp(y, y_lo, about):
     """(up, r) with e^(y + y_lo) = up (1 + r), up a power of 2; the result must be a normal number.
 
-    e^y − 1 = up r + (up − 1) then loses nothing.
+    e^y − 1 = up r + (up − 1) then loses nothing. `about` is y + y_lo to 0.016.
     """
-    shifted = fma(y, 1.4426950408889634, constant(y, "ROUND"))
+    shifted = fma(about, 1.4426950408889634, constant(y, "ROUND"))
     k = shifted - constant(y, "ROUND")
     r = fma(-k, constant(y, "LN2_LO"), fma(-k, constant(y, "LN2"), y)) + y_lo
     r = fma(r * r, fma(r, polynomial(r, "EXP"), 0.5), r)
@@ -174,7 +182,7 @@ def shape(like, alpha):
     alpha = min(max(alpha, -far), far)
     if abs(alpha) < constant(like, "CAUCHY"):
         alpha = constant(like, "CAUCHY")
-    d, d_lo = _minus_two(alpha)
+    d, d_lo = _sum(alpha, -2.0, 0.0)
     sign = math.copysign(1.0, d)
     b, b_lo = sign * d, sign * d_lo
     if b < constant(like, "NORMAL"):
@@ -186,7 +194,8 @@ def shape(like, alpha):
         *_pair(like, 0.5 * alpha, 0.0),
         *_pair(like, 0.5 * d, 0.5 * d_lo),
         *_pair(like, *_quotient(1.0, 0.0, b, b_lo)),
-        rounded(like, b / alpha),
+        *_pair(like, *_quotient(b, b_lo, alpha, 0.0)),
+        *_pair(like, *_sum(d, 1.0, d_lo)),
         room,
     )
 
@@ -197,15 +206,27 @@ def shapes(alpha):
     far = constant(alpha, "INFINITE")
     alpha = where(alpha > far, far, where(alpha < -far, -far, alpha))
     alpha = where(absolute(alpha) < constant(alpha, "CAUCHY"), constant(alpha, "CAUCHY"), alpha)
-    d, d_lo = _minus_two(alpha)
+    d, d_lo = _sum(alpha, -2.0, 0.0)
     b = absolute(d)
     b_lo = where(d < 0.0, -d_lo, d_lo)
     b = where(b < constant(alpha, "NORMAL"), constant(alpha, "NORMAL"), b)
     inverse = 1.0 / b
     inverse_lo = (fma(-inverse, b, 1.0) - inverse * b_lo) * inverse
+    outer = b / alpha
+    bend, bend_lo = _sum(d, 1.0, d_lo)
     room = where(b > constant(alpha, "STEEP"), 64.0, b * 0.0 + constant(alpha, "EXPONENT"))
     return Shape(
-        0.5 * alpha, alpha * 0.0, 0.5 * d, 0.5 * d_lo, inverse, inverse_lo, b / alpha, room
+        0.5 * alpha,
+        0.0,
+        0.5 * d,
+        0.5 * d_lo,
+        inverse,
+        inverse_lo,
+        outer,
+        0.0,
+        bend,
+        bend_lo,
+        room,
     )
 
 
@@ -272,7 +293,8 @@ class Quick(NamedTuple):
     k: Any  # z = (k x)²
     k_lo: Any
     far: Any  # k|x| up to which lanes are served
-    b: Any
+    pull: Any  # b/c
+    pull_lo: Any
     shape: Any
     width: Any
 
@@ -281,7 +303,7 @@ class Quick(NamedTuple):
 def quick(like, alpha, scale, only_loss):
     """What `power` needs of alpha and scale."""
     of_shape, of_width = shape(like, alpha), width(like, scale)
-    d, d_lo = _minus_two(alpha)
+    d, d_lo = _sum(alpha, -2.0, 0.0)
     b, b_lo = abs(d), math.copysign(1.0, d) * d_lo
     root_b, root_b_lo = _root(b, b_lo)
     k, k_lo = _quotient(1.0, 0.0, *_product(scale, 0.0, root_b, root_b_lo))
@@ -291,7 +313,14 @@ def quick(like, alpha, scale, only_loss):
         far = math.sqrt(math.expm1(of_width.room / steepest))
     if not of_width.room > 1.0:
         k = math.nan
-    return Quick(*_pair(like, k, k_lo), far, rounded(like, b), of_shape, of_width)
+    pull, pull_lo = _quotient(b, b_lo, scale, 0.0)
+    return Quick(*_pair(like, k, k_lo), far, *_pair(like, pull, pull_lo), of_shape, of_width)
+
+
+@part
+def _bent(z, z_lo, t, shape):
+    """ψ'/w = (1 + (α − 1) z)/(1 + z)."""
+    return fma(shape.bend, z, fma(shape.bend, z_lo, fma(shape.bend_lo, z, 1.0))) / t
 
 
 @part
@@ -303,16 +332,19 @@ def power(x, alpha, scale, of, with_loss):
     log, log_lo, t = log1p(z)
     shape = of.shape
     if with_loss:
-        up, r = exp(*_product(log, log_lo, shape.p, shape.p_lo))
-        loss = absolute(fma(up, r, up - 1.0) * shape.outer)
+        y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
+        up, r = exp(y, y_lo, y)
+        change = fma(up, r, up - 1.0)
+        loss = absolute(fma(change, shape.outer, change * shape.outer_lo))
         power = fma(up, r, up) / t
     else:
-        up, r = exp(*_product(log, log_lo, shape.tilt, shape.tilt_lo))
+        y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
+        up, r = exp(y, y_lo, y)
         loss = z
         power = fma(up, r, up)
-    ratio = fma((shape.tilt + shape.tilt) * z, 1.0 / t, 1.0)
     served = _is_between(kx, constant(x, "NEAR"), of.far)
-    return Parts(loss, power, ratio, z * of.b, of.width, served)
+    pull, pull_lo = _product(z, 0.0, of.pull, of.pull_lo)
+    return Parts(loss, power, _bent(z, 0.0, t, shape), pull, pull_lo, of.width, served)
 
 
 @part
@@ -324,16 +356,18 @@ def _careful_power(x, shape, width, only_loss):
     y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
     served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
     lowest = -constant(x, "EXPONENT")
-    up, r = exp(where(y > lowest, y, lowest), y_lo)
-    loss = absolute(fma(up, r, up - 1.0) * shape.outer)
+    is_low = y < lowest
+    y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, y_lo)
+    up, r = exp(y, y_lo, y + y_lo)
+    change = fma(up, r, up - 1.0)
+    loss = absolute(fma(change, shape.outer, change * shape.outer_lo))
     y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
-    up, r = exp(y, y_lo)
+    up, r = exp(y, y_lo, y + y_lo)
     size = absolute(y)
     if not only_loss:
         served = served & (size <= shape.room) & (size <= width.room)
-    return Parts(
-        loss, fma(up, r, up), fma((shape.tilt + shape.tilt) * z, 1.0 / t, 1.0), s, width, served
-    )
+    pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
+    return Parts(loss, fma(up, r, up), _bent(z, z_lo, t, shape), pull, pull_lo, width, served)
 
 
 @part
@@ -364,7 +398,8 @@ def power_in_both(x, alpha, scale, of, with_loss):
 def _closed(x, loss, power, ratio, s, at, width):
     far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
     served = _is_between(at, constant(x, "NEAR"), far)
-    return Parts(loss, power, ratio, s, width, served)
+    pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
+    return Parts(loss, power, ratio, pull, pull_lo, width, served)
 
 
 @part
@@ -398,7 +433,7 @@ def cauchy(x, alpha, scale, width, with_loss):
     z = 0.5 * s
     log, log_lo, t = log1p(z)
     inverse = 1.0 / t
-    return _closed(x, log + log_lo, inverse, fma(-s, inverse, 1.0), s, ratio, width)
+    return _closed(x, log + log_lo, inverse, (1.0 - z) * inverse, s, ratio, width)
 
 
 @part
@@ -407,7 +442,7 @@ def geman_mcclure(x, alpha, scale, width, with_loss):
     ratio, s = _once(x, width)
     inverse = 1.0 / fma(s, 0.25, 1.0)
     loss = (0.5 * s) * inverse
-    return _closed(x, loss, inverse * inverse, fma(-s, inverse, 1.0), s, ratio, width)
+    return _closed(x, loss, inverse * inverse, fma(s, -0.75, 1.0) * inverse, s, ratio, width)
 
 
 @part
@@ -417,9 +452,14 @@ def welsch(x, alpha, scale, width, with_loss):
     s, s_lo = _square(ratio, ratio_lo)
     y = -0.5 * s
     lowest = -constant(x, "EXPONENT")
-    up, r = exp(where(y > lowest, y, lowest), -0.5 * s_lo)
     is_dead = y < width.dead - 20.0
+    served = (y >= -width.room) | is_dead
+    is_low = y < lowest
+    y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, -0.5 * s_lo)
+    up, r = exp(y, y_lo, y)
     power = where(is_dead, 0.0, fma(up, r, up))
     far = constant(x, "FAR")
-    served = _is_between(ratio, constant(x, "NEAR"), far) & ((y >= -width.room) | is_dead)
-    return Parts(absolute(fma(up, r, up - 1.0)), power, 1.0 - s, s, width, served)
+    served = served & _is_between(ratio, constant(x, "NEAR"), far)
+    pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
+    loss = absolute(fma(up, r, up - 1.0))
+    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, served)

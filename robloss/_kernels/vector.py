@@ -122,7 +122,9 @@ _COMPARISONS = {
 def _lower_binary(symbol: Any, apply: Callable[[Any, Vec, Any, Any], Any]) -> None:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = _widest(*sig.args)
-        one, two = (_spread(builder, arg, of, kind) for of, arg in zip(sig.args, args, strict=True))
+        one, two = (
+            _spread(builder, arg, of, kind) for of, arg in zip(sig.args, args, strict=True)
+        )
         return apply(builder, kind, one, two)
 
     scalars = (types.Number, types.Literal)
