@@ -50,7 +50,8 @@ def small(name: str, x: Any, alpha: float, scale: float) -> Array:
     """
     kernel, order = _kernel((name,))
     result = np.empty_like(x)
-    kernel(*order((x.reshape(-1), float(alpha), float(scale), result.reshape(-1), None)))
+    pair = (x, result) if x.ndim == 1 else (x.reshape(-1), result.reshape(-1))
+    kernel(*order((pair[0], float(alpha), float(scale), pair[1], None)))
     return result
 
 
