@@ -184,6 +184,18 @@ _FLOAT64 = np.dtype(np.float64)
 _PLAIN = {dtype: dtype for dtype in (np.dtype(np.float32), _FLOAT64)}
 
 
+# Bits of `ndarray.flags.num`: C-contiguous, aligned, writeable. The last of the mask is of arrays
+# from `numpy.broadcast_arrays`, which warn whoever asks for the flag by its name.
+_CARRAY = 0x1 | 0x100 | 0x400
+_CARRAY_MASK = _CARRAY | 0x80000000
+
+
+def is_dense(array: Any) -> bool:
+    """Whether a NumPy array lies in memory as kernels need it: C-contiguous, aligned, writeable."""
+    dense: bool = array.flags.num & _CARRAY_MASK == _CARRAY
+    return dense
+
+
 def is_small_and_plain(given: tuple[Any, ...]) -> bool:
     """Whether x, alpha and scale are a small dense array and two legal numbers of Python.
 
@@ -199,7 +211,7 @@ def is_small_and_plain(given: tuple[Any, ...]) -> bool:
         and 0.0 < scale < math.inf
         and x.dtype in _PLAIN
         and x.size <= SMALL
-        and x.flags.carray
+        and is_dense(x)
     )
 
 

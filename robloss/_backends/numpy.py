@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import Arguments
+from robloss._args import Arguments, is_dense
 from robloss._ops import OPERATIONS
 from robloss._threads import map_chunks
 from robloss._typing import Array
@@ -166,7 +166,7 @@ def _flat(operands: list[Any], dtype: Any) -> list[Any] | None:
         if type(value) is not np.ndarray or value.shape != x.shape or value.dtype != dtype:
             return None
         array = value.T if turned else value
-        if not array.flags.carray:
+        if not is_dense(array):
             return None
         flat.append(array.reshape(-1))
     return flat

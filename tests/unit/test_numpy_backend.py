@@ -118,6 +118,13 @@ def test_one_element_counts_as_a_number(setting):
         assert result.shape == np.broadcast_shapes(x.shape, np.shape(alpha), np.shape(scale))
 
 
+def test_what_broadcast_arrays_gives_brings_no_warning(setting):
+    for size in (5, 700):  # small ones have a way of their own
+        x, alpha = np.broadcast_arrays(POOL[: 2 * size].reshape(2, size), POOL[:size])
+        np.testing.assert_array_equal(robloss.loss(x, 0.7), robloss.loss(x.copy(), 0.7))
+        np.testing.assert_array_equal(robloss.loss(x, alpha), robloss.loss(x.copy(), alpha.copy()))
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_the_result_lies_in_memory_as_x_does(order, setting):
     x = np.asarray(POOL[:24].reshape(2, 3, 4), order=order)
