@@ -16,7 +16,7 @@ from robloss._typing import Array
 #           ω = c² w = e^(σΛ), A_k = E x² ω^k for x ~ N(0, 1)
 
 # Newton steps for log c, which fall back on halving the bracket.
-BRACKETED_STEPS = 20
+BRACKETED_STEPS = 30
 # Where the Gaussian ends, in its own width: e^(−11²/2) = 5e-27.
 END = 11.0
 # From this scale on the efficiency is 1: it falls short by about 1.5 c^(−4).
@@ -145,13 +145,18 @@ def _check_reachable(result: Any, alpha: Any, efficiency: Any) -> None:
     shape, asked = (
         float(np.broadcast_to(one, np.shape(result))[index]) for one in (alpha, efficiency)
     )
+    where = f" at index {index}" if index else ""
+    if shape == 2:
+        raise ValueError(
+            f"`alpha` must not be 2{where}: every scale has efficiency 1 there. "
+            "Pass another alpha, or any scale you like."
+        )
     lowest = math.exp(_lowest(np, result))
     least = float(compose(_efficiency, (ALPHA, SCALE), shape, lowest))
-    where = f" at index {index}" if index else ""
     raise ValueError(
-        f"`efficiency` must exceed {least:.4g} for alpha = {shape:g}, but got {asked!r}{where}. "
-        f"No scale down to {lowest:.1e} makes the estimate less efficient; lower alpha or raise "
-        "the efficiency."
+        f"`efficiency` must exceed {least:.10g} for alpha = {shape:g}, but got {asked!r}{where}. "
+        f"No scale down to {lowest:.1e} makes the estimate less efficient; move alpha away from 2 "
+        "or raise the efficiency."
     )
 
 
@@ -269,7 +274,9 @@ def _scale(xp: Any, alpha: Array, target: Array) -> Array:
         low, high = xp.where(excess < 0, position, low), xp.where(excess < 0, high, position)
         step = -excess * loss / slope
         new = position + step
+        # Above alpha = 2 the efficiency breaks down so fast that steps up from there hardly move.
+        slow = (alpha > 2) & (excess < -0.5) & (step < 0.25 * (high - low))
         # A step below the noise may leave a bracket whose end is as noisy.
-        inside = ((new >= low) & (new <= high)) | (xp.abs(step) < 1e-5)
+        inside = ((new >= low) & (new <= high) & ~slow) | (xp.abs(step) < 1e-5)
         position = xp.where(inside, new, 0.5 * (low + high))
     return xp.where(legal, xp.exp(position), math.nan)
