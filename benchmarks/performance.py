@@ -17,8 +17,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import contestants
@@ -159,7 +158,7 @@ def _with_first_alone(contest: Contest, task: Task) -> Contest:
     def check(values: object) -> None:
         (check_all if isinstance(values, tuple) else check_first)(values)
 
-    return Contest(contest.about, (*contest.contestants, alone), check, contest.reference)
+    return replace(contest, contestants=(*contest.contestants, alone), check=check)
 
 
 def sums(size: Size) -> Iterator[Planned]:
@@ -199,7 +198,7 @@ def operations(size: Size) -> Iterator[Planned]:
 
 
 def _nll_check(task: Task) -> Callable[[object], None]:
-    loss = contestants.textbook("loss", *task.columns)
+    loss = contestants.textbook("loss", *task.columns())
     constant = math.log(task.scale) + contestants.log_partition(float(task.alpha))
     return lambda values: contestants.same(values, (loss + constant,), task.x.dtype.name)
 
@@ -222,31 +221,18 @@ def sizes(size: Size) -> Iterator[Planned]:
 
 
 def threads(size: Size) -> Iterator[Planned]:
-    """Two threads beside one: processes of their own, by the wall clock."""
-    about = {"table": "threads", "what": "loss", "dtype": "float64", "alpha": f"{ALPHA:g}"}
-    about["n"] = size.large
-    x = residuals(size.large, "float64")[:100]
-    expected = (float(np.sum(contestants.textbook("loss", x, np.full(100, ALPHA), SCALE))),)
-    with ExitStack() as until_timed:
+    """Two threads beside one, by the wall clock."""
 
-        def worker(count: int) -> Call:
-            if (os.cpu_count() or 1) < count:
-                raise MissingError(f"this machine has {os.cpu_count()} CPU")
-            process = processes.Worker(size.large, ALPHA, SCALE, count)
-            until_timed.callback(process.close)
-            return process
+    def make() -> Contest:
+        task = Task(("loss",), residuals(size.large, "float64"), ALPHA, SCALE)
 
-        entries = (
-            Contestant("1 thread", lambda: worker(1)),
-            Contestant("2 threads", lambda: worker(2)),
-        )
-        contest = Contest(
-            about,
-            entries,
-            lambda value: contestants.same(value, expected, "float64"),
-            clock="wall",
-        )
-        yield Planned("threads", lambda: contest, size.rounds)
+        def way(count: int) -> Way:
+            return lambda task: processes.on_threads(contestants.robloss_into(task), count)
+
+        contest = elementwise("threads", task, {"1 thread": way(1), "2 threads": way(2)})
+        return replace(contest, clock="wall")
+
+    yield Planned("threads", make, size.rounds)
 
 
 def starts(size: Size) -> Iterator[Planned]:

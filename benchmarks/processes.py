@@ -1,4 +1,4 @@
-"""What concerns whole processes: threads, the start of Python, memory."""
+"""What concerns the whole process: threads, the start of Python, memory."""
 
 import os
 import subprocess
@@ -121,42 +121,26 @@ def _python(code: str) -> str:
 
 # ----------------------------------------------------------------------------------------- threads
 
-# A process of its own, since the number of threads is for a whole process. It computes when it is
-# asked to, so that it can take part in interleaved rounds.
-_WORKER = """
-import sys
-import numpy as np
-import robloss
-n, alpha, scale = map(float, sys.argv[1:])
-x = np.random.default_rng(0).standard_cauchy(int(n))
-target = np.empty_like(x)
-for _ in sys.stdin:
-    robloss.loss(x, alpha, scale, out=target)
-    print(float(target[:100].sum()), flush=True)
-"""
 
+def on_threads(call: Call, count: int) -> Call:
+    """The call with a number of threads of its own, inside `one_thread`.
 
-class Worker:
-    """The loss with a number of threads of its own, in another process."""
+    robloss reads the variable again for every large array.
+    """
+    name = "ROBLOSS_NUM_THREADS"
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count > cpus:
+        raise MissingError(f"this process may use {cpus} CPU")
 
-    def __init__(self, n: int, alpha: float, scale: float, threads: int) -> None:
-        environment = os.environ | {"ROBLOSS_NUM_THREADS": str(threads)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _WORKER, str(n), str(alpha), str(scale)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
+    def again() -> object:
+        before = os.environ[name]
+        os.environ[name] = str(count)
+        try:
+            return call()
+        finally:
+            os.environ[name] = before
 
-    def __call__(self) -> float:
-        """Have it compute; return a value to compare."""
-        print(file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise MissingError("the process ended")
-        return float(answer)
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+    return again
 
 
 # ------------------------------------------------------------------------------------------ memory

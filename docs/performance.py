@@ -89,7 +89,7 @@ The loss in float64: time of a call.
 
 ## Threads
 
-By the wall clock, each in a process of its own.
+The loss in float64, {large} elements; by the wall clock.
 
 {threads}
 
@@ -135,10 +135,10 @@ of the same contest.
 """
 
 QUICK = """
-:::{{warning}}
+```{warning}
 These are the figures of a quick run with tiny arrays. They show that everything runs, not how fast.
-:::
-""".format()
+```
+"""
 
 
 def load(path: Path) -> dict:
@@ -457,9 +457,10 @@ def bars(record: dict):
                 [place + 0.19 for place in range(len(rows))], [row["who"] for row in rows]
             )
         ax.set(xscale="log", title=dtype, xlabel="time, in copies of the array")
+        ax.set_xlim(left=1)
         ax.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
-    axes[0].legend(loc="lower right")
+    axes[0].legend(loc="upper right")
     return figure
 
 

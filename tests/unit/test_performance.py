@@ -170,8 +170,9 @@ def _task(outputs, dtype="float64", alpha=0.7):
 
 
 @pytest.mark.parametrize("dtype", performance.DTYPES)
-@pytest.mark.parametrize("name", contestants.PLAIN)
-@pytest.mark.parametrize("alpha", [0.7, "array"])
+@pytest.mark.parametrize(
+    ("name", "alpha"), [*((name, 0.7) for name in contestants.PLAIN), ("loss", "array")]
+)
 def test_robloss_and_the_plain_formulas_compute_the_operation(name, dtype, alpha):
     task = _task((name,), dtype, alpha)
     check = contestants.elementwise_check(task)
@@ -297,13 +298,13 @@ def test_starts_are_timed():
         processes.imported("no_such_module", "sys")()
 
 
-def test_a_worker_computes_when_asked():
-    worker = processes.Worker(300, 0.7, 1.3, threads=2)
-    try:
-        x = performance.residuals(300, "float64")[:100]
-        assert worker() == worker() == pytest.approx(robloss.loss(x, 0.7, 1.3).sum(), rel=1e-12)
-    finally:
-        worker.close()
+def test_a_call_has_threads_of_its_own(monkeypatch):
+    name = "ROBLOSS_NUM_THREADS"
+    monkeypatch.setenv(name, "5")
+    assert processes.on_threads(lambda: os.environ[name], 1)() == "1"
+    assert os.environ[name] == "5"
+    with pytest.raises(MissingError, match="this process may use"):
+        processes.on_threads(lambda: None, 100_000)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is what Linux counts")
