@@ -385,7 +385,8 @@ SUMS: dict[str, Way] = {
 }
 NOTES = {
     "robloss, out=": "into arrays that are there",
-    "robloss": "into new arrays",
+    "robloss": "into new arrays, whose pages the system first has to hand out (so for every peer "
+    "that returns new arrays)",
     "NumPy": "the article's formula in plain NumPy, `|α-2|/α * ((s/|α-2| + 1)**(α/2) - 1)` with "
     "s = (x/c)²; for α in {2, 1, 0, −2, −∞} the closed form; derivatives by hand",
     "numexpr": "the same formula in one expression, into an array that is there",

@@ -54,7 +54,7 @@ class Size:
     columns: int = 10
     rows_of_designs: int = 100_000
     designs: tuple[int, ...] = (2, 5, 10, 20, 50, 100)
-    rounds: int = 15
+    rounds: int = 11
     slow_rounds: int = 5
     fit_rounds: int = 5
     slowest_rounds: int = 2
@@ -63,7 +63,7 @@ class Size:
 
 FULL = Size()
 QUICK = Size(
-    large=3000, medium=1000, sizes=(10, 1000), rows=2000, columns=3, rows_of_designs=1000,
+    large=3000, medium=1000, sizes=(10,), rows=2000, columns=3, rows_of_designs=1000,
     designs=(2, 5), rounds=3, slow_rounds=2, fit_rounds=2, slowest_rounds=1, least=1e-5,
 )  # fmt: skip
 
@@ -95,6 +95,13 @@ def copy_of(array: np.ndarray) -> Call:
     return lambda: np.copyto(target, array)
 
 
+def invited(ways: dict[str, Way], size: Size, dtype: str) -> dict[str, Way]:
+    """All, but for a quick run, which compiles for one dtype only: that takes seconds each time."""
+    if size is QUICK and dtype != DTYPES[0]:
+        return {name: way for name, way in ways.items() if name != "torch.compile"}
+    return ways
+
+
 def elementwise(
     table: str,
     task: Task,
@@ -123,7 +130,7 @@ def losses(size: Size) -> Iterator[Planned]:
     for dtype in DTYPES:
         for alpha in (ALPHA, *SPECIAL, "array"):
             everybody = alpha in (ALPHA, "array")
-            ways = OURS | (LOSS_PEERS if everybody else NUMPY)
+            ways = OURS | (invited(LOSS_PEERS, size, dtype) if everybody else NUMPY)
 
             def make(dtype: str = dtype, alpha: float | str = alpha, ways: dict = ways) -> Contest:
                 x = residuals(size.large, dtype)
@@ -141,7 +148,7 @@ def sets(size: Size) -> Iterator[Planned]:
             def make(dtype: str = dtype, outputs: tuple[str, ...] = outputs) -> Contest:
                 task = Task(outputs, residuals(size.large, dtype), ALPHA, SCALE)
                 ways = OURS | {"robloss, in turn": contestants.robloss_in_turn}
-                ways |= PEERS if outputs == TOGETHER else NUMPY
+                ways |= invited(PEERS, size, dtype) if outputs == TOGETHER else NUMPY
                 return _with_first_alone(elementwise("set", task, ways, size.slow_rounds), task)
 
             yield Planned("set", make, size.rounds)
@@ -168,7 +175,8 @@ def sums(size: Size) -> Iterator[Planned]:
         def make(dtype: str = dtype) -> Contest:
             task = Task(SUMMED, residuals(size.large, dtype), ALPHA, SCALE)
             check = contestants.sums_check(task)
-            contest = elementwise("sums", task, SUMS, size.slow_rounds, check)
+            ways = invited(SUMS, size, dtype)
+            contest = elementwise("sums", task, ways, size.slow_rounds, check)
             return _with_first_alone(contest, task)
 
         yield Planned("sums", make, size.rounds)
@@ -302,7 +310,8 @@ def memory(size: Size) -> Result:
     """The most memory beyond what was there, in multiples of the input."""
     result = Result()
     x = residuals(size.large, "float64")
-    for outputs, ways in ((("loss",), OURS | LOSS_PEERS), (TOGETHER, OURS | PEERS), (SUMMED, SUMS)):
+    tasks = ((("loss",), OURS | LOSS_PEERS), (TOGETHER, OURS | PEERS), (SUMMED, SUMS))
+    for outputs, ways in tasks if size is not QUICK else tasks[:1]:
         task = Task(outputs, x, ALPHA, SCALE)
         for name, way in ways.items():
             _weigh(
