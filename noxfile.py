@@ -12,7 +12,7 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # nox's own default is an error where CI is set
 nox.options.sessions = [
-    "lint", "types", "tests", "fronts", "minimums", "pythons", "doctests", "docs", "demo",
+    "lint", "types", "tests", "fronts", "minimums", "pythons", "doctests", "docs", "smoke", "demo",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parent
@@ -131,6 +131,7 @@ def docs(session: nox.Session) -> None:
     install(session, ".[plot]", *group("docs"))
     session.run("python", "docs/figures.py")
     session.run("python", "docs/numerics.py")
+    session.run("python", "docs/performance.py")
     html = ROOT / "docs" / "_build" / "html"
     shutil.rmtree(html, ignore_errors=True)
     session.run("sphinx-build", "-W", "-n", "-E", "--keep-going", "docs", str(html))
@@ -155,11 +156,30 @@ def demo(session: nox.Session) -> None:
         session.error("stackloss.png is not a PNG picture")
 
 
+def install_peers(session: nox.Session) -> None:
+    libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"]]
+    install(session, ".[plot,scipy]", *group("tests"), *group("benchmarks"), *libraries)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time of the elementwise operations beside a copy and beside the plain NumPy formula."""
-    install(session, ".", *group("benchmarks"))
-    session.run("python", "benchmarks/elementwise.py", *session.posargs)
+    """Measure docs/performance.json again, beside what users have today; make its page.
+
+    It takes a quarter of an hour, and wants a machine with nothing else to do.
+    `-- --only loss fit` prints some tables, `-- --quick` shows that all run; both write nothing.
+    """
+    install_peers(session)
+    session.run("python", "-W", "ignore", "benchmarks/performance.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "docs/performance.py")
+
+
+@nox.session
+def smoke(session: nox.Session) -> None:
+    """The benchmarks with tiny arrays: all peers run and compute the same values; their tests."""
+    install_peers(session)
+    session.run("python", "-W", "ignore", "benchmarks/performance.py", "--quick", "--all-present")
+    session.run("pytest", "--library", "numpy", "tests/unit/test_performance.py")
 
 
 @nox.session

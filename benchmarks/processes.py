@@ -1,0 +1,169 @@
+"""What concerns the whole process: threads, the start of Python, memory."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from contest import Call, MissingError
+
+# For libraries that are imported, and processes that are started, from now on.
+ONE_THREAD = {
+    "ROBLOSS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "NUMEXPR_MAX_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no processes beside this one
+}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Everybody computes on one thread; libraries are to be imported inside."""
+    before = dict(os.environ)
+    os.environ.update(ONE_THREAD)
+    try:
+        with _one_blas_thread(), _one_torch_thread():
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """For NumPy's BLAS, which is imported before anything can be said to it."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(1):
+        yield
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    try:
+        import torch
+    except ImportError:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def pools() -> dict[str, int]:
+    """The threads of each pool that is loaded, to be seen in the record."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return {}
+    return {Path(one["filepath"]).name: one["num_threads"] for one in threadpool_info()}
+
+
+# ---------------------------------------------------------------------------------------- start-up
+
+# CPU time here as well: nothing waits for the disk the second time, so that on an idle machine it
+# is what one waits.
+_TIMED = """\
+import time, {before}
+start = time.process_time()
+import {module}
+print(time.process_time() - start)
+"""
+FIRST_CALLS = {
+    "robloss": "import numpy, robloss; robloss.loss(numpy.ones(10), 0.7)",
+    "jax.jit": "import jax; jax.jit(lambda x: (x*x/1.3 + 1)**0.35 - 1)(jax.numpy.ones(10))",
+    "torch": "import torch; (torch.ones(10)**2/1.3 + 1)**0.35 - 1",
+}
+
+
+def imported(module: str, before: str) -> Call:
+    """Seconds to import a module in a new process in which another is imported already."""
+    code = _TIMED.format(before=before, module=module)
+    return lambda: float(_python(code))
+
+
+def first_call(code: str) -> Call:
+    """Seconds of a whole process of Python."""
+
+    def call() -> float:
+        start = _seconds_of_children()
+        _python(code)
+        return _seconds_of_children() - start
+
+    return call
+
+
+def _seconds_of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _python(code: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        raise MissingError(run.stderr.strip().splitlines()[-1])
+    return run.stdout
+
+
+# ----------------------------------------------------------------------------------------- threads
+
+
+def on_threads(call: Call, count: int) -> Call:
+    """The call with a number of threads of its own, inside `one_thread`.
+
+    robloss reads the variable again for every large array.
+    """
+    name = "ROBLOSS_NUM_THREADS"
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count > cpus:
+        raise MissingError(f"this process may use {cpus} CPU")
+
+    def again() -> object:
+        before = os.environ[name]
+        os.environ[name] = str(count)
+        try:
+            return call()
+        finally:
+            os.environ[name] = before
+
+    return again
+
+
+# ------------------------------------------------------------------------------------------ memory
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Bytes by which the memory of this process grows at most during the call.
+
+    The highest resident size as Linux counts it: of every library, not of those alone that tell
+    Python's tracemalloc. Call it once before, so that nothing is compiled here.
+    """
+    status = Path("/proc/self/status")
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # peak := current
+    except OSError as error:
+        raise MissingError(f"the peak of memory is not measured here ({error})") from None
+    before = _field(status, "VmRSS")
+    result = call()
+    after = _field(status, "VmHWM")
+    del result
+    return max(0, after - before)
+
+
+def _field(status: Path, name: str) -> int:
+    lines = status.read_text(encoding="ascii").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
