@@ -1,0 +1,172 @@
+"""The sums of a linear model by compiled passes over NumPy arrays.
+
+Everything is computed in float64, whatever the dtype of the data, and nothing of their length is
+made but the residuals and weights of the result.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robloss._fit.sums import (
+    HostArray,
+    LinearData,
+    Moments,
+    ShapeSums,
+    Sums,
+    Wanted,
+    weighted_size,
+)
+from robloss._kernels import rows
+from robloss._threads import map_chunks
+from robloss._typing import Array
+
+# Float64 numbers of a block of the design: two such blocks are the first cache of most CPUs.
+_BLOCK = 1200
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 64, 256
+# Rows to a chunk, and how many times more numbers a chunk has than its sums take.
+_CHUNK, _SPARSE = 8192, 16
+_CALL = 65_536  # rows that one call is for, at least
+
+
+def _pairwise(parts: HostArray) -> HostArray:
+    """Sum over the first axis, in an order that only its length decides."""
+    while len(parts) > 1:
+        half = len(parts) // 2
+        rest = parts[2 * half :]
+        parts = np.concatenate([parts[:half] + parts[half : 2 * half], rest])
+    return parts[0]
+
+
+class HostData(LinearData):
+    """NumPy arrays of float32 or float64 in any layout; centred while they are read."""
+
+    def __init__(
+        self,
+        xp: Any,
+        X: Array,
+        y: Array,
+        intercept: bool,
+        center: HostArray | None = None,
+        dropped: NDArray[np.bool_] | None = None,
+    ) -> None:
+        super().__init__(xp, X, y, intercept, center)
+        self.dropped = np.zeros(X.shape[1], dtype=bool) if dropped is None else dropped
+
+    def centered(self, mean: HostArray) -> "HostData":
+        """The same data with the columns shifted to mean 0."""
+        return HostData(self.xp, self.X, self.y, self.intercept, mean, self.dropped)
+
+    def without(self, columns: NDArray[np.bool_]) -> "HostData":
+        """The same data with some columns set to 0."""
+        return HostData(self.xp, self.X, self.y, self.intercept, self.center, columns)
+
+    def _sampled(self, X: Array, y: Array) -> "HostData":
+        return HostData(self.xp, X, y, self.intercept, self.center, self.dropped)
+
+    @property
+    def _design(self) -> tuple[Any, ...]:
+        between_rows, between_columns = map(abs, self.X.strides)
+        by_rows = between_columns <= between_rows
+        return self.X, self.y, by_rows, self.center, self.dropped, int(self.intercept)
+
+    @property
+    def _block(self) -> int:
+        """Rows of a block."""
+        fitting = _BLOCK // max(1, self.size)
+        return max(_SMALLEST_BLOCK, min(_LARGEST_BLOCK, fitting - fitting % rows.STEP))
+
+    def moments(self) -> Moments:
+        """What least squares needs."""
+        # At α = 2 and scale 1 the residuals of θ = 0 are y, the weights 1.
+        sums = self.sums(np.zeros(self.size), 2.0, 1.0, Wanted())
+        largest = max(float(np.max(self.y)), -float(np.min(self.y)))
+        return Moments(largest, sums.pull / self.n, sums.hessian, sums.slope)
+
+    def spread(self, theta: HostArray) -> float:
+        """Root mean square of the residuals."""
+        sums = self.sums(theta, 2.0, 1.0, Wanted(hessian=False))
+        return math.sqrt(sums.pull / self.n)
+
+    def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
+        """What a step needs at one set of parameters."""
+        even = self.size + self.size % 2
+        numbers = 8 + 4 * even + even * even * (wanted.hessian + wanted.gram)
+        chunk = _CHUNK * -(-_SPARSE * numbers // _CHUNK)
+        chunks = -(-self.n // chunk)
+        scalars, vectors = np.zeros((chunks, 8)), np.zeros((chunks, 4, even))
+        hessian = np.zeros((chunks if wanted.hessian else 0, even, even))
+        gram = np.zeros((chunks if wanted.gram else 0, even, even))
+
+        def work(start: int, stop: int) -> None:
+            rows.accumulate(
+                *self._design,
+                theta,
+                alpha,
+                scale,
+                wanted.shape,
+                self._block,
+                chunk,
+                start,
+                stop,
+                scalars,
+                vectors,
+                hessian,
+                gram,
+            )
+
+        map_chunks(work, self.n, chunk * -(-_CALL // chunk))
+        return self._as_sums(
+            _pairwise(scalars),
+            _pairwise(vectors)[:, : self.size],
+            self._symmetric(hessian) if wanted.hessian else None,
+            self._symmetric(gram) if wanted.gram else None,
+            wanted.shape,
+        )
+
+    def _symmetric(self, parts: HostArray) -> HostArray:
+        upper = np.triu(_pairwise(parts)[: self.size, : self.size])
+        return upper + np.triu(upper, 1).T
+
+    @staticmethod
+    def _as_sums(
+        scalars: HostArray,
+        vectors: HostArray,
+        hessian: HostArray | None,
+        gram: HostArray | None,
+        with_shape: bool,
+    ) -> Sums:
+        weight = float(scalars[rows.WEIGHT])
+        shape = ShapeSums(
+            slope=float(scalars[rows.SHAPE_SLOPE]),
+            bow=float(scalars[rows.SHAPE_BOW]),
+            pull=float(scalars[rows.SHAPE_PULL]),
+            tilt=vectors[rows.TILT],
+        )
+        return Sums(
+            loss=float(scalars[rows.LOSS]),
+            slope=vectors[rows.SLOPE],
+            pull=float(scalars[rows.PULL]),
+            stretch=float(scalars[rows.STRETCH]),
+            cross=vectors[rows.CROSS],
+            weight=weight,
+            squares=vectors[rows.SQUARES],
+            size=weighted_size(float(scalars[rows.OF_Y]), weight),
+            hessian=hessian,
+            gram=gram,
+            shape=shape if with_shape else None,
+        )
+
+    def rows(self, theta: HostArray, alpha: float, scale: float) -> tuple[Array, Array]:
+        """The residuals, and their weights in units of that of a residual 0."""
+        residuals, weights = np.empty(self.n, self.dtype), np.empty(self.n, self.dtype)
+
+        def work(start: int, stop: int) -> None:
+            rows.fill(
+                *self._design, theta, alpha, scale, self._block, start, stop, residuals, weights
+            )
+
+        map_chunks(work, self.n, _CALL)
+        return residuals, weights
