@@ -30,6 +30,11 @@ def _digest() -> str:
     return total.hexdigest()[:16]
 
 
+def part(function: _Function) -> _Function:
+    """Compile a function that kernels are made of, and take as arguments; kept inside of them."""
+    return cast("_Function", njit(error_model="numpy", nogil=True)(function))
+
+
 def kernel(function: _Function) -> _Function:
     """Compile a function at its first call: no interpreter lock, IEEE arithmetic, kept on disk."""
     function.__qualname__ += f"-{_digest()}"

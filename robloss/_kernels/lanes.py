@@ -1,0 +1,423 @@
+"""The loss family on vectors of residuals: the fast path of every kernel.
+
+The mathematics is one power, P = (1 + z)^p, of which ρ = (b/α)(P − 1) and W = P/(1 + z), taken as
+the exponential of p log(1 + z). A rounding of the exponent is magnified by its size: so the
+logarithm is a pair (value, remainder), and so are the numbers that depend on alpha and scale alone,
+derived once per call. What a rounding of z costs grows with b: `power` takes z rounded once,
+`careful_power` as a pair, also of alpha and scale that change from lane to lane.
+
+A member of the family is a function of a vector, of alpha and scale, and of what was derived from
+them for the whole call; it gives `Parts`, from which every output follows by a product or two. In
+lanes that are not `served` what it gives means nothing.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from robloss._kernels.compiling import part
+from robloss._kernels.vector import (
+    absolute,
+    constant,
+    fma,
+    from_bits,
+    polynomial,
+    root,
+    rounded,
+    to_bits,
+    where,
+)
+
+# notation: c = scale, s = (x/c)², b = |α − 2|, z = s/b, t = 1 + z, p = α/2, P = t^p,
+#           W = c²w = t^(p − 1), L = log t; a name ending in _lo is the remainder of the one without
+
+
+class Parts(NamedTuple):
+    """What the outputs are made of."""
+
+    loss: Any  # ρ
+    power: Any  # W
+    ratio: Any  # ψ'/w
+    size: Any  # s
+    width: Any  # scale's
+    served: Any  # the lanes in which all this is good
+
+
+class Shape(NamedTuple):
+    """What is derived from alpha."""
+
+    p: Any
+    p_lo: Any
+    tilt: Any  # p − 1
+    tilt_lo: Any
+    inverse: Any  # 1/b
+    inverse_lo: Any
+    outer: Any  # b/α
+    room: Any  # the largest exponent that is served
+
+
+class Width(NamedTuple):
+    """What is derived from scale."""
+
+    inverse: Any  # 1/c; NaN where scale is not served
+    inverse_lo: Any
+    weight: Any  # 1/c²
+    weight_lo: Any
+    room: Any  # the largest exponent whose exponential may be multiplied with 1/c²
+    dead: Any  # the exponent from which on down it is 0 after that
+
+
+# --------------------------------------------------------------------- numbers as pairs of floats
+
+
+@part
+def _product(a, a_lo, b, b_lo):
+    """a b."""
+    product = a * b
+    return product, fma(a_lo, b, fma(a, b_lo, fma(a, b, -product)))
+
+
+@part
+def _quotient(a, a_lo, b, b_lo):
+    """a/b."""
+    quotient = a / b
+    return quotient, (fma(-quotient, b, a) + (a_lo - quotient * b_lo)) / b
+
+
+@part
+def _root(a, a_lo):
+    """√a."""
+    value = math.sqrt(a)
+    return value, (fma(-value, value, a) + a_lo) / (value + value)
+
+
+@part
+def _minus_two(alpha):
+    """α − 2."""
+    d = alpha - 2.0
+    back = d - alpha
+    return d, (alpha - (d - back)) + (-2.0 - back)
+
+
+@part
+def _pair(like, value, value_lo):
+    """A pair of float64 as a pair of numbers of the dtype of `like`."""
+    narrow = rounded(like, value)
+    return narrow, rounded(like, (value - narrow) + value_lo)
+
+
+# ------------------------------------------------------------------------- logarithm, exponential
+
+
+@part
+def _octaves(z):
+    """(k, 2^-k, f, 1 + z) with 1 + z = 2^k (1 + f), √½ <= 1 + f < √2, for z >= 0; f is exact."""
+    t = z + 1.0
+    k = (to_bits(t) + constant(z, "ROOT_HALF_TO_ONE")) >> constant(z, "MANTISSA_BITS")
+    down = from_bits((2 * constant(z, "BIAS") - k) << constant(z, "MANTISSA_BITS"))
+    whole = from_bits(k | constant(z, "INTEGER")) - constant(z, "INTEGER_BIAS")
+    return whole, down, fma(down, z, down - 1.0), t
+
+
+@part
+def _log(k, q, q_lo):
+    """k log 2 + log (1 + f) as a pair; q + q_lo = 2f/(2 + f), log(1 + f) = q + q³/12 + ..."""
+    w = (q * 0.25) * q
+    octaves = k * constant(q, "LN2")
+    log = octaves + q
+    rest = fma(q, w * polynomial(w, "LOG"), fma(k, constant(q, "LN2_LO"), q_lo))
+    return log, (q - (log - octaves)) + rest
+
+
+@part
+def log1p(z):
+    """log(1 + z) as a pair, with an error of 2 ulp of its part past k log 2; and 1 + z."""
+    k, _, f, t = _octaves(z)
+    log, log_lo = _log(k, (f + f) / (f + 2.0), 0.0)
+    return log, log_lo, t
+
+
+@part
+def careful_log1p(z, z_lo):
+    """log(1 + z + z_lo) as a pair, with an error of a hundredth of an ulp; and 1 + z."""
+    k, down, f, t = _octaves(z)
+    below = f + 2.0
+    inverse = 1.0 / below
+    q = (f + f) * inverse
+    q_lo = (fma(-q, below, f + f) - q * (f - (below - 2.0))) * inverse
+    # log(1 + f) grows by z_lo 2^-k/(1 + f); 1/(1 + f) = 1 − q + q²/2 − ... to a hundredth
+    growth = (down * z_lo) * fma(q, fma(q, 0.5, -1.0), 1.0)
+    log, log_lo = _log(k, q, q_lo + growth)
+    return log, log_lo, t
+
+
+@part
+def exp(y, y_lo):
+    """(up, r) with e^(y + y_lo) = up (1 + r), up a power of 2; the result must be a normal number.
+
+    e^y − 1 = up r + (up − 1) then loses nothing.
+    """
+    shifted = fma(y, 1.4426950408889634, constant(y, "ROUND"))
+    k = shifted - constant(y, "ROUND")
+    r = fma(-k, constant(y, "LN2_LO"), fma(-k, constant(y, "LN2"), y)) + y_lo
+    r = fma(r * r, fma(r, polynomial(r, "EXP"), 0.5), r)
+    up = from_bits((to_bits(shifted) + constant(y, "BIAS")) << constant(y, "MANTISSA_BITS"))
+    return up, r
+
+
+# ------------------------------------------------------------------------------ alpha and scale
+
+
+@part
+def shape(like, alpha):
+    """Of one alpha for all elements of an array."""
+    far = constant(like, "INFINITE")
+    alpha = min(max(alpha, -far), far)
+    if abs(alpha) < constant(like, "CAUCHY"):
+        alpha = constant(like, "CAUCHY")
+    d, d_lo = _minus_two(alpha)
+    sign = math.copysign(1.0, d)
+    b, b_lo = sign * d, sign * d_lo
+    if b < constant(like, "NORMAL"):
+        b = constant(like, "NORMAL")
+    room = constant(like, "EXPONENT")
+    if b > constant(like, "STEEP"):
+        room = 64.0
+    return Shape(
+        *_pair(like, 0.5 * alpha, 0.0),
+        *_pair(like, 0.5 * d, 0.5 * d_lo),
+        *_pair(like, *_quotient(1.0, 0.0, b, b_lo)),
+        rounded(like, b / alpha),
+        room,
+    )
+
+
+@part
+def shapes(alpha):
+    """Of an alpha per lane."""
+    far = constant(alpha, "INFINITE")
+    alpha = where(alpha > far, far, where(alpha < -far, -far, alpha))
+    alpha = where(absolute(alpha) < constant(alpha, "CAUCHY"), constant(alpha, "CAUCHY"), alpha)
+    d, d_lo = _minus_two(alpha)
+    b = absolute(d)
+    b_lo = where(d < 0.0, -d_lo, d_lo)
+    b = where(b < constant(alpha, "NORMAL"), constant(alpha, "NORMAL"), b)
+    inverse = 1.0 / b
+    inverse_lo = (fma(-inverse, b, 1.0) - inverse * b_lo) * inverse
+    room = where(b > constant(alpha, "STEEP"), 64.0, b * 0.0 + constant(alpha, "EXPONENT"))
+    return Shape(
+        0.5 * alpha, alpha * 0.0, 0.5 * d, 0.5 * d_lo, inverse, inverse_lo, b / alpha, room
+    )
+
+
+@part
+def width(like, scale):
+    """Of one scale for all elements of an array."""
+    inverse, inverse_lo = _quotient(1.0, 0.0, scale, 0.0)
+    weight, weight_lo = _quotient(inverse, inverse_lo, scale, 0.0)
+    taken = 2.0 * abs(math.log(scale))
+    room = constant(like, "EXPONENT") - taken
+    if not room > 1.0:  # nor where scale is NaN or illegal
+        inverse = math.nan
+    return Width(
+        *_pair(like, inverse, inverse_lo),
+        *_pair(like, weight, weight_lo),
+        room,
+        -(constant(like, "UNDERFLOW") + taken),
+    )
+
+
+@part
+def widths(scale):
+    """Of a scale per lane."""
+    inverse = 1.0 / scale
+    inverse_lo = fma(-inverse, scale, 1.0) * inverse
+    weight, weight_lo = _product(inverse, inverse_lo, inverse, inverse_lo)
+    exponent = from_bits(
+        (to_bits(scale) >> constant(scale, "MANTISSA_BITS")) | constant(scale, "INTEGER")
+    )
+    taken = absolute(exponent - constant(scale, "INTEGER_BIAS")) * 1.3862943611198906 + 1.4
+    room = constant(scale, "EXPONENT") - taken
+    inverse = where((room > 1.0) & (scale > 0.0), inverse, math.nan)
+    return Width(
+        inverse, inverse_lo, weight, weight_lo, room, -taken - constant(scale, "UNDERFLOW")
+    )
+
+
+# ------------------------------------------------------------------------------------ the family
+
+
+@part
+def _square(x, x_lo):
+    """The square of a pair, as a pair."""
+    square = x * x
+    return square, fma(x + x, x_lo, fma(x, x, -square))
+
+
+@part
+def _ratio(x, width):
+    """x/c as a pair."""
+    ratio = x * width.inverse
+    return ratio, fma(x, width.inverse_lo, fma(x, width.inverse, -ratio))
+
+
+@part
+def _is_between(ratio, near, far):
+    size = absolute(ratio)
+    return ((size >= near) & (size <= far)) | (ratio == 0.0)
+
+
+class Quick(NamedTuple):
+    """What `power` needs of alpha and scale."""
+
+    k: Any  # z = (k x)²
+    k_lo: Any
+    far: Any  # k|x| up to which lanes are served
+    b: Any
+    shape: Any
+    width: Any
+
+
+@part
+def quick(like, alpha, scale, only_loss):
+    """What `power` needs of alpha and scale."""
+    of_shape, of_width = shape(like, alpha), width(like, scale)
+    d, d_lo = _minus_two(alpha)
+    b, b_lo = abs(d), math.copysign(1.0, d) * d_lo
+    root_b, root_b_lo = _root(b, b_lo)
+    k, k_lo = _quotient(1.0, 0.0, *_product(scale, 0.0, root_b, root_b_lo))
+    far = constant(like, "FAR")
+    steepest = 0.5 * alpha if only_loss else max(abs(0.5 * alpha), 0.5 * b)
+    if of_width.room < steepest * 2.0 * math.log(far):
+        far = math.sqrt(math.expm1(of_width.room / steepest))
+    if not of_width.room > 1.0:
+        k = math.nan
+    return Quick(*_pair(like, k, k_lo), far, rounded(like, b), of_shape, of_width)
+
+
+@part
+def power(x, alpha, scale, of, with_loss):
+    """alpha of moderate size: z rounded once."""
+    kx = x * of.k
+    kx_lo = fma(x, of.k_lo, fma(x, of.k, -kx))
+    z = fma(kx, kx, (kx + kx) * kx_lo)
+    log, log_lo, t = log1p(z)
+    shape = of.shape
+    if with_loss:
+        up, r = exp(*_product(log, log_lo, shape.p, shape.p_lo))
+        loss = absolute(fma(up, r, up - 1.0) * shape.outer)
+        power = fma(up, r, up) / t
+    else:
+        up, r = exp(*_product(log, log_lo, shape.tilt, shape.tilt_lo))
+        loss = z
+        power = fma(up, r, up)
+    ratio = fma((shape.tilt + shape.tilt) * z, 1.0 / t, 1.0)
+    served = _is_between(kx, constant(x, "NEAR"), of.far)
+    return Parts(loss, power, ratio, z * of.b, of.width, served)
+
+
+@part
+def _careful_power(x, shape, width, only_loss):
+    ratio, ratio_lo = _ratio(x, width)
+    s, s_lo = _square(ratio, ratio_lo)
+    z, z_lo = _product(s, s_lo, shape.inverse, shape.inverse_lo)
+    log, log_lo, t = careful_log1p(z, z_lo)
+    y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
+    served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
+    lowest = -constant(x, "EXPONENT")
+    up, r = exp(where(y > lowest, y, lowest), y_lo)
+    loss = absolute(fma(up, r, up - 1.0) * shape.outer)
+    y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
+    up, r = exp(y, y_lo)
+    size = absolute(y)
+    if not only_loss:
+        served = served & (size <= shape.room) & (size <= width.room)
+    return Parts(loss, fma(up, r, up), fma((shape.tilt + shape.tilt) * z, 1.0 / t, 1.0), s, width, served)
+
+
+@part
+def careful_power(x, alpha, scale, of, with_loss):
+    """Any alpha."""
+    return _careful_power(x, of[0], of[1], False)
+
+
+@part
+def power_in_alphas(x, alpha, scale, of, with_loss):
+    """An alpha per lane."""
+    return _careful_power(x, shapes(alpha), of, False)
+
+
+@part
+def power_in_scales(x, alpha, scale, of, with_loss):
+    """A scale per lane."""
+    return _careful_power(x, of, widths(scale), False)
+
+
+@part
+def power_in_both(x, alpha, scale, of, with_loss):
+    """An alpha and a scale per lane."""
+    return _careful_power(x, shapes(alpha), widths(scale), False)
+
+
+@part
+def _closed(x, loss, power, ratio, s, at, width):
+    far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
+    served = _is_between(at, constant(x, "NEAR"), far)
+    return Parts(loss, power, ratio, s, width, served)
+
+
+@part
+def _once(x, width):
+    """x/c, and s rounded once."""
+    ratio, ratio_lo = _ratio(x, width)
+    return ratio, fma(ratio, ratio, (ratio + ratio) * ratio_lo)
+
+
+@part
+def normal(x, alpha, scale, width, with_loss):
+    """alpha = 2."""
+    ratio, s = _once(x, width)
+    one = x * 0.0 + 1.0
+    return _closed(x, 0.5 * s, one, one, s, ratio, width)
+
+
+@part
+def charbonnier(x, alpha, scale, width, with_loss):
+    """alpha = 1."""
+    ratio, s = _once(x, width)
+    t = s + 1.0
+    side = root(t)
+    return _closed(x, s / (side + 1.0), 1.0 / side, 1.0 / t, s, ratio, width)
+
+
+@part
+def cauchy(x, alpha, scale, width, with_loss):
+    """alpha = 0."""
+    ratio, s = _once(x, width)
+    z = 0.5 * s
+    log, log_lo, t = log1p(z)
+    inverse = 1.0 / t
+    return _closed(x, log + log_lo, inverse, fma(-s, inverse, 1.0), s, ratio, width)
+
+
+@part
+def geman_mcclure(x, alpha, scale, width, with_loss):
+    """alpha = −2."""
+    ratio, s = _once(x, width)
+    inverse = 1.0 / fma(s, 0.25, 1.0)
+    loss = (0.5 * s) * inverse
+    return _closed(x, loss, inverse * inverse, fma(-s, inverse, 1.0), s, ratio, width)
+
+
+@part
+def welsch(x, alpha, scale, width, with_loss):
+    """alpha = −∞."""
+    ratio, ratio_lo = _ratio(x, width)
+    s, s_lo = _square(ratio, ratio_lo)
+    y = -0.5 * s
+    lowest = -constant(x, "EXPONENT")
+    up, r = exp(where(y > lowest, y, lowest), -0.5 * s_lo)
+    is_dead = y < width.dead - 20.0
+    power = where(is_dead, 0.0, fma(up, r, up))
+    far = constant(x, "FAR")
+    served = _is_between(ratio, constant(x, "NEAR"), far) & ((y >= -width.room) | is_dead)
+    return Parts(absolute(fma(up, r, up - 1.0)), power, 1.0 - s, s, width, served)
