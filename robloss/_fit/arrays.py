@@ -74,11 +74,6 @@ class ArrayData(LinearData):
             return self.y - self.X @ self.beside(theta)
         return (self.y - float(theta[0])) - self.X @ self.beside(theta[1:])
 
-    def rows(self, theta: HostArray, alpha: float, scale: float) -> tuple[Array, Array]:
-        """The residuals, and their weights in units of that of a residual 0."""
-        residuals = self._residuals(theta)
-        return residuals, evaluate("weight", residuals / scale, alpha, 1.0)
-
     def _gram(self, weight: Array) -> list[Array]:
         """The pieces of Σ weight x xᵀ."""
         xp = self.xp
@@ -154,7 +149,8 @@ class ArrayData(LinearData):
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
         xp = self.xp
-        z = self._residuals(theta) / scale
+        residuals = self._residuals(theta)
+        z = residuals / scale
         psi = evaluate("influence", z, alpha, 1.0)
         curvature = evaluate("curvature", z, alpha, 1.0)
         weight = evaluate("weight", z, alpha, 1.0)
@@ -188,4 +184,5 @@ class ArrayData(LinearData):
             hessian=self._square(hessian) if hessian else None,
             gram=self._square(gram) if gram else None,
             shape=self._as_shape(*shape) if shape else None,
+            rows=(residuals, weight) if wanted.rows else None,
         )

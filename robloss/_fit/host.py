@@ -99,6 +99,7 @@ class HostData(LinearData):
         scalars, vectors = np.zeros((chunks, 8)), np.zeros((chunks, 4, even))
         hessian = np.zeros((chunks if wanted.hessian else 0, even, even))
         gram = np.zeros((chunks if wanted.gram else 0, even, even))
+        residuals, weights = np.empty((2, self.n if wanted.rows else 0), dtype=self.dtype)
 
         def work(start: int, stop: int) -> None:
             rows.accumulate(
@@ -115,6 +116,8 @@ class HostData(LinearData):
                 vectors,
                 hessian,
                 gram,
+                residuals,
+                weights,
             )
 
         map_chunks(work, self.n, chunk * -(-_CALL // chunk))
@@ -124,6 +127,7 @@ class HostData(LinearData):
             self._symmetric(hessian) if wanted.hessian else None,
             self._symmetric(gram) if wanted.gram else None,
             wanted.shape,
+            (residuals, weights) if wanted.rows else None,
         )
 
     def _symmetric(self, parts: HostArray) -> HostArray:
@@ -137,6 +141,7 @@ class HostData(LinearData):
         hessian: HostArray | None,
         gram: HostArray | None,
         with_shape: bool,
+        of_rows: tuple[Array, Array] | None,
     ) -> Sums:
         weight = float(scalars[rows.WEIGHT])
         shape = ShapeSums(
@@ -157,16 +162,5 @@ class HostData(LinearData):
             hessian=hessian,
             gram=gram,
             shape=shape if with_shape else None,
+            rows=of_rows,
         )
-
-    def rows(self, theta: HostArray, alpha: float, scale: float) -> tuple[Array, Array]:
-        """The residuals, and their weights in units of that of a residual 0."""
-        residuals, weights = np.empty(self.n, self.dtype), np.empty(self.n, self.dtype)
-
-        def work(start: int, stop: int) -> None:
-            rows.fill(
-                *self._design, theta, alpha, scale, self._block, start, stop, residuals, weights
-            )
-
-        map_chunks(work, self.n, _CALL)
-        return residuals, weights

@@ -15,6 +15,7 @@ import numpy as np
 from robloss._backends import evaluate
 from robloss._fit.sums import HostArray, LinearData, Sums, Wanted
 from robloss._partition.lookup import log_partition_second_derivative
+from robloss._typing import Array
 
 # A few roundings of a number and of its sum: what separates a value from nothing at all.
 FLOOR = 16.0
@@ -59,6 +60,8 @@ class Local:
         The scale at which residuals are rounding errors.
     total_weight : float
         Σ w.
+    rows : (array, array), or None
+        Residuals and weights, if they were asked for.
     """
 
     point: Point
@@ -70,6 +73,7 @@ class Local:
     gram: HostArray | None
     floor: float
     total_weight: float
+    rows: tuple[Array, Array] | None
 
 
 def shift(alpha: float) -> float:
@@ -158,13 +162,15 @@ class Likelihood:
         mixed = drift * sums.stretch - shape.pull
         return slope, np.concatenate([drift * sums.cross - shape.tilt, [bow, mixed]])
 
-    def _derivatives(self, sums: Sums, point: Point) -> tuple[HostArray, HostArray]:
-        """The gradient and the Hessian."""
+    def _derivatives(
+        self, sums: Sums, point: Point, inner: HostArray
+    ) -> tuple[HostArray, HostArray]:
+        """The gradient, and the Hessian around its part in θ."""
         free, size = self.free, self.data.size
         total = size + free.alpha + free.scale
         gradient, hessian = np.empty(total), np.zeros((total, total))
         gradient[:size] = -sums.slope
-        hessian[:size, :size] = sums.hessian
+        hessian[:size, :size] = inner
         if free.scale:
             gradient[-1] = self.data.n - sums.pull
             hessian[:size, -1] = hessian[-1, :size] = sums.cross
@@ -174,11 +180,23 @@ class Likelihood:
             hessian[size, :] = hessian[:, size] = column
         return gradient, hessian
 
-    def at(self, point: Point, gram: bool = False) -> Local:
-        """The objective and its derivatives at a point, and what reweighting needs if asked."""
+    def at(self, point: Point, gram: bool = False, beside: Local | None = None) -> Local:
+        """The objective and its derivatives at a point.
+
+        Parameters
+        ----------
+        point : Point
+        gram : bool, default False
+            Whether to add what reweighting needs.
+        beside : Local, optional
+            A point so near that the Hessian in θ can be taken from it: this is likely to be the
+            last point, and its residuals and weights are wanted.
+        """
         shape = self.free.alpha and abs(point.alpha - 2.0) >= self._beside_two
-        sums = self._sums(point, Wanted(gram=gram, shape=shape))
-        gradient, hessian = self._derivatives(sums, point)
+        last = beside is not None
+        sums = self._sums(point, Wanted(hessian=not last, gram=gram, shape=shape, rows=last))
+        inner = sums.hessian if beside is None else beside.hessian[: self.data.size, : self.data.size]
+        gradient, hessian = self._derivatives(sums, point, inner)
         nll = self.nll(sums, point)
         if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
             nll = math.inf
@@ -195,7 +213,12 @@ class Likelihood:
             gram=sums.gram,
             floor=FLOOR * self.eps * (sums.size or 1.0),
             total_weight=sums.weight,
+            rows=sums.rows,
         )
+
+    def rows(self, local: Local) -> tuple[Array, Array]:
+        """The residuals, and their weights in units of that of a residual 0."""
+        return local.rows or self._sums(local.point, Wanted(hessian=False, rows=True)).rows
 
     def reweighted(self, local: Local) -> HostArray:
         """The step in θ to the solution of the reweighted least-squares problem."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from robloss._args import check_values, common_library, is_number, real_dtype
 from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
-from robloss._fit.likelihood import Free, as_held
+from robloss._fit.likelihood import Free, Likelihood, as_held
 from robloss._fit.loop import Outcome
 from robloss._fit.result import ConvergenceWarning, Fit, History
 from robloss._fit.search import LeastSquares, Search, least_squares
@@ -260,7 +260,7 @@ def _result(
     if not converged:
         warnings.warn(f"The fit did not converge: {message}", ConvergenceWarning, stacklevel=3)
     coef, constant = data.coefficients(point.theta)
-    residuals, weights = data.rows(point.theta, point.alpha, point.scale)
+    residuals, weights = Likelihood(data, free).rows(outcome.local)
     trace = outcome.trace
     return Fit(
         coef=coef,

@@ -82,14 +82,16 @@ class Loop:
         trace.add(local)
         if not math.isfinite(local.nll):
             return Outcome(local, "not_finite", trace)
-        last = math.inf
+        last, before = math.inf, None
         for _ in range(self.max_iter):
             newton, length = self.newton(local)
+            ends = newton is not None and self._expected(length, before) <= self.tol
+            before = length if newton is not None and length <= self.near else None
             at_rounding = 0.5 * length**2 <= local.noise
             if length <= self.tol or (at_rounding and length > 0.5 * last):
                 return self._settled(local, trace)
             floor = local.floor
-            accepted = self._advance(local, newton, length, trace)
+            accepted = self._advance(local, newton, length, trace, ends)
             if accepted is not None:
                 local = accepted
                 (trace.refine if at_rounding else trace.add)(local)
@@ -189,26 +191,43 @@ class Loop:
             part = 0.5**halving
             yield part * shape + (reweighted if majorised else part * reweighted)
 
+    def _expected(self, length: float, before: float | None) -> float:
+        """The length of the Newton step that will follow one of this length.
+
+        It is of the order of its square, in units of what one row tells, or has by the last two
+        steps (the one before this had the length `before`) turned out to be less.
+        """
+        rate = 1.0 / math.sqrt(self.likelihood.data.n)
+        return length**2 * (rate if before is None else min(rate, length / before**2))
+
     def _advance(
-        self, local: Local, newton: HostArray | None, length: float, trace: Trace
+        self, local: Local, newton: HostArray | None, length: float, trace: Trace, ends: bool
     ) -> Local | None:
-        """The first proposal that does not raise F."""
+        """The first proposal that does not raise F; `ends`: a Newton step is likely the last."""
+        beside = local if ends else None
         if 0.5 * length**2 <= local.noise:
-            return self._refined(local, newton, length, trace)
+            return self._refined(local, newton, length, trace, beside)
         for step in self._proposals(local, newton, length):
             again = step is not newton  # one reweighted step is likely to be followed by another
-            trial = self.likelihood.at(self._moved(local, step), gram=again)
+            trial = self.likelihood.at(
+                self._moved(local, step), gram=again, beside=None if again else beside
+            )
             if trial.nll <= local.nll and np.any(step):
                 return trial
         return None
 
     def _refined(
-        self, local: Local, newton: HostArray | None, length: float, trace: Trace
+        self,
+        local: Local,
+        newton: HostArray | None,
+        length: float,
+        trace: Trace,
+        beside: Local | None,
     ) -> Local | None:
         """A Newton step whose gain rounding hides: the gradient tells whether it is good."""
         if newton is None:
             return None
-        trial = self.likelihood.at(self._moved(local, newton))
+        trial = self.likelihood.at(self._moved(local, newton), beside=beside)
         before = trace.nll[-2] if len(trace.nll) > 1 else math.inf
         if not trial.nll <= min(local.nll + local.noise, before):
             return None

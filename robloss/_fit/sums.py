@@ -35,11 +35,14 @@ class Wanted:
         What reweighted least squares needs.
     shape : bool
         Derivatives with respect to α.
+    rows : bool
+        Residuals and weights, row by row.
     """
 
     hessian: bool = True
     gram: bool = False
     shape: bool = False
+    rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Sums:
     gram : ndarray (q, q), or None
         Σ w(z) x xᵀ.
     shape : ShapeSums, or None
+    rows : (array (n,), array (n,)), or None
+        y − x·theta, and w(z), in the library and dtype of the data.
     """
 
     loss: float
@@ -104,6 +109,7 @@ class Sums:
     hessian: HostArray | None
     gram: HostArray | None
     shape: ShapeSums | None
+    rows: tuple[Array, Array] | None
 
 
 @dataclass(frozen=True)
@@ -192,10 +198,6 @@ class LinearData(ABC):
     @abstractmethod
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
-
-    @abstractmethod
-    def rows(self, theta: HostArray, alpha: float, scale: float) -> tuple[Array, Array]:
-        """The residuals, and their weights in units of that of a residual 0."""
 
     def beside(self, vector: HostArray) -> Array:
         """A host vector as an array beside the data."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from robloss._kernels import exact, lanes
 from robloss._kernels.compiling import kernel, part
+from robloss._kernels.elementwise import MODERATE
 from robloss._kernels.vector import BYTES, Vec, any_of, fma, lane, load, store, where
 from robloss._kernels.vector import lanes as lanes_of
 
@@ -29,7 +30,6 @@ Floats = NDArray[np.float64]
 # Lanes of a vector in products of columns: eight running sums of it fit the registers of any CPU.
 _LANES = 4
 STEP = BYTES // 8  # blocks hold a multiple of so many rows
-_MODERATE = 4.0  # |α − 2| up to which the quick power is as good as the careful one
 
 # Places of the sums of a chunk; those from SHAPE_SLOPE and TILT on are of derivatives in α.
 LOSS, PULL, STRETCH, WEIGHT, OF_Y, SHAPE_SLOPE, SHAPE_BOW, SHAPE_PULL = range(8)
@@ -215,21 +215,22 @@ def _fetch(
     features = X.shape[1]
     if constant:
         columns[0, :count] = 1.0
+    target = columns[constant:]
     if by_rows:
         for i in range(count):
             row = X[first + i]
             for j in range(features):
-                columns[constant + j, i] = row[j] - center[j]
+                target[j, i] = row[j] - center[j]
     else:
         for j in range(features):
-            source, column, shift = X[first : first + count, j], columns[constant + j], center[j]
+            source, column, shift = X[first : first + count, j], target[j], center[j]
             for i in range(count):
                 column[i] = source[i] - shift
     if count < columns.shape[1]:
         columns[:, count:] = 0.0
     for j in range(features):
         if dropped[j]:
-            columns[constant + j, :] = 0.0
+            target[j, :] = 0.0
 
 
 @kernel
@@ -282,7 +283,7 @@ def _family(
         _sweep(lanes.charbonnier, width, z, alpha, loss, weight, curvature)
     elif alpha == 0.0:
         _sweep(lanes.cauchy, width, z, alpha, loss, weight, curvature)
-    elif abs(alpha - 2.0) <= _MODERATE:
+    elif abs(alpha - 2.0) <= MODERATE:
         _sweep(lanes.power, quick, z, alpha, loss, weight, curvature)
     else:
         _sweep(lanes.careful_power, (shape, width), z, alpha, loss, weight, curvature)
@@ -380,6 +381,8 @@ def accumulate(
     vectors: Floats,
     hessian: Floats,
     gram: Floats,
+    residuals: Any,
+    weights: Any,
 ) -> None:
     """Add up the rows from `start` to `stop`, chunk by chunk.
 
@@ -406,6 +409,8 @@ def accumulate(
         Zeros, to be filled.
     hessian, gram : ndarray (chunks, even >= q, even >= q)
         Likewise, on and above the diagonal; without chunks where they are not wanted.
+    residuals, weights : ndarray (n,)
+        To be filled; empty where they are not wanted.
     """
     size = vectors.shape[2]
     columns, scaled = np.zeros((size, block)), np.empty((size, block))
@@ -433,40 +438,11 @@ def accumulate(
             if hessian.size:
                 _scale(columns, curvature, scaled)
                 _add_products(scaled, columns, hessian[c])
+            if residuals.size:
+                for i in range(count):
+                    residuals[first + i] = r[i]
+                    weights[first + i] = weight[i]
             if gram.size:
                 _scale(columns, weight, scaled)
                 _add_products(scaled, columns, gram[c])
 
-
-@kernel
-def fill(
-    X: Any,
-    y: Any,
-    by_rows: bool,
-    center: Floats,
-    dropped: Any,
-    constant: int,
-    theta: Floats,
-    alpha: float,
-    scale: float,
-    block: int,
-    start: int,
-    stop: int,
-    residuals: Any,
-    weights: Any,
-) -> None:
-    """Residuals of the rows from `start` to `stop`, and their weights in units of that at 0."""
-    columns = np.zeros((theta.size, block))
-    response, r, z = np.empty(block), np.empty(block), np.empty(block)
-    loss, weight, curvature = np.empty(block), np.empty(block), np.empty(block)
-    of = lanes.quick(z, alpha, 1.0, False), lanes.shape(z, alpha), lanes.width(z, 1.0)
-    for first in range(start, stop, block):
-        count = min(block, stop - first)
-        _fetch(X, first, count, by_rows, center, dropped, constant, columns)
-        _residuals(columns, y, first, count, theta, response, r)
-        for i in range(block):
-            z[i] = r[i] / scale
-        _family(z, alpha, of, loss, weight, curvature)
-        for i in range(count):
-            residuals[first + i] = r[i]
-            weights[first + i] = weight[i]
