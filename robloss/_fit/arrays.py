@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from robloss._backends import evaluate
 from robloss._fit.sums import (
+    NO_SHAPE,
     HostArray,
     LinearData,
     Moments,
@@ -92,6 +93,8 @@ class ArrayData(LinearData):
         return [self.xp.sum(weight), inner] if self.intercept else [inner]
 
     def _square(self, pieces: list[HostArray]) -> HostArray:
+        if not pieces:
+            return np.empty((0, 0))
         if not self.intercept:
             return pieces[0].reshape(self.size, self.size)
         total, border, inner = pieces
@@ -181,8 +184,8 @@ class ArrayData(LinearData):
             weight=total_weight,
             squares=np.concatenate(squares),
             size=weighted_size(of_y, total_weight),
-            hessian=self._square(hessian) if hessian else None,
-            gram=self._square(gram) if gram else None,
-            shape=self._as_shape(*shape) if shape else None,
-            rows=(residuals, weight) if wanted.rows else None,
+            hessian=self._square(hessian),
+            gram=self._square(gram),
+            shape=self._as_shape(*shape) if shape else NO_SHAPE,
+            rows=(residuals, weight),
         )

@@ -37,7 +37,8 @@ def _pairwise(parts: HostArray) -> HostArray:
         half = len(parts) // 2
         rest = parts[2 * half :]
         parts = np.concatenate([parts[:half] + parts[half : 2 * half], rest])
-    return parts[0]
+    total: HostArray = parts[0]
+    return total
 
 
 class HostData(LinearData):
@@ -63,11 +64,12 @@ class HostData(LinearData):
         """The same data with some columns set to 0."""
         return HostData(self.xp, self.X, self.y, self.intercept, self.center, columns)
 
-    def _sampled(self, X: Array, y: Array) -> "HostData":
+    def _taken(self, index: NDArray[np.intp]) -> "HostData":
+        X, y = self.X[index], self.y[index]
         return HostData(self.xp, X, y, self.intercept, self.center, self.dropped)
 
     @property
-    def _design(self) -> tuple[Any, ...]:
+    def _design(self) -> tuple[Array, Array, bool, HostArray, NDArray[np.bool_], int]:
         between_rows, between_columns = map(abs, self.X.strides)
         by_rows = between_columns <= between_rows
         return self.X, self.y, by_rows, self.center, self.dropped, int(self.intercept)
@@ -99,7 +101,8 @@ class HostData(LinearData):
         scalars, vectors = np.zeros((chunks, 8)), np.zeros((chunks, 4, even))
         hessian = np.zeros((chunks if wanted.hessian else 0, even, even))
         gram = np.zeros((chunks if wanted.gram else 0, even, even))
-        residuals, weights = np.empty((2, self.n if wanted.rows else 0), dtype=self.dtype)
+        length = self.n if wanted.rows else 0
+        of_rows = np.empty(length, self.dtype), np.empty(length, self.dtype)
 
         def work(start: int, stop: int) -> None:
             rows.accumulate(
@@ -116,51 +119,36 @@ class HostData(LinearData):
                 vectors,
                 hessian,
                 gram,
-                residuals,
-                weights,
+                *of_rows,
             )
 
         map_chunks(work, self.n, chunk * -(-_CALL // chunk))
-        return self._as_sums(
-            _pairwise(scalars),
-            _pairwise(vectors)[:, : self.size],
-            self._symmetric(hessian) if wanted.hessian else None,
-            self._symmetric(gram) if wanted.gram else None,
-            wanted.shape,
-            (residuals, weights) if wanted.rows else None,
+        scalar = _pairwise(scalars)
+        vector = _pairwise(vectors)[:, : self.size]
+        weight = float(scalar[rows.WEIGHT])
+        shape = ShapeSums(
+            slope=float(scalar[rows.SHAPE_SLOPE]),
+            bow=float(scalar[rows.SHAPE_BOW]),
+            pull=float(scalar[rows.SHAPE_PULL]),
+            tilt=vector[rows.TILT],
+        )
+        return Sums(
+            loss=float(scalar[rows.LOSS]),
+            slope=vector[rows.SLOPE],
+            pull=float(scalar[rows.PULL]),
+            stretch=float(scalar[rows.STRETCH]),
+            cross=vector[rows.CROSS],
+            weight=weight,
+            squares=vector[rows.SQUARES],
+            size=weighted_size(float(scalar[rows.OF_Y]), weight),
+            hessian=self._symmetric(hessian),
+            gram=self._symmetric(gram),
+            shape=shape,
+            rows=of_rows,
         )
 
     def _symmetric(self, parts: HostArray) -> HostArray:
+        if not len(parts):
+            return np.empty((0, 0))
         upper = np.triu(_pairwise(parts)[: self.size, : self.size])
         return upper + np.triu(upper, 1).T
-
-    @staticmethod
-    def _as_sums(
-        scalars: HostArray,
-        vectors: HostArray,
-        hessian: HostArray | None,
-        gram: HostArray | None,
-        with_shape: bool,
-        of_rows: tuple[Array, Array] | None,
-    ) -> Sums:
-        weight = float(scalars[rows.WEIGHT])
-        shape = ShapeSums(
-            slope=float(scalars[rows.SHAPE_SLOPE]),
-            bow=float(scalars[rows.SHAPE_BOW]),
-            pull=float(scalars[rows.SHAPE_PULL]),
-            tilt=vectors[rows.TILT],
-        )
-        return Sums(
-            loss=float(scalars[rows.LOSS]),
-            slope=vectors[rows.SLOPE],
-            pull=float(scalars[rows.PULL]),
-            stretch=float(scalars[rows.STRETCH]),
-            cross=vectors[rows.CROSS],
-            weight=weight,
-            squares=vectors[rows.SQUARES],
-            size=weighted_size(float(scalars[rows.OF_Y]), weight),
-            hessian=hessian,
-            gram=gram,
-            shape=shape if with_shape else None,
-            rows=of_rows,
-        )

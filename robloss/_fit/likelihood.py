@@ -54,7 +54,7 @@ class Local:
     gradient, hessian : ndarray
     gradient_noise : ndarray
         How far rounding alone may move the gradient in θ.
-    gram : ndarray, or None
+    gram : ndarray
         Σ w x xᵀ, if it was asked for.
     floor : float
         The scale at which residuals are rounding errors.
@@ -70,7 +70,7 @@ class Local:
     gradient: HostArray
     hessian: HostArray
     gradient_noise: HostArray
-    gram: HostArray | None
+    gram: HostArray
     floor: float
     total_weight: float
     rows: tuple[Array, Array] | None
@@ -118,7 +118,7 @@ class Likelihood:
         self.data = data
         self.free = free
         self.eps = data.eps
-        self._beside_two = data.eps ** (2 / 3)
+        self._beside_two: float = data.eps ** (2 / 3)
 
     def _log_partition(self, alpha: float) -> float:
         """log Z, and 0 below α = 0, where there is no density and α is not estimated."""
@@ -139,9 +139,12 @@ class Likelihood:
         scale = point.scale * math.exp(shift(alpha) - shift(point.alpha))
         return Point(point.theta, alpha, scale)
 
+    def _is_at_two(self, point: Point) -> bool:
+        return abs(point.alpha - 2.0) < self._beside_two
+
     def _by_alpha(self, sums: Sums, point: Point) -> tuple[float, HostArray]:
         """The derivative with respect to α, and the column of the Hessian."""
-        if sums.shape is None:
+        if self._is_at_two(point):
             # At α = 2 itself the derivatives of ρ do not exist; beside it those of F do.
             low, high = self.free.bounds
             inward = -1.0 if point.alpha > 0.5 * (low + high) else 1.0
@@ -192,10 +195,12 @@ class Likelihood:
             A point so near that the Hessian in θ can be taken from it: this is likely to be the
             last point, and its residuals and weights are wanted.
         """
-        shape = self.free.alpha and abs(point.alpha - 2.0) >= self._beside_two
+        shape = self.free.alpha and not self._is_at_two(point)
         last = beside is not None
         sums = self._sums(point, Wanted(hessian=not last, gram=gram, shape=shape, rows=last))
-        inner = sums.hessian if beside is None else beside.hessian[: self.data.size, : self.data.size]
+        inner = (
+            sums.hessian if beside is None else beside.hessian[: self.data.size, : self.data.size]
+        )
         gradient, hessian = self._derivatives(sums, point, inner)
         nll = self.nll(sums, point)
         if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
@@ -213,17 +218,19 @@ class Likelihood:
             gram=sums.gram,
             floor=FLOOR * self.eps * (sums.size or 1.0),
             total_weight=sums.weight,
-            rows=sums.rows,
+            rows=sums.rows if last else None,
         )
 
     def rows(self, local: Local) -> tuple[Array, Array]:
         """The residuals, and their weights in units of that of a residual 0."""
-        return local.rows or self._sums(local.point, Wanted(hessian=False, rows=True)).rows
+        if local.rows is not None:
+            return local.rows
+        return self._sums(local.point, Wanted(hessian=False, rows=True)).rows
 
     def reweighted(self, local: Local) -> HostArray:
         """The step in θ to the solution of the reweighted least-squares problem."""
         gram = local.gram
-        if gram is None:
+        if not gram.size:
             gram = self._sums(local.point, Wanted(hessian=False, gram=True)).gram
         step, _ = solve(gram, -local.gradient[: self.data.size], self.eps)
         return step

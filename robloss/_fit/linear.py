@@ -250,9 +250,7 @@ def fit_linear(
         return _result(squares, search.best(squares), search.free, names)
 
 
-def _result(
-    squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[str, ...]
-) -> Fit:
+def _result(squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[str, ...]) -> Fit:
     data, point = squares.data, outcome.local.point
     converged = outcome.status == "converged"
     message = _MESSAGES[outcome.status]

@@ -96,7 +96,7 @@ class Search:
 
     def best(self, squares: LeastSquares) -> Outcome:
         """The likeliest end that is found."""
-        return self._from_sample(squares) or self._ends(squares)[0]
+        return self._from_sample(squares) or self.ends(squares)[0]
 
     def _run(self, data: LinearData, start: Point | Local, free: Free) -> Outcome:
         return Loop(Likelihood(data, free), self.tol, self.max_iter).run(start)
@@ -116,7 +116,7 @@ class Search:
             scale = max(least, wide * data.spread(squares.theta))
         return Point(squares.theta, alpha, scale)
 
-    def _ends(self, squares: LeastSquares) -> list[Outcome]:
+    def ends(self, squares: LeastSquares) -> list[Outcome]:
         """Ends of the loop from where it may start, the likeliest first."""
         start = self._start(squares)
         end = self._run(squares.data, start, self.free)
@@ -151,7 +151,7 @@ class Search:
         sample = _solved(part, part.moments())
         if sample.rank < squares.rank:
             return None
-        ends = replace(self, tol=_SAMPLE_TOL)._ends(sample)
+        ends = replace(self, tol=_SAMPLE_TOL).ends(sample)
         if any(end.status != "converged" for end in ends):
             return None
         loop = Loop(Likelihood(data, self.free), self.tol, self.max_iter)

@@ -67,6 +67,9 @@ class ShapeSums:
     tilt: HostArray
 
 
+NO_SHAPE = ShapeSums(math.nan, math.nan, math.nan, np.empty(0))
+
+
 @dataclass(frozen=True)
 class Sums:
     """Sums over the rows x of the design, with z = (y − x·theta)/scale.
@@ -89,12 +92,12 @@ class Sums:
         Σ w(z) x².
     size : float
         √(Σ w y²/Σ w), the size of the responses that are no outliers.
-    hessian : ndarray (q, q), or None
-        Σ ψ'(z) x xᵀ.
-    gram : ndarray (q, q), or None
+    hessian : ndarray (q, q)
+        Σ ψ'(z) x xᵀ; this and what follows may be empty or meaningless where it is not wanted.
+    gram : ndarray (q, q)
         Σ w(z) x xᵀ.
-    shape : ShapeSums, or None
-    rows : (array (n,), array (n,)), or None
+    shape : ShapeSums
+    rows : (array (n,), array (n,))
         y − x·theta, and w(z), in the library and dtype of the data.
     """
 
@@ -106,10 +109,10 @@ class Sums:
     weight: float
     squares: HostArray
     size: float
-    hessian: HostArray | None
-    gram: HostArray | None
-    shape: ShapeSums | None
-    rows: tuple[Array, Array] | None
+    hessian: HostArray
+    gram: HostArray
+    shape: ShapeSums
+    rows: tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -219,17 +222,17 @@ class LinearData(ABC):
         edges = np.linspace(0, self.n, size + 1).astype(np.intp)
         places = np.random.default_rng(_SEED).random(size)
         index = edges[:-1] + (places * np.diff(edges)).astype(np.intp)
+        return self._taken(index)
+
+    def _taken(self, index: NDArray[np.intp]) -> "LinearData":
+        """Rows of the data, brought to the host in their dtype."""
         chosen = self.xp.asarray(index, device=array_api_compat.device(self.X))
         dtype = np.float32 if self.eps > 1e-10 else np.float64
-        parts = [
+        X, y = (
             to_host(self.xp.take(array, chosen, axis=0)).astype(dtype, copy=False)
             for array in (self.X, self.y)
-        ]
-        return self._sampled(parts[0], parts[1])
-
-    def _sampled(self, X: Array, y: Array) -> "LinearData":
-        """Rows of the data, brought to the host."""
-        return linear_data(array_api_compat.array_namespace(X), X, y, self.intercept)
+        )
+        return linear_data(array_api_compat.array_namespace(index), X, y, self.intercept)
 
 
 @cache

@@ -49,7 +49,7 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
 def _load(typing: Any, array: Any, start: Any) -> Any:  # noqa: ARG001
     """A short vector from a contiguous float64 array."""
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
         value = builder.load(_address(context, builder, array, args[0], args[1]))
         value.align = 8
         return value
@@ -61,7 +61,7 @@ def _load(typing: Any, array: Any, start: Any) -> Any:  # noqa: ARG001
 def _store(typing: Any, array: Any, start: Any, value: Any) -> Any:  # noqa: ARG001
     """Put a short vector into a contiguous float64 array."""
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
         written = builder.store(args[2], _address(context, builder, array, args[0], args[1]))
         written.align = 8
         return context.get_dummy_value()
@@ -73,9 +73,11 @@ def _store(typing: Any, array: Any, start: Any, value: Any) -> Any:  # noqa: ARG
 def _zeros(typing: Any) -> Any:  # noqa: ARG001
     """A short vector of zeros."""
     kind = Vec(types.float64, _LANES)
-    return kind(), lambda context, builder, sig, args: cgutils.get_null_value(
-        context.get_value_type(kind)
-    )
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+        return cgutils.get_null_value(context.get_value_type(kind))
+
+    return kind(), lower
 
 
 @part
@@ -172,9 +174,7 @@ def _add_scalars(
 
 
 @kernel
-def _add_vectors(
-    columns: Floats, psi: Floats, bend: Floats, weight: Floats, out: Floats
-) -> None:
+def _add_vectors(columns: Floats, psi: Floats, bend: Floats, weight: Floats, out: Floats) -> None:
     """Add the products of every column with the vectors of a block."""
     count, rows = columns.shape
     for j in range(count):
@@ -445,4 +445,3 @@ def accumulate(
             if gram.size:
                 _scale(columns, weight, scaled)
                 _add_products(scaled, columns, gram[c])
-
