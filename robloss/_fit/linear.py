@@ -191,7 +191,7 @@ def fit_linear(
         Stop once the Newton step is this many standard errors long. In float32 rounding ends the
         fit earlier.
     max_iter : int, default 200
-        Most steps to take.
+        Most steps to take. Those on the sample that a fit of many rows starts from count apart.
     feature_names : sequence of str, optional
         Names of the columns, for the summary.
 
@@ -223,8 +223,9 @@ def fit_linear(
     fit with alpha at its lower bound; the likelier end is returned. Robustness is against outlying
     responses, not against outlying rows of `X` (leverage): see the page "Estimation".
 
-    Rows are only ever summed over, so the same code runs on Dask chunks. 16-bit data are fitted,
-    and the results returned, in float32.
+    Rows are only ever summed over, so the same code runs on Dask chunks. From 80 000 rows on the
+    fit starts from that of a sample of them. 16-bit data are fitted, and the results returned, in
+    float32.
 
     References
     ----------
