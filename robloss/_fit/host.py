@@ -23,9 +23,6 @@ from robloss._kernels import rows
 from robloss._threads import map_chunks
 from robloss._typing import Array
 
-# Float64 numbers of a block of the design: two such blocks are the first cache of most CPUs.
-_BLOCK = 1200
-_SMALLEST_BLOCK, _LARGEST_BLOCK = 64, 256
 # Rows to a chunk, and how many times more numbers a chunk has than its sums take.
 _CHUNK, _SPARSE = 8192, 16
 _CALL = 65_536  # rows that one call is for, at least
@@ -74,12 +71,6 @@ class HostData(LinearData):
         by_rows = between_columns <= between_rows
         return self.X, self.y, by_rows, self.center, self.dropped, int(self.intercept)
 
-    @property
-    def _block(self) -> int:
-        """Rows of a block."""
-        fitting = _BLOCK // max(1, self.size)
-        return max(_SMALLEST_BLOCK, min(_LARGEST_BLOCK, fitting - fitting % rows.STEP))
-
     def moments(self) -> Moments:
         """What least squares needs."""
         # At α = 2 and scale 1 the residuals of θ = 0 are y, the weights 1.
@@ -111,7 +102,6 @@ class HostData(LinearData):
                 alpha,
                 scale,
                 wanted.shape,
-                self._block,
                 chunk,
                 start,
                 stop,
