@@ -127,6 +127,8 @@ def test_same_end_as_the_plain_loop(problem, options, monkeypatch):
     # Newton steps of 1e-8 standard errors are below 1e-16 of the objective, whose rounding this is.
     assert fit.nll == pytest.approx(plain.nll, rel=1e-13)
     assert fit.alpha == pytest.approx(plain.alpha, abs=1e-9)
+    if problem is collinear_in_the_sample:
+        return  # two rows decide one coefficient: minima through either are equally deep
     np.testing.assert_allclose(fit.residuals, plain.residuals, atol=1e-7)
     np.testing.assert_allclose(fit.weights, plain.weights, atol=1e-7)
 
