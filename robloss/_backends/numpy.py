@@ -15,7 +15,9 @@ _OUTPUTS = ("loss", "influence", "weight", "curvature", "grad_alpha", "grad_scal
 def evaluate(operation: Operation, arguments: Arguments) -> Array:
     """Compute the kernel; see `robloss._backends`."""
     if len(operation.parameters) == 1:
-        return getattr(partition, operation.name)(np.asarray(arguments.values[0], arguments.compute))
+        return getattr(partition, operation.name)(
+            np.asarray(arguments.values[0], arguments.compute)
+        )
     dtype = arguments.compute
     shape = np.broadcast_shapes(*(np.shape(value) for value in arguments.values))
     x, *parameters = (

@@ -1,4 +1,4 @@
-"""The program that makes the constants of the vector kernels: ``python -m robloss._kernels.generate``.
+"""The program that makes the vector kernels' constants: ``python -m robloss._kernels.generate``.
 
 Needs mpmath; takes a second. For each floating format it writes down how the format is laid out,
 log 2 in two parts, and two polynomials, interpolated at Chebyshev nodes (near minimax)::
@@ -26,7 +26,7 @@ CONSTANTS = Path(__file__).with_name("constants.py")
 COMMAND = "python -m robloss._kernels.generate"
 DIGITS = 50
 
-# How many coefficients: what is cut off stays below an ulp after it is multiplied with an exponent.
+# How many coefficients: what is cut off, times an exponent of 64, is less than an ulp.
 TERMS = {"float64": {"LOG": 8, "EXP": 10}, "float32": {"LOG": 4, "EXP": 5}}
 # Reduced arguments pass the ends of their intervals: that of the logarithm by roundings, that of the
 # exponential by the remainder of its argument, up to 0.016.
