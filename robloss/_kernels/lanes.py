@@ -21,6 +21,7 @@ from robloss._kernels.vector import (
     constant,
     fma,
     from_bits,
+    lost,
     polynomial,
     root,
     rounded,
@@ -34,7 +35,7 @@ from robloss._kernels.vector import (
 
 # The ends of the alphas whose powers take z rounded once: then the loss loses α/2 ulp to it at the
 # most, and nothing to a large −α; W loses |α − 2|/2.
-MODERATE_LOSS = -32.0, 4.0
+MODERATE_LOSS = -8.0, 4.0
 MODERATE = -2.0, 6.0
 
 
@@ -145,7 +146,7 @@ def _octaves(z: Any) -> Any:
 @part
 def _log(k: Any, q: Any, q_lo: Any) -> Any:
     """k log 2 + log (1 + f) as a pair; q + q_lo = 2f/(2 + f), log(1 + f) = q + q³/12 + ..."""
-    w = (q * 0.25) * q
+    w = q * q
     octaves = k * constant(q, "LN2")
     log = octaves + q
     rest = fma(q, w * polynomial(w, "LOG"), fma(k, constant(q, "LN2_LO"), q_lo))
@@ -156,7 +157,7 @@ def _log(k: Any, q: Any, q_lo: Any) -> Any:
 def log1p(z: Any) -> Any:
     """log(1 + z) as a pair, with an error of 2 ulp of its part past k log 2; and 1 + z."""
     k, _, f, t = _octaves(z)
-    log, log_lo = _log(k, (f + f) / (f + 2.0), 0.0)
+    log, log_lo = _log(k, f / fma(f, 0.5, 1.0), 0.0)
     return log, log_lo, t
 
 
@@ -164,10 +165,10 @@ def log1p(z: Any) -> Any:
 def careful_log1p(z: Any, z_lo: Any) -> Any:
     """log(1 + z + z_lo) as a pair, with an error of a hundredth of an ulp; and 1 + z."""
     k, down, f, t = _octaves(z)
-    below = f + 2.0
+    below = fma(f, 0.5, 1.0)
     inverse = 1.0 / below
-    q = (f + f) * inverse
-    q_lo = (fma(-q, below, f + f) - q * (f - (below - 2.0))) * inverse
+    q = f * inverse
+    q_lo = (fma(-q, below, f) - q * fma(f, 0.5, 1.0 - below)) * inverse
     # f lacks 2^-k z_lo, and what 2^-k − 1 lacks; 1/(1 + f) = 1 − q + q²/2 − ... to a fiftieth
     f_lo = fma(down, z_lo, down - ((down - 1.0) + 1.0))
     growth = f_lo * fma(q, fma(q, 0.5, -1.0), 1.0)
@@ -179,7 +180,7 @@ def careful_log1p(z: Any, z_lo: Any) -> Any:
 def exp(y: Any, y_lo: Any, about: Any) -> Any:
     """(up, r) with e^(y + y_lo) = up (1 + r), up a power of 2; the result must be a normal number.
 
-    e^y − 1 = up r + (up − 1) then loses nothing. `about` is y + y_lo to 0.016.
+    e^y − 1 = up r + (up − 1) then loses nothing. `about` is y + y_lo to 0.025.
     """
     shifted = fma(about, 1.4426950408889634, constant(y, "ROUND"))
     k = shifted - constant(y, "ROUND")
@@ -207,7 +208,7 @@ def shape(like: Any, alpha: Any) -> Any:
     room = constant(like, "EXPONENT")
     if b > constant(like, "STEEP"):
         room = 64.0
-    p, p_lo = _pair(like, 0.5 * alpha, 0.0)
+    p, p_lo = rounded(like, 0.5 * alpha), lost(like, 0.5 * alpha)
     tilt, tilt_lo = _pair(like, 0.5 * d, 0.5 * d_lo)
     outer, outer_lo = _pair(like, *_quotient(b, b_lo, alpha, 0.0))
     bend, bend_lo = _pair(like, *_sum(d, 1.0, d_lo))
@@ -348,12 +349,12 @@ def _power(x: Any, z: Any, shape: Any, with_loss: Any) -> Any:
     log, log_lo, t = log1p(z)
     if with_loss:
         y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
-        up, r = exp(y, y_lo, y + y_lo)
+        up, r = exp(y, y_lo, y)
         loss = absolute(_rounded_product(fma(up, r, up - 1.0), shape.outer, shape.outer_lo))
         power = fma(up, r, up) / t
     else:
         y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
-        up, r = exp(y, y_lo, y + y_lo)
+        up, r = exp(y, y_lo, y)
         loss = z
         power = fma(up, r, up)
     return loss, power, _bent(z, 0.0, t, shape), absolute(y) + log

@@ -301,6 +301,21 @@ def rounded(typing: Any, like: Any, value: Any) -> Any:
     return types.float64(like, value), lower
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def lost(typing: Any, like: Any, value: Any) -> Any:
+    """What `rounded` takes from a float64; None where that is nothing."""
+    if like.dtype == types.float64:
+        return types.none(
+            like, value
+        ), lambda context, builder, sig, args: context.get_dummy_value()
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        narrow = _cast(builder, args[1], types.float64, like.dtype)
+        return builder.fsub(args[1], _cast(builder, narrow, like.dtype, types.float64))
+
+    return types.float64(like, value), lower
+
+
 # ------------------------------------------------------------------------------------------- lanes
 
 
