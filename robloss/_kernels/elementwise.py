@@ -21,6 +21,7 @@ from robloss._kernels.vector import lanes as lanes_of
 def _mend(
     start: Any,
     count: Any,
+    loss_served: Any,
     served: Any,
     x: Any,
     alpha: Any,
@@ -33,11 +34,11 @@ def _mend(
 ) -> None:
     """Compute the elements that are not served one by one."""
     for i in range(count):
+        at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
+        if loss is not None and not lane(loss_served, i):
+            loss[start + i] = exact.loss(*at)
         if lane(served, i):
             continue
-        at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
-        if loss is not None:
-            loss[start + i] = exact.loss(*at)
         if influence is not None:
             influence[start + i] = exact.influence(*at)
         if weight is not None:
@@ -69,7 +70,7 @@ def _sweep(member: Any, of: Any, x: Any, alpha: Any, scale: Any, outputs: Any) -
         x_here = load(x, start, count)
         alpha_here = load(alpha, start, count)
         scale_here = load(scale, start, count)
-        parts = member(x_here, alpha_here, scale_here, of, loss is not None, only_loss)
+        parts = member(x_here, alpha_here, scale_here, of)
         power = parts.power
         w = fma(power, parts.width.weight, power * parts.width.weight_lo)
         store(loss, start, count, parts.loss)
@@ -78,10 +79,13 @@ def _sweep(member: Any, of: Any, x: Any, alpha: Any, scale: Any, outputs: Any) -
         store(curvature, start, count, w * parts.ratio)
         store(grad_scale, start, count, -fma(power, parts.pull, power * parts.pull_lo))
         _grad_alpha(start, count, x_here, alpha_here, scale_here, grad_alpha)
-        if any_of(~parts.served):
+        if (not only_loss and any_of(~parts.served)) or (
+            loss is not None and any_of(~parts.loss_served)
+        ):
             _mend(
                 start,
                 count,
+                parts.loss_served,
                 parts.served,
                 x_here,
                 alpha_here,
@@ -113,6 +117,11 @@ def _power_in_alphas(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
 @kernel
 def _power_in_scales(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.power_in_scales, lanes.shape(x, alpha), x, alpha, scale, outputs)
+
+
+@kernel
+def _steep_power_in_scales(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
+    _sweep(lanes.steep_power_in_scales, lanes.shape(x, alpha), x, alpha, scale, outputs)
 
 
 @kernel
@@ -154,13 +163,14 @@ _CLOSED = {
 }
 
 
-def _kernel(alpha: Any, scale: Any, only_loss: Any) -> Any:
+def _kernel(alpha: Any, scale: Any) -> Any:
+    is_array = isinstance(scale, np.ndarray)
     if isinstance(alpha, np.ndarray):
-        return _power_in_both if isinstance(scale, np.ndarray) else _power_in_alphas
-    if isinstance(scale, np.ndarray):
-        return _power_in_scales
-    low, high = lanes.MODERATE_LOSS if only_loss else lanes.MODERATE
-    return _CLOSED.get(alpha) or (_power if low <= alpha <= high else _steep_power)
+        return _power_in_both if is_array else _power_in_alphas
+    is_moderate = lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]
+    if is_array:
+        return _power_in_scales if is_moderate else _steep_power_in_scales
+    return _CLOSED.get(alpha) or (_power if is_moderate else _steep_power)
 
 
 def evaluate(
@@ -185,6 +195,5 @@ def evaluate(
     loss, influence, weight, curvature, grad_alpha, grad_scale : numpy.ndarray or None
         Where to put each: an array like `x`, which may be `x` itself, or None.
     """
-    only_loss = influence is None and weight is None and curvature is None and grad_scale is None
     outputs = (loss, influence, weight, curvature, grad_alpha, grad_scale)
-    _kernel(alpha, scale, only_loss)(x, alpha, scale, outputs)
+    _kernel(alpha, scale)(x, alpha, scale, outputs)

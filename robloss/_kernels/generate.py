@@ -28,7 +28,7 @@ DIGITS = 50
 
 # How many coefficients: what is cut off, times an exponent of 64, is below an ulp.
 TERMS = {"float64": {"LOG": 8, "EXP": 10}, "float32": {"LOG": 4, "EXP": 5}}
-# Reduced arguments pass the ends of their intervals: that of the logarithm by roundings, that of the
+# Reduced arguments pass the ends of their intervals: the logarithm's by roundings, that of the
 # exponential by the remainder of its argument, up to 0.025 (p times that of the logarithm).
 SLACK = {"LOG": mpf("1.0001"), "EXP": mpf("1.08")}
 # Bits of log 2 in its first part, so that its product with an exponent is exact.
@@ -91,8 +91,8 @@ def _limits(dtype: str) -> dict[str, float]:
         # |x/scale| of which the square, and its remainder, are normal numbers
         "NEAR": 2.0**-450 if is_double else 2.0**-40,
         "FAR": 2.0**450 if is_double else 2.0**45,
-        # b from which on exponents larger than 64 magnify what the logarithm's remainder lacks
-        "STEEP": 128.0 if is_double else 2.0**100,
+        # b from which on exponents larger than 64 magnify what the logarithm lacks too much
+        "STEEP": 128.0,
     }
 
 

@@ -33,9 +33,8 @@ from robloss._kernels.vector import (
 #           W = c²w = t^(p − 1), L = log t; a name ending in _lo is the remainder of the one without
 
 
-# The ends of the alphas whose powers take z rounded once: then the loss loses α/2 ulp to it at the
-# most, and nothing to a large −α; W loses |α − 2|/2.
-MODERATE_LOSS = -8.0, 4.0
+# The ends of the alphas whose powers take z rounded once: |α − 2|/2 and α/2, by which the rounding
+# is magnified, are at most 2 and 3.
 MODERATE = -2.0, 6.0
 
 
@@ -48,7 +47,8 @@ class Parts(NamedTuple):
     pull: Any  # −(∂ρ/∂c)/W = s/c
     pull_lo: Any
     width: Any  # scale's
-    served: Any  # the lanes in which all this is good
+    loss_served: Any  # the lanes in which ρ is good
+    served: Any  # those in which all the rest is
 
 
 class Shape(NamedTuple):
@@ -344,48 +344,41 @@ def _bent(z: Any, z_lo: Any, t: Any, shape: Any) -> Any:
 
 
 @part
-def _power(x: Any, z: Any, shape: Any, with_loss: Any) -> Any:
+def _power(z: Any, shape: Any) -> Any:
     """ρ, W, ψ'/w and the largest exponent's size, of z rounded once."""
     log, log_lo, t = log1p(z)
-    if with_loss:
-        y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
-        up, r = exp(y, y_lo, y)
-        loss = absolute(_rounded_product(fma(up, r, up - 1.0), shape.outer, shape.outer_lo))
-        power = fma(up, r, up) / t
-    else:
-        y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
-        up, r = exp(y, y_lo, y)
-        loss = z
-        power = fma(up, r, up)
-    return loss, power, _bent(z, 0.0, t, shape), absolute(y) + log
+    y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
+    up, r = exp(y, y_lo, y)
+    loss = absolute(_rounded_product(fma(up, r, up - 1.0), shape.outer, shape.outer_lo))
+    return loss, fma(up, r, up) / t, _bent(z, 0.0, t, shape), absolute(y) + log
 
 
 @part
-def power(x: Any, alpha: Any, scale: Any, of: Any, with_loss: Any, only_loss: Any) -> Any:
+def power(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """One alpha of moderate size, one scale."""
     kx = x * of.k
     kx_lo = fma(x, of.k_lo, fma(x, of.k, -kx))
     z = fma(kx, kx, (kx + kx) * kx_lo)
-    loss, power, ratio, _ = _power(x, z, of.shape, with_loss)
+    loss, power, ratio, _ = _power(z, of.shape)
     pull, pull_lo = _product(z, 0.0, of.pull, of.pull_lo)
     served = _is_between(kx, constant(x, "NEAR"), of.far)
-    return Parts(loss, power, ratio, pull, pull_lo, of.width, served)
+    return Parts(loss, power, ratio, pull, pull_lo, of.width, served, served)
 
 
 @part
-def _moderate_power(x: Any, shape: Any, width: Any, with_loss: Any, only_loss: Any) -> Any:
+def _moderate_power(x: Any, shape: Any, width: Any) -> Any:
     """Shapes of moderate size, or scales, per lane."""
     ratio, s = _once(x, width)
-    loss, power, bent, exponent = _power(x, s / shape.b, shape, with_loss)
+    loss, power, bent, exponent = _power(s / shape.b, shape)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
-    served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (exponent <= shape.room)
-    if not only_loss:
-        served = served & (exponent <= width.room)
-    return Parts(loss, power, bent, pull, pull_lo, width, served)
+    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
+    loss_served = loss_served & (exponent <= shape.room)
+    served = loss_served & (exponent <= width.room)
+    return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served)
 
 
 @part
-def _careful_power(x: Any, shape: Any, width: Any, only_loss: Any) -> Any:
+def _steep_power(x: Any, shape: Any, width: Any) -> Any:
     """Any shapes and scales: z as a pair."""
     ratio, ratio_lo = _ratio(x, width)
     s, s_lo = _square(ratio, ratio_lo)
@@ -394,7 +387,7 @@ def _careful_power(x: Any, shape: Any, width: Any, only_loss: Any) -> Any:
     z_lo = (fma(-z, shape.b, s) + (s_lo - z * shape.b_lo)) * inverse
     log, log_lo, t = careful_log1p(z, z_lo)
     y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
-    served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
+    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
     lowest = -constant(x, "EXPONENT")
     is_low = y < lowest
     y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, y_lo)
@@ -402,62 +395,80 @@ def _careful_power(x: Any, shape: Any, width: Any, only_loss: Any) -> Any:
     loss = absolute(_rounded_product(fma(up, r, up - 1.0), shape.outer, shape.outer_lo))
     y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
     up, r = exp(y, y_lo, y + y_lo)
-    size = absolute(y)
-    if not only_loss:
-        served = served & (size <= shape.room) & (size <= width.room)
+    power = fma(up, r, up)
+    exponent = absolute(y)
+    served = loss_served & (exponent <= shape.room) & (exponent <= width.room)
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
     bent = _bent(z, z_lo, t, shape)
-    return Parts(loss, fma(up, r, up), bent, pull, pull_lo, width, served)
+    return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served)
 
 
 @part
-def is_steep(shape: Any, only_loss: Any) -> Any:
-    """Whether a rounding of z, or of the logarithm, would be magnified too much."""
-    low, high = MODERATE_LOSS if only_loss else MODERATE
-    return (shape.p < 0.5 * low) | (shape.p > 0.5 * high)
+def _either(mask: Any, a: Any, b: Any) -> Any:
+    """The parts `a` in the lanes of a mask, `b` in the others."""
+    return Parts(
+        where(mask, a.loss, b.loss),
+        where(mask, a.power, b.power),
+        where(mask, a.ratio, b.ratio),
+        where(mask, a.pull, b.pull),
+        where(mask, a.pull_lo, b.pull_lo),
+        a.width,
+        (mask & a.loss_served) | (~mask & b.loss_served),
+        (mask & a.served) | (~mask & b.served),
+    )
 
 
 @part
-def _any_power(x: Any, shape: Any, width: Any, with_loss: Any, only_loss: Any) -> Any:
-    if any_of(is_steep(shape, only_loss)):
-        return _careful_power(x, shape, width, only_loss)
-    return _moderate_power(x, shape, width, with_loss, only_loss)
-
-
-@part
-def steep_power(x: Any, alpha: Any, scale: Any, of: Any, with_loss: Any, only_loss: Any) -> Any:
+def steep_power(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """Any alpha, one scale."""
-    return _careful_power(x, of[0], of[1], only_loss)
+    return _steep_power(x, of[0], of[1])
 
 
 @part
-def power_in_alphas(x: Any, alpha: Any, scale: Any, of: Any, with_loss: Any, only_loss: Any) -> Any:
+def _power_in_lanes(x: Any, alpha: Any, shape: Any, width: Any) -> Any:
+    parts = _moderate_power(x, shape, width)
+    is_steep = (alpha < MODERATE[0]) | (alpha > MODERATE[1])
+    if any_of(is_steep):
+        # Lane by lane: a result must not depend on what is in the other lanes.
+        return _either(is_steep, _steep_power(x, shape, width), parts)
+    return parts
+
+
+@part
+def power_in_alphas(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """An alpha per lane."""
-    return _any_power(x, shapes(alpha), of, with_loss, only_loss)
+    return _power_in_lanes(x, alpha, shapes(alpha), of)
 
 
 @part
-def power_in_scales(x: Any, alpha: Any, scale: Any, of: Any, with_loss: Any, only_loss: Any) -> Any:
-    """A scale per lane."""
-    return _any_power(x, of, widths(scale), with_loss, only_loss)
-
-
-@part
-def power_in_both(x: Any, alpha: Any, scale: Any, of: Any, with_loss: Any, only_loss: Any) -> Any:
+def power_in_both(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """An alpha and a scale per lane."""
-    return _any_power(x, shapes(alpha), widths(scale), with_loss, only_loss)
+    return _power_in_lanes(x, alpha, shapes(alpha), widths(scale))
+
+
+@part
+def power_in_scales(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
+    """One alpha of moderate size, a scale per lane."""
+    return _moderate_power(x, of, widths(scale))
+
+
+@part
+def steep_power_in_scales(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
+    """Any alpha, a scale per lane."""
+    return _steep_power(x, of, widths(scale))
 
 
 @part
 def _closed(x: Any, loss: Any, power: Any, ratio: Any, s: Any, at: Any, width: Any) -> Any:
     far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
-    served = _is_between(at, constant(x, "NEAR"), far)
+    loss_served = _is_between(at, constant(x, "NEAR"), constant(x, "FAR"))
+    served = loss_served & (absolute(at) <= far)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
-    return Parts(loss, power, ratio, pull, pull_lo, width, served)
+    return Parts(loss, power, ratio, pull, pull_lo, width, loss_served, served)
 
 
 @part
-def normal(x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only_loss: Any) -> Any:
+def normal(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 2."""
     ratio, s = _once(x, width)
     one = x * 0.0 + 1.0
@@ -465,7 +476,7 @@ def normal(x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only_loss
 
 
 @part
-def charbonnier(x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only_loss: Any) -> Any:
+def charbonnier(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 1."""
     ratio, s = _once(x, width)
     t = s + 1.0
@@ -474,7 +485,7 @@ def charbonnier(x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only
 
 
 @part
-def cauchy(x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only_loss: Any) -> Any:
+def cauchy(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 0."""
     ratio, s = _once(x, width)
     z = 0.5 * s
@@ -484,9 +495,7 @@ def cauchy(x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only_loss
 
 
 @part
-def geman_mcclure(
-    x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only_loss: Any
-) -> Any:
+def geman_mcclure(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = −2."""
     ratio, s = _once(x, width)
     inverse = 1.0 / fma(s, 0.25, 1.0)
@@ -495,7 +504,7 @@ def geman_mcclure(
 
 
 @part
-def welsch(x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only_loss: Any) -> Any:
+def welsch(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = −∞."""
     ratio, ratio_lo = _ratio(x, width)
     s, s_lo = _square(ratio, ratio_lo)
@@ -507,8 +516,8 @@ def welsch(x: Any, alpha: Any, scale: Any, width: Any, with_loss: Any, only_loss
     y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, -0.5 * s_lo)
     up, r = exp(y, y_lo, y)
     power = where(is_dead, 0.0, fma(up, r, up))
-    far = constant(x, "FAR")
-    served = served & _is_between(ratio, constant(x, "NEAR"), far)
+    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
+    served = served & loss_served
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
     loss = absolute(fma(up, r, up - 1.0))
-    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, served)
+    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, loss_served, served)
