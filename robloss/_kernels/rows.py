@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from robloss._kernels import exact, lanes
 from robloss._kernels.compiling import kernel, part
-from robloss._kernels.elementwise import MODERATE
 from robloss._kernels.vector import Vec, any_of, fma, lane, load, store, where
 from robloss._kernels.vector import lanes as lanes_of
 
@@ -49,10 +48,10 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _load(typing: Any, array: Any, start: Any) -> Any:  # noqa: ARG001
+def _load(typing: Any, array: Any, start: Any) -> Any:
     """A short vector from a contiguous float64 array."""
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         value = builder.load(_address(context, builder, array, args[0], args[1]))
         value.align = 8
         return value
@@ -61,10 +60,10 @@ def _load(typing: Any, array: Any, start: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _store(typing: Any, array: Any, start: Any, value: Any) -> Any:  # noqa: ARG001
+def _store(typing: Any, array: Any, start: Any, value: Any) -> Any:
     """Put a short vector into a contiguous float64 array."""
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         written = builder.store(args[2], _address(context, builder, array, args[0], args[1]))
         written.align = 8
         return context.get_dummy_value()
@@ -73,11 +72,11 @@ def _store(typing: Any, array: Any, start: Any, value: Any) -> Any:  # noqa: ARG
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _zeros(typing: Any) -> Any:  # noqa: ARG001
+def _zeros(typing: Any) -> Any:
     """A short vector of zeros."""
     kind = Vec(types.float64, _LANES)
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return cgutils.get_null_value(context.get_value_type(kind))
 
     return kind(), lower
@@ -261,13 +260,14 @@ def _sweep(
     width = lanes_of(z)
     for start in range(0, z.size, width):
         x = load(z, start, width)
-        found = member(x, alpha, 1.0, of, True)
+        found = member(x, alpha, 1.0, of)
         store(loss, start, width, found.loss)
         store(weight, start, width, found.power)
         store(curvature, start, width, found.power * found.ratio)
-        if any_of(~found.served):
+        served = found.loss_served & found.served
+        if any_of(~served):
             for i in range(width):
-                if not lane(found.served, i):
+                if not lane(served, i):
                     one = z[start + i]
                     loss[start + i] = exact.loss(one, alpha, 1.0)
                     weight[start + i] = exact.weight(one, alpha, 1.0)
@@ -286,10 +286,10 @@ def _family(
         _sweep(lanes.charbonnier, width, z, alpha, loss, weight, curvature)
     elif alpha == 0.0:
         _sweep(lanes.cauchy, width, z, alpha, loss, weight, curvature)
-    elif abs(alpha - 2.0) <= MODERATE:
+    elif lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]:
         _sweep(lanes.power, quick, z, alpha, loss, weight, curvature)
     else:
-        _sweep(lanes.careful_power, (shape, width), z, alpha, loss, weight, curvature)
+        _sweep(lanes.steep_power, (shape, width), z, alpha, loss, weight, curvature)
 
 
 @kernel
@@ -419,7 +419,7 @@ def accumulate(
     response, r, z = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     loss, weight, curvature = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     psi, bend, psi_alpha = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    of = lanes.quick(z, alpha, 1.0, False), lanes.shape(z, alpha), lanes.width(z, 1.0)
+    of = lanes.quick(z, alpha, 1.0), lanes.shape(z, alpha), lanes.width(z, 1.0)
     for begin in range(start, stop, chunk):
         c = begin // chunk
         end = min(begin + chunk, stop)
