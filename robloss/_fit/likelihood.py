@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from robloss._backends import evaluate
-from robloss._fit.sums import HostArray, LinearData, Sums
+from robloss._fit.sums import HostArray, LinearData, Sums, Wanted
+from robloss._partition.lookup import log_partition_second_derivative
+from robloss._typing import Array
 
 # A few roundings of a number and of its sum: what separates a value from nothing at all.
 FLOOR = 16.0
@@ -52,12 +54,14 @@ class Local:
     gradient, hessian : ndarray
     gradient_noise : ndarray
         How far rounding alone may move the gradient in θ.
-    reweighted : ndarray
-        The step in θ to the solution of the reweighted least-squares problem, in units of scale.
+    gram : ndarray
+        Σ w x xᵀ, if it was asked for.
     floor : float
         The scale at which residuals are rounding errors.
     total_weight : float
         Σ w.
+    rows : (array, array), or None
+        Residuals and weights, if they were asked for.
     """
 
     point: Point
@@ -66,9 +70,10 @@ class Local:
     gradient: HostArray
     hessian: HostArray
     gradient_noise: HostArray
-    reweighted: HostArray
+    gram: HostArray
     floor: float
     total_weight: float
+    rows: tuple[Array, Array] | None
 
 
 def shift(alpha: float) -> float:
@@ -113,6 +118,7 @@ class Likelihood:
         self.data = data
         self.free = free
         self.eps = data.eps
+        self._beside_two: float = data.eps ** (2 / 3)
 
     def _log_partition(self, alpha: float) -> float:
         """log Z, and 0 below α = 0, where there is no density and α is not estimated."""
@@ -123,24 +129,8 @@ class Likelihood:
         per_row = math.log(point.scale) + self._log_partition(point.alpha)
         return sums.loss + self.data.n * per_row
 
-    def _gradient(
-        self, slope: HostArray, pull: float, grad_alpha: float, point: Point, unit: float
-    ) -> HostArray:
-        """First derivatives of F at a point in its coordinates, θ in the given unit."""
-        n = self.data.n
-        parts = [-slope * (unit / point.scale)]
-        by_scale = n - pull
-        if self.free.alpha:
-            by_alpha = grad_alpha + n * float(evaluate("log_partition_derivative", point.alpha))
-            if self.free.scale:
-                by_alpha -= 0.25 * (math.log(abs(point.alpha - 2.0)) + 1.0) * by_scale
-            parts.append(np.array([by_alpha]))
-        if self.free.scale:
-            parts.append(np.array([by_scale]))
-        return np.concatenate(parts)
-
-    def _gradient_from(self, sums: Sums, point: Point) -> HostArray:
-        return self._gradient(sums.slope, sums.pull, sums.grad_alpha, point, point.scale)
+    def _sums(self, point: Point, wanted: Wanted) -> Sums:
+        return self.data.sums(point.theta, point.alpha, point.scale, wanted)
 
     def moved(self, point: Point, alpha: float) -> Point:
         """The point at another α and the same coordinate of scale."""
@@ -149,67 +139,101 @@ class Likelihood:
         scale = point.scale * math.exp(shift(alpha) - shift(point.alpha))
         return Point(point.theta, alpha, scale)
 
-    def _gradient_at(self, point: Point, unit: float) -> HostArray:
-        slopes = self.data.slopes(point.theta, point.alpha, point.scale)
-        return self._gradient(*slopes, point, unit)
+    def _is_at_two(self, point: Point) -> bool:
+        return abs(point.alpha - 2.0) < self._beside_two
 
-    def _alpha_derivatives(self, sums: Sums, point: Point) -> tuple[HostArray, HostArray]:
-        """The gradient, and the column of the Hessian for α, which is a difference of gradients."""
-        low, high = self.free.bounds
-        nudge = self.eps ** (2 / 3)
-        inward = -1.0 if point.alpha > 0.5 * (low + high) else 1.0
-        near = point
-        if abs(point.alpha - 2.0) < nudge:
-            near = self.moved(point, 2.0 + inward * nudge)
-            gradient = self._gradient_at(near, point.scale)
-        else:
-            gradient = self._gradient_from(sums, point)
-        width = self.eps ** (1 / 3) * min(1.0, max(abs(near.alpha - 2.0), self.eps ** (1 / 3)))
-        width = min(width, 0.25 * (high - low))
-        other = self.moved(point, near.alpha + inward * width)
-        column = (self._gradient_at(other, point.scale) - gradient) / (other.alpha - near.alpha)
-        return gradient, column
+    def _by_alpha(self, sums: Sums, point: Point) -> tuple[float, HostArray]:
+        """The derivative with respect to α, and the column of the Hessian."""
+        if self._is_at_two(point):
+            # At α = 2 itself the derivatives of ρ do not exist; beside it those of F do.
+            low, high = self.free.bounds
+            inward = -1.0 if point.alpha > 0.5 * (low + high) else 1.0
+            point = self.moved(point, 2.0 + inward * self._beside_two)
+            sums = self._sums(point, Wanted(hessian=False, shape=True))
+        shape = sums.shape
+        n = self.data.n
+        slope = shape.slope + n * float(evaluate("log_partition_derivative", point.alpha))
+        bow = shape.bow + n * float(log_partition_second_derivative(np, np.asarray(point.alpha)))
+        if not self.free.scale:
+            return slope, np.append(-shape.tilt, bow)
+        # In the coordinate log scale − g(α): the chain rule, with ∂F/∂ log scale = n − Σ z ψ.
+        d = point.alpha - 2.0
+        drift = -0.25 * (math.log(abs(d)) + 1.0)
+        by_scale = n - sums.pull
+        slope += drift * by_scale
+        bow += drift * (drift * sums.stretch - 2.0 * shape.pull) - 0.25 / d * by_scale
+        mixed = drift * sums.stretch - shape.pull
+        return slope, np.concatenate([drift * sums.cross - shape.tilt, [bow, mixed]])
 
-    def at(self, point: Point) -> Local:
-        """The objective and its derivatives at a point."""
-        free = self.free
-        sums = self.data.sums(point.theta, point.alpha, point.scale)
-        size = self.data.size
+    def _derivatives(
+        self, sums: Sums, point: Point, inner: HostArray
+    ) -> tuple[HostArray, HostArray]:
+        """The gradient, and the Hessian around its part in θ."""
+        free, size = self.free, self.data.size
         total = size + free.alpha + free.scale
-        hessian = np.zeros((total, total))
-        hessian[:size, :size] = sums.hessian
+        gradient, hessian = np.empty(total), np.zeros((total, total))
+        gradient[:size] = -sums.slope
+        hessian[:size, :size] = inner
         if free.scale:
+            gradient[-1] = self.data.n - sums.pull
             hessian[:size, -1] = hessian[-1, :size] = sums.cross
             hessian[-1, -1] = sums.stretch
         if free.alpha:
-            gradient, column = self._alpha_derivatives(sums, point)
+            gradient[size], column = self._by_alpha(sums, point)
             hessian[size, :] = hessian[:, size] = column
-        else:
-            gradient = self._gradient_from(sums, point)
+        return gradient, hessian
+
+    def at(self, point: Point, gram: bool = False, beside: Local | None = None) -> Local:
+        """The objective and its derivatives at a point.
+
+        Parameters
+        ----------
+        point : Point
+        gram : bool, default False
+            Whether to add what reweighting needs.
+        beside : Local, optional
+            A point so near that the Hessian in θ can be taken from it: this is likely to be the
+            last point, and its residuals and weights are wanted.
+        """
+        shape = self.free.alpha and not self._is_at_two(point)
+        last = beside is not None
+        sums = self._sums(point, Wanted(hessian=not last, gram=gram, shape=shape, rows=last))
+        inner = (
+            sums.hessian if beside is None else beside.hessian[: self.data.size, : self.data.size]
+        )
+        gradient, hessian = self._derivatives(sums, point, inner)
         nll = self.nll(sums, point)
-        floor = FLOOR * self.eps * (sums.size or 1.0)
         if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
             nll = math.inf
-        if not math.isfinite(nll):
-            nothing = np.zeros(size)
-            return Local(point, math.inf, 0.0, gradient, hessian, nothing, nothing, floor, 0.0)
         n = self.data.n
         spread = sums.loss + n * (1.0 + abs(math.log(point.scale)))
-        noise = self.eps * (4.0 * spread + math.sqrt(n) * sums.size / point.scale)
-        # Σ|ψ x| is at most this, by Cauchy and Schwarz with ψ = w z.
-        gradient_noise = FLOOR * self.eps * np.sqrt(np.diag(sums.gram) * sums.pull)
-        reweighted, _ = solve(sums.gram, sums.slope, self.eps)
         return Local(
             point,
-            nll,
-            noise,
-            gradient,
-            hessian,
-            gradient_noise,
-            reweighted,
-            floor,
-            sums.weight,
+            nll if math.isfinite(nll) else math.inf,
+            noise=self.eps * (4.0 * spread + math.sqrt(n) * sums.size / point.scale),
+            gradient=gradient,
+            hessian=hessian,
+            # Σ|ψ x| is at most this, by Cauchy and Schwarz with ψ = w z.
+            gradient_noise=FLOOR * self.eps * np.sqrt(sums.squares * sums.pull),
+            gram=sums.gram,
+            floor=FLOOR * self.eps * (sums.size or 1.0),
+            total_weight=sums.weight,
+            rows=sums.rows if last else None,
         )
+
+    def rows(self, local: Local) -> tuple[Array, Array]:
+        """The residuals, and their weights in units of that of a residual 0."""
+        if local.rows is not None:
+            return local.rows
+        return self._sums(local.point, Wanted(hessian=False, rows=True)).rows
+
+    def reweighted(self, local: Local) -> HostArray:
+        """The step in θ to the solution of the reweighted least-squares problem."""
+        gram = local.gram
+        if not gram.size:
+            gram = self._sums(local.point, Wanted(hessian=False, gram=True)).gram
+        step, _ = solve(gram, -local.gradient[: self.data.size], self.eps)
+        return step
 
     def rounded(self, alpha: float) -> float:
         """α as an array of the data's dtype holds it, and inside its bounds."""

@@ -9,12 +9,12 @@ import array_api_compat
 import numpy as np
 
 from robloss._args import check_values, common_library, is_number, real_dtype
-from robloss._backends import evaluate
 from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
-from robloss._fit.likelihood import FLOOR, Free, Likelihood, Point, as_held, solve
-from robloss._fit.loop import Loop, Outcome
+from robloss._fit.likelihood import Free, Likelihood, as_held
+from robloss._fit.loop import Outcome
 from robloss._fit.result import ConvergenceWarning, Fit, History
-from robloss._fit.sums import HostArray, LinearData
+from robloss._fit.search import LeastSquares, Search, least_squares
+from robloss._fit.sums import linear_data
 from robloss._typing import Array
 
 _MESSAGES = {
@@ -57,46 +57,13 @@ def _as_data(X: Any, y: Any) -> tuple[Any, Array, Array]:
     devices = [array_api_compat.device(X), array_api_compat.device(y)]
     if devices[0] != devices[1]:
         raise ValueError(f"`X` and `y` must be on one device, but got {devices[0]}, {devices[1]}.")
-    dtype = xp.result_type(real_dtype("X", X, xp), real_dtype("y", y, xp))
-    dtype = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
-    return xp, xp.astype(X, dtype, copy=False), xp.astype(y, dtype, copy=False)
-
-
-def _refuse_non_finite(X: Array, y: Array) -> None:
-    """Say where the first NaN or inf is, for data on the host; else that there is one."""
-    for name, array in (("X", X), ("y", y)):
-        if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
-            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise ValueError(
-                f"`{name}` must be finite, but got {float(array[index])} at index {index}. "
-                "Drop or impute such rows first."
-            )
-    raise ValueError(
-        "`X` and `y` must be finite, with squares that neither overflow nor underflow, but their "
-        "sums are not. Drop or impute such rows, or change the unit."
-    )
-
-
-def _least_squares(data: LinearData) -> tuple[LinearData, HostArray, int, float]:
-    """Least squares: the data to go on with, its solution, the design's rank, and y's size."""
-    moments = data.moments()
-    tiny = float(data.xp.finfo(data.y.dtype).smallest_normal)
-    underflow = moments.largest_y > 0 and moments.mean_square_y < tiny
-    if underflow or not (np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))):
-        _refuse_non_finite(data.X, data.y)
-    if data.intercept:
-        mean = moments.gram[0, 1:] / data.n
-        square = np.diag(moments.gram)[1:] / data.n
-        # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
-        if np.any(mean**2 > data.eps**-0.25 * np.abs(square - mean**2)):
-            data = data.centered(mean)
-            moments = data.moments()
-            constant = np.sqrt(np.diag(moments.gram)[1:] / data.n) <= FLOOR * data.eps * abs(mean)
-            if np.any(constant):
-                data = data.without(constant)
-                moments = data.moments()
-    theta, kept = solve(moments.gram, moments.slope, data.eps)
-    return data, theta, len(kept), math.sqrt(moments.mean_square_y)
+    own = [real_dtype("X", X, xp), real_dtype("y", y, xp)]
+    if library == "numpy":  # whose kernels take X and y of different dtypes, in the byte order here
+        dtypes = [np.result_type(dtype.newbyteorder("="), np.float32) for dtype in own]
+    else:
+        dtype = xp.result_type(*own)
+        dtypes = 2 * [xp.float32 if xp.finfo(dtype).bits < 32 else dtype]
+    return xp, *(xp.astype(a, d, copy=False) for a, d in zip((X, y), dtypes, strict=True))
 
 
 def _given(domain: Domain, value: Any) -> float | None:
@@ -224,7 +191,7 @@ def fit_linear(
         Stop once the Newton step is this many standard errors long. In float32 rounding ends the
         fit earlier.
     max_iter : int, default 200
-        Most steps to take.
+        Most steps to take. Those on the sample that a fit of many rows starts from count apart.
     feature_names : sequence of str, optional
         Names of the columns, for the summary.
 
@@ -256,8 +223,9 @@ def fit_linear(
     fit with alpha at its lower bound; the likelier end is returned. Robustness is against outlying
     responses, not against outlying rows of `X` (leverage): see the page "Estimation".
 
-    Rows are only ever summed over, so the same code runs on Dask chunks. 16-bit data are fitted,
-    and the results returned, in float32.
+    Rows are only ever summed over, so the same code runs on Dask chunks. From 80 000 rows on the
+    fit starts from that of a sample of them. 16-bit data are fitted, and the results returned, in
+    float32.
 
     References
     ----------
@@ -276,65 +244,22 @@ def fit_linear(
     xp, X, y = _as_data(X, y)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
-        data, theta, rank, size_of_y = _least_squares(LinearData(xp, X, y, intercept))
-        bounds = (as_held(bounds[0], data.eps), as_held(bounds[1], data.eps))
-        free = Free(fixed_alpha is None, fixed_scale is None, bounds)
-        least = FLOOR * data.eps * (size_of_y or 1.0)
-        start = _start(data, theta, free, fixed_alpha, fixed_scale, least)
-        outcome = _best(data, free, start, tol, int(max_iter))
-    return _result(data, outcome, free, names, rank)
+        squares = least_squares(linear_data(xp, X, y, intercept))
+        eps = squares.data.eps
+        bounds = (as_held(bounds[0], eps), as_held(bounds[1], eps))
+        search = Search(fixed_alpha, fixed_scale, bounds, tol, int(max_iter))
+        return _result(squares, search.best(squares), search.free, names)
 
 
-def _best(data: LinearData, free: Free, start: Point, tol: float, max_iter: int) -> Outcome:
-    """The fit from a start, or a better one that grows from the most forgiving loss.
-
-    Many outliers on one side look like a wide normal distribution to a fit that starts from least
-    squares: it then ends near alpha = 2, although a heavy tail is far likelier.
-    """
-    outcome = Loop(Likelihood(data, free), tol, max_iter).run(start)
-    if not free.alpha or outcome.local.point.alpha <= 1 or not max_iter:
-        return outcome
-    forgiving = Free(False, free.scale, free.bounds)
-    low = Point(start.theta, free.bounds[0], start.scale)
-    below = Loop(Likelihood(data, forgiving), tol, max_iter).run(low)
-    if below.status != "converged":
-        return outcome
-    other = Loop(Likelihood(data, free), tol, max_iter).run(below.local.point)
-    return other if other.local.nll < outcome.local.nll else outcome
-
-
-def _start(
-    data: LinearData,
-    theta: HostArray,
-    free: Free,
-    alpha: float | None,
-    scale: float | None,
-    least: float,
-) -> Point:
-    """Least squares, alpha = 1 (or the middle of its bounds), and the spread of the residuals."""
-    if alpha is None:
-        low, high = free.bounds
-        alpha = 1.0 if low < 1 < high else 0.5 * (low + high)
-        # At exactly 2 the loss has no derivative in alpha.
-        alpha = alpha if alpha != 2 else 0.5 * (low + alpha)
-    if scale is None:
-        # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
-        wide = math.sqrt(data.n) if alpha > 2 else 1.0
-        scale = max(least, wide * data.spread(theta))
-    return Point(theta, alpha, scale)
-
-
-def _result(
-    data: LinearData, outcome: Outcome, free: Free, names: tuple[str, ...], rank: int
-) -> Fit:
-    point = outcome.local.point
+def _result(squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[str, ...]) -> Fit:
+    data, point = squares.data, outcome.local.point
     converged = outcome.status == "converged"
     message = _MESSAGES[outcome.status]
-    flags = _flags(outcome, free, rank, data.size)
+    flags = _flags(outcome, free, squares.rank, data.size)
     if not converged:
         warnings.warn(f"The fit did not converge: {message}", ConvergenceWarning, stacklevel=3)
     coef, constant = data.coefficients(point.theta)
-    residuals = data.residuals(point.theta)
+    residuals, weights = Likelihood(data, free).rows(outcome.local)
     trace = outcome.trace
     return Fit(
         coef=coef,
@@ -342,7 +267,7 @@ def _result(
         alpha=point.alpha,
         scale=point.scale,
         nll=trace.nll[-1],
-        weights=evaluate("weight", residuals / point.scale, point.alpha, 1.0),
+        weights=weights,
         residuals=residuals,
         n_iter=len(trace.nll) - 1,
         converged=converged,

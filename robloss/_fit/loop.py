@@ -4,6 +4,9 @@ Far from the optimum θ moves to the reweighted least-squares solution, which fo
 scale cannot raise F (the loss lies below the parabola that touches it), and (α, scale) take a
 safeguarded Newton step. Once the predicted gain is small and F is convex around the point, all
 parameters take one Newton step together. Every step is taken only if F does not rise.
+
+A point is looked at once, for F and its derivatives; what only reweighting needs is asked for
+where the step before was a reweighted one, and otherwise fetched if it is needed after all.
 """
 
 import math
@@ -16,9 +19,10 @@ from numpy.typing import NDArray
 from robloss._fit.likelihood import Likelihood, Local, Point, solve
 from robloss._fit.sums import HostArray
 
-# Newton's method takes over within about one standard error of the optimum: F is close to its
+# Newton's method takes over this near the optimum, in standard errors times √n, which is a distance
+# in units of what a single row tells, and not nearer than one standard error: F is close to its
 # parabola there, so that it finds the optimum that reweighting was heading for.
-_NEAR = 1.0
+_NEAR = 0.1
 _LONGEST_ALPHA = 0.5
 _AT_TWO = 1e-3  # the distance from which α may be set to 2 at a fixed scale
 _HALVINGS = 40
@@ -61,31 +65,39 @@ class Loop:
         self.likelihood = likelihood
         self.free = likelihood.free
         self.size = likelihood.data.size
+        self.near = max(1.0, _NEAR * math.sqrt(likelihood.data.n))
         self.tol = tol
         self.max_iter = max_iter
 
-    def run(self, start: Point) -> Outcome:
-        """Iterate until the Newton step is `tol` standard errors long."""
+    def run(self, start: Point | Local) -> Outcome:
+        """Iterate until the Newton step is `tol` standard errors long.
+
+        Parameters
+        ----------
+        start : Point or Local
+            Where to start, or what is already known of it.
+        """
+        local = self.likelihood.at(start, gram=True) if isinstance(start, Point) else start
         trace = Trace()
-        local = self.likelihood.at(start)
         trace.add(local)
         if not math.isfinite(local.nll):
             return Outcome(local, "not_finite", trace)
-        last = math.inf
+        last, before = math.inf, None
         for _ in range(self.max_iter):
-            newton, length = self._newton(local)
-            done = length <= self.tol
+            newton, length = self.newton(local)
+            ends = newton is not None and self._expected(length, before) <= self.tol
+            before = length if newton is not None and length <= self.near else None
             at_rounding = 0.5 * length**2 <= local.noise
-            if at_rounding and length > 0.5 * last:
+            if length <= self.tol or (at_rounding and length > 0.5 * last):
                 return self._settled(local, trace)
             floor = local.floor
-            accepted = self._advance(local, newton, length, trace)
+            accepted = self._advance(local, newton, length, trace, ends)
             if accepted is not None:
                 local = accepted
                 (trace.refine if at_rounding else trace.add)(local)
-            if done or (accepted is None and at_rounding):
+            elif at_rounding:
                 return self._settled(local, trace)
-            if accepted is None:
+            else:
                 return Outcome(local, "stalled", trace)
             if self.free.scale and local.point.scale <= max(floor, local.floor):
                 return Outcome(local, "scale_floor", trace)
@@ -106,7 +118,7 @@ class Loop:
         alpha = local.point.alpha
         return bool((alpha <= low and slope >= 0) or (alpha >= high and slope <= 0))
 
-    def _newton(self, local: Local) -> tuple[HostArray | None, float]:
+    def newton(self, local: Local) -> tuple[HostArray | None, float]:
         """The Newton step (None where F is not convex), and its length in standard errors."""
         index = np.arange(len(local.gradient))
         if self._held(local):
@@ -169,39 +181,57 @@ class Loop:
         self, local: Local, newton: HostArray | None, length: float
     ) -> Iterator[HostArray]:
         """Steps to try, the most promising first."""
-        if newton is not None and length <= _NEAR:
+        if newton is not None and length <= self.near:
             yield newton
         reweighted = np.zeros_like(local.gradient)
-        reweighted[: self.size] = local.reweighted
+        reweighted[: self.size] = self.likelihood.reweighted(local)
         shape = self._shape_step(local)
         majorised = local.point.alpha <= 2
         for halving in range(_HALVINGS):
             part = 0.5**halving
             yield part * shape + (reweighted if majorised else part * reweighted)
 
+    def _expected(self, length: float, before: float | None) -> float:
+        """The length of the Newton step that will follow one of this length.
+
+        It is of the order of its square, in units of what one row tells, or has by the last two
+        steps (the one before this had the length `before`) turned out to be less.
+        """
+        rate = 1.0 / math.sqrt(self.likelihood.data.n)
+        return length**2 * (rate if before is None else min(rate, length / before**2))
+
     def _advance(
-        self, local: Local, newton: HostArray | None, length: float, trace: Trace
+        self, local: Local, newton: HostArray | None, length: float, trace: Trace, ends: bool
     ) -> Local | None:
-        """The first proposal that does not raise F."""
+        """The first proposal that does not raise F; `ends`: a Newton step is likely the last."""
+        beside = local if ends else None
         if 0.5 * length**2 <= local.noise:
-            return self._refined(local, newton, length, trace)
+            return self._refined(local, newton, length, trace, beside)
         for step in self._proposals(local, newton, length):
-            trial = self.likelihood.at(self._moved(local, step))
+            again = step is not newton  # one reweighted step is likely to be followed by another
+            trial = self.likelihood.at(
+                self._moved(local, step), gram=again, beside=None if again else beside
+            )
             if trial.nll <= local.nll and np.any(step):
                 return trial
         return None
 
     def _refined(
-        self, local: Local, newton: HostArray | None, length: float, trace: Trace
+        self,
+        local: Local,
+        newton: HostArray | None,
+        length: float,
+        trace: Trace,
+        beside: Local | None,
     ) -> Local | None:
         """A Newton step whose gain rounding hides: the gradient tells whether it is good."""
         if newton is None:
             return None
-        trial = self.likelihood.at(self._moved(local, newton))
+        trial = self.likelihood.at(self._moved(local, newton), beside=beside)
         before = trace.nll[-2] if len(trace.nll) > 1 else math.inf
         if not trial.nll <= min(local.nll + local.noise, before):
             return None
-        return trial if self._newton(trial)[1] < length else None
+        return trial if self.newton(trial)[1] < length else None
 
     def _moved(self, local: Local, step: HostArray) -> Point:
         point = local.point

@@ -49,7 +49,7 @@ class Fit:
     residuals : array (n,)
         y minus the fitted values.
     n_iter : int
-        Steps taken.
+        Steps taken on the full data.
     converged : bool
     status : str
         ``converged``, ``max_iter``, ``stalled``, ``scale_floor``, ``no_weight`` or

@@ -1,0 +1,175 @@
+"""Where the loop starts, and which of its ends is kept."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from robloss._fit.likelihood import FLOOR, Free, Likelihood, Local, Point, solve
+from robloss._fit.loop import Loop, Outcome
+from robloss._fit.sums import HostArray, LinearData, Moments
+from robloss._typing import Array
+
+# Rows of the sample, in all and per coefficient: its optimum is 1/√20000 of a row's information, or
+# a thirtieth per coefficient, from that of the data, where three Newton steps reach rounding.
+_ROWS, _ROWS_EACH = 20_000, 1000
+_WORTHWHILE = 4  # times that many rows of data, and the sample saves more than it costs
+_SAMPLE_TOL = 0.01
+# How many times farther from the optimum than it should be by chance a sample may lie.
+_ASTRAY = 5.0
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """The data to go on with, the least-squares solution, the design's rank, and the size of y."""
+
+    data: LinearData
+    theta: HostArray
+    rank: int
+    size_of_y: float
+
+
+def _refuse_non_finite(X: Array, y: Array) -> None:
+    """Say where the first NaN or inf is, for data on the host; else that there is one."""
+    for name, array in (("X", X), ("y", y)):
+        if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(
+                f"`{name}` must be finite, but got {float(array[index])} at index {index}. "
+                "Drop or impute such rows first."
+            )
+    raise ValueError(
+        "`X` and `y` must be finite, with squares that neither overflow nor underflow, but their "
+        "sums are not. Drop or impute such rows, or change the unit."
+    )
+
+
+def least_squares(data: LinearData) -> LeastSquares:
+    """Solve the least-squares problem; columns far from 0 are centred for good."""
+    moments = data.moments()
+    underflow = moments.largest_y > 0 and moments.mean_square_y < data.tiny
+    if underflow or not (np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))):
+        _refuse_non_finite(data.X, data.y)
+    if data.intercept:
+        mean = moments.gram[0, 1:] / data.n
+        square = np.diag(moments.gram)[1:] / data.n
+        # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
+        if np.any(mean**2 > data.eps**-0.25 * np.abs(square - mean**2)):
+            data = data.centered(mean)
+            moments = data.moments()
+            constant = np.sqrt(np.diag(moments.gram)[1:] / data.n) <= FLOOR * data.eps * abs(mean)
+            if np.any(constant):
+                data = data.without(constant)
+                moments = data.moments()
+    return _solved(data, moments)
+
+
+def _solved(data: LinearData, moments: Moments) -> LeastSquares:
+    theta, kept = solve(moments.gram, moments.slope, data.eps)
+    return LeastSquares(data, theta, len(kept), math.sqrt(moments.mean_square_y))
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is to be estimated, and how long to try.
+
+    Attributes
+    ----------
+    alpha, scale : float, or None
+        Fixed, or to be estimated.
+    bounds : (float, float)
+        Of α.
+    tol : float
+    max_iter : int
+    """
+
+    alpha: float | None
+    scale: float | None
+    bounds: tuple[float, float]
+    tol: float
+    max_iter: int
+
+    @property
+    def free(self) -> Free:
+        """Which of shape and scale are to be estimated."""
+        return Free(self.alpha is None, self.scale is None, self.bounds)
+
+    def best(self, squares: LeastSquares) -> Outcome:
+        """The likeliest end that is found."""
+        return self._from_sample(squares) or self.ends(squares)[0]
+
+    def _run(self, data: LinearData, start: Point | Local, free: Free) -> Outcome:
+        return Loop(Likelihood(data, free), self.tol, self.max_iter).run(start)
+
+    def _start(self, squares: LeastSquares) -> Point:
+        """Least squares, alpha = 1 (or the middle of its bounds), and the spread of residuals."""
+        data, alpha, scale = squares.data, self.alpha, self.scale
+        if alpha is None:
+            low, high = self.bounds
+            alpha = 1.0 if low < 1 < high else 0.5 * (low + high)
+            # At exactly 2 the loss has no derivative in alpha.
+            alpha = alpha if alpha != 2 else 0.5 * (low + alpha)
+        if scale is None:
+            least = FLOOR * data.eps * (squares.size_of_y or 1.0)
+            # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
+            wide = math.sqrt(data.n) if alpha > 2 else 1.0
+            scale = max(least, wide * data.spread(squares.theta))
+        return Point(squares.theta, alpha, scale)
+
+    def ends(self, squares: LeastSquares) -> list[Outcome]:
+        """Ends of the loop from where it may start, the likeliest first."""
+        start = self._start(squares)
+        end = self._run(squares.data, start, self.free)
+        other = self._grown(squares, start) if self._may_hide_another(end) else None
+        ends = [end] if other is None else [end, other]
+        return sorted(ends, key=lambda outcome: outcome.local.nll)
+
+    def _may_hide_another(self, end: Outcome) -> bool:
+        """Whether a heavy tail may be likelier still.
+
+        Many outliers on one side look like a wide normal distribution to a fit that starts from
+        least squares: it then ends near alpha = 2, although a heavy tail is far likelier.
+        """
+        return self.free.alpha and end.local.point.alpha > 1 and self.max_iter > 0
+
+    def _grown(self, squares: LeastSquares, start: Point) -> Outcome | None:
+        """The end that grows from the fit with the most forgiving loss."""
+        forgiving = Free(False, self.free.scale, self.bounds)
+        low = Point(start.theta, self.bounds[0], start.scale)
+        below = self._run(squares.data, low, forgiving)
+        if below.status != "converged":
+            return None
+        return self._run(squares.data, below.local.point, self.free)
+
+    def _from_sample(self, squares: LeastSquares) -> Outcome | None:
+        """The end from the optimum of a sample of many rows, unless that leads astray."""
+        data = squares.data
+        rows = max(_ROWS, _ROWS_EACH * data.size)
+        if data.n < _WORTHWHILE * rows or self.max_iter == 0:
+            return None
+        part = data.sample(rows)
+        sample = _solved(part, part.moments())
+        if sample.rank < squares.rank:
+            return None
+        ends = replace(self, tol=_SAMPLE_TOL).ends(sample)
+        if any(end.status != "converged" for end in ends):
+            return None
+        loop = Loop(Likelihood(data, self.free), self.tol, self.max_iter)
+        starts = [loop.likelihood.at(point) for point in _distinct(ends)]
+        local = min(starts, key=lambda start: start.nll)
+        _, length = loop.newton(local)
+        if length > _ASTRAY * math.sqrt((data.size + 2) * data.n / rows):
+            return None
+        outcome = loop.run(local)
+        if outcome.status not in ("converged", "max_iter"):
+            return None
+        if len(ends) > 1 or not self._may_hide_another(outcome):
+            return outcome
+        other = self._grown(squares, local.point)
+        return outcome if other is None or other.local.nll > outcome.local.nll else other
+
+
+def _distinct(ends: list[Outcome]) -> list[Point]:
+    """Where ends are, without those that differ by less than chance from the first."""
+    first = ends[0].local
+    return [first.point] + [end.local.point for end in ends[1:] if end.local.nll > first.nll + 0.01]

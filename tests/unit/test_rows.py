@@ -1,0 +1,196 @@
+"""The sums over rows against the same sums in extended precision, in every layout and split."""
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+
+import robloss
+from robloss._fit import host
+from robloss._fit.arrays import ArrayData
+from robloss._fit.sums import Wanted
+
+ALL = Wanted(hessian=True, gram=True, shape=True, rows=True)
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "every other column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "backwards": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "float32": lambda X: X.astype(np.float32),
+    "read-only": lambda X: _read_only(X),
+}
+
+
+def _read_only(X):
+    X = X.copy()
+    X.setflags(write=False)
+    return X
+
+
+def problem(n, p, seed=0):
+    rng = np.random.default_rng(seed)
+    # Values that float32 holds, so that every layout is of the same numbers.
+    X = rng.normal(size=(n, p)).astype(np.float32).astype(np.float64)
+    y = (3 * rng.standard_t(2, n)).astype(np.float32).astype(np.float64)
+    return X, y, rng.normal(size=p + 1) / (1 + p)
+
+
+def density(z, alpha):
+    """ρ, w and ψ' as plain expressions in extended precision."""
+    s = z * z
+    if alpha == 2:
+        return s / 2, np.ones_like(s), np.ones_like(s)
+    if alpha == -np.inf:
+        return -np.expm1(-s / 2), np.exp(-s / 2), np.exp(-s / 2) * (1 - s)
+    b = np.longdouble(abs(alpha - 2))
+    log_u = np.log1p(s / b)
+    loss = b / 2 * log_u if alpha == 0 else b / alpha * np.expm1(alpha / 2 * log_u)
+    weight = np.exp((np.longdouble(alpha) / 2 - 1) * log_u)
+    return loss, weight, weight * (1 + (alpha - 2) * (s / b) / (1 + s / b))
+
+
+def reference(X, y, theta, alpha, scale):
+    """The sums by name, in extended precision, and Σ of the sizes of what was added."""
+    design = np.column_stack([np.ones(len(y)), X]).astype(np.longdouble)
+    z = (y.astype(np.longdouble) - design @ theta.astype(np.longdouble)) / scale
+    loss, weight, curvature = density(z, alpha)
+    psi = weight * z
+    bend = psi + z * curvature
+
+    def scalar(terms):
+        return np.sum(terms), np.sum(np.abs(terms))
+
+    def vector(terms):
+        return design.T @ terms, np.abs(design).T @ np.abs(terms)
+
+    def square(terms):
+        size = np.abs(design)
+        return design.T @ (terms[:, None] * design), size.T @ (np.abs(terms)[:, None] * size)
+
+    return {
+        "loss": scalar(loss),
+        "pull": scalar(psi * z),
+        "stretch": scalar(bend * z),
+        "weight": scalar(weight),
+        "slope": vector(psi),
+        "cross": vector(bend),
+        "squares": ((design**2).T @ weight, (design**2).T @ weight),
+        "hessian": square(curvature),
+        "gram": square(weight),
+    }, (z, psi, design)
+
+
+def check(sums, X, y, theta, alpha, scale, digits=1e-13):
+    expected, _ = reference(X, y, theta, alpha, scale)
+    for name, (value, size) in expected.items():
+        error = np.abs(getattr(sums, name) - value)
+        assert np.all(error <= digits * size), name
+    of_y = np.sum(density((y - theta[0] - X @ theta[1:]) / scale, alpha)[1] * y**2)
+    assert sums.size == pytest.approx(float(np.sqrt(of_y / expected["weight"][0])), rel=1e-10)
+
+
+@pytest.mark.parametrize("p", [0, 1, 2, 3, 4, 7, 10, 11, 20, 33, 60])
+@pytest.mark.parametrize("n", [1, 2, 31, 97, 1000])
+def test_sizes(n, p):
+    X, y, theta = problem(n, p)
+    data = host.HostData(xp, X, y, True)
+    check(data.sums(theta, 0.7, 1.3, ALL), X, y, theta, 0.7, 1.3)
+
+
+@pytest.mark.parametrize("n", [8191, 8192, 8193, 30_000])
+def test_chunks(n):
+    X, y, theta = problem(n, 3)
+    data = host.HostData(xp, X, y, True)
+    check(data.sums(theta, 1.0, 0.8, ALL), X, y, theta, 1.0, 0.8)
+
+
+@pytest.mark.parametrize("alpha", [-np.inf, -30.0, -2.0, 0.0, 1e-9, 0.7, 1.0, 1.999, 2.0, 4.0, 9.0])
+def test_shapes(alpha):
+    X, y, theta = problem(500, 4)
+    data = host.HostData(xp, X, y, True)
+    check(data.sums(theta, alpha, 9.0, Wanted(gram=True)), X, y, theta, alpha, 9.0)
+
+
+def test_the_check_can_fail():
+    X, y, theta = problem(100, 3)
+    data = host.HostData(xp, X, y, True)
+    with pytest.raises(AssertionError):
+        check(data.sums(theta, 0.7 + 1e-10, 1.3, ALL), X, y, theta, 0.7, 1.3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_layouts(layout):
+    X, y, theta = problem(700, 5)
+    for response in (y, layout(np.column_stack([y, y]))[:, 0]):
+        data = host.HostData(xp, layout(X), response, True)
+        sums = data.sums(theta, 0.7, 1.3, ALL)
+        check(sums, X, y, theta, 0.7, 1.3)
+        residuals, weights = sums.rows
+        assert residuals.dtype == weights.dtype == np.result_type(data.X, data.y)
+        tolerance = 4 * np.finfo(residuals.dtype).eps
+        exact = y - theta[0] - X @ theta[1:]
+        np.testing.assert_allclose(residuals, exact, rtol=tolerance, atol=1e-14)
+        expected = robloss.weight(exact / 1.3, 0.7)
+        np.testing.assert_allclose(weights, expected, rtol=max(tolerance, 1e-13))
+
+
+def test_centred_and_dropped_columns():
+    X, y, theta = problem(400, 4)
+    mean = np.array([0.5, -3.0, 100.0, 0.0])
+    data = host.HostData(xp, X + mean, y, True).centered(mean)
+    check(data.sums(theta, 0.7, 1.3, ALL), X, y, theta, 0.7, 1.3, digits=1e-11)
+    dropped = np.array([False, True, False, False])
+    without = np.where(dropped, 0.0, X)
+    check(data.without(dropped).sums(theta, 0.7, 1.3, ALL), without, y, theta, 0.7, 1.3, 1e-11)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-12, 0.3, 1.0, 1.5, 1.99999, 2.00001, 3.0, 7.0])
+def test_derivatives_in_alpha(alpha):
+    """First ones against the exact kernel, second ones against differences, on both paths."""
+    X, y, theta = problem(2000, 3)
+    scale = 4.0
+    z = (y - theta[0] - X @ theta[1:]) / scale
+    grad = robloss.grad_alpha(z, alpha)
+    wide = z.astype(np.longdouble)
+    step = np.longdouble(2e-4) * min(1.0, abs(alpha - 2))
+    at = np.longdouble(alpha)
+    high, middle, low = (density(wide, at + k * step)[0] for k in (1, 0, -1))
+    bow = float(np.sum(high - 2 * middle + low) / step**2)
+    psi_high, psi_low = (density(wide, at + k * step)[1] * wide for k in (1, -1))
+    psi_alpha = ((psi_high - psi_low) / (2 * step)).astype(np.float64)
+    design = np.column_stack([np.ones(len(y)), X])
+    for kind in (host.HostData, ArrayData):
+        shape = kind(xp, X, y, True).sums(theta, alpha, scale, ALL).shape
+        assert shape.slope == pytest.approx(float(np.sum(grad)), rel=1e-12)
+        assert shape.bow == pytest.approx(bow, rel=1e-5)
+        assert shape.pull == pytest.approx(float(psi_alpha @ z), rel=1e-5)
+        np.testing.assert_allclose(
+            shape.tilt, design.T @ psi_alpha, atol=1e-5 * float(np.sum(np.abs(psi_alpha)))
+        )
+
+
+def test_same_bits_however_the_chunks_are_shared_out(monkeypatch):
+    X, y, theta = problem(200_001, 3)
+    data = host.HostData(xp, X, y, True)
+
+    def bits():
+        sums = data.sums(theta, 0.7, 1.3, ALL)
+        parts = [sums.loss, sums.pull, sums.stretch, sums.weight, sums.size, sums.shape.slope]
+        parts += [sums.shape.bow, *sums.slope, *sums.cross, *sums.squares, *sums.shape.tilt]
+        return np.array([*parts, *sums.hessian.ravel(), *sums.gram.ravel()]).tobytes()
+
+    found = set()
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("ROBLOSS_NUM_THREADS", threads)
+        for call in (1, 20_000, 10**9):
+            monkeypatch.setattr(host, "_CALL", call)
+            found.add(bits())
+    monkeypatch.setattr(host, "_CALL", 1)
+
+    def backwards(work, n, chunk):
+        for start in reversed(range(0, n, chunk)):
+            work(start, min(start + chunk, n))
+
+    monkeypatch.setattr(host, "map_chunks", backwards)
+    found.add(bits())
+    assert len(found) == 1
