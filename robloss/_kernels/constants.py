@@ -21,7 +21,7 @@ FLOAT64: dict[str, int | float | tuple[float, ...]] = {
     "UNDERFLOW": 746.0,
     "NEAR": 3.4395525670743494e-136,
     "FAR": 2.9073548971824276e+135,
-    "STEEP": 128.0,
+    "STEEP": 48.0,
     "LN2": 0.693147180559663,
     "LN2_LO": 2.8235290563031577e-13,
     "LOG": (  # cut off: 2^-60.78
@@ -62,7 +62,7 @@ FLOAT32: dict[str, int | float | tuple[float, ...]] = {
     "UNDERFLOW": 105.0,
     "NEAR": 9.094947017729282e-13,
     "FAR": 35184372088832.0,
-    "STEEP": 128.0,
+    "STEEP": 48.0,
     "LN2": 0.693145751953125,
     "LN2_LO": 1.428606765330187e-06,
     "LOG": (  # cut off: 2^-33.53

@@ -167,7 +167,8 @@ def _kernel(alpha: Any, scale: Any) -> Any:
     is_array = isinstance(scale, np.ndarray)
     if isinstance(alpha, np.ndarray):
         return _power_in_both if is_array else _power_in_alphas
-    is_moderate = lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]
+    low, high = lanes.MODERATE_IN_LANES if is_array else lanes.MODERATE
+    is_moderate = low <= alpha <= high
     if is_array:
         return _power_in_scales if is_moderate else _steep_power_in_scales
     return _CLOSED.get(alpha) or (_power if is_moderate else _steep_power)

@@ -26,7 +26,7 @@ CONSTANTS = Path(__file__).with_name("constants.py")
 COMMAND = "python -m robloss._kernels.generate"
 DIGITS = 50
 
-# How many coefficients: what is cut off, times an exponent of 64, is below an ulp.
+# How many coefficients: what is cut off, times an exponent of 32, is below an ulp.
 TERMS = {"float64": {"LOG": 8, "EXP": 10}, "float32": {"LOG": 4, "EXP": 5}}
 # Reduced arguments pass the ends of their intervals: the logarithm's by roundings, that of the
 # exponential by the remainder of its argument, up to 0.025 (p times that of the logarithm).
@@ -91,8 +91,8 @@ def _limits(dtype: str) -> dict[str, float]:
         # |x/scale| of which the square, and its remainder, are normal numbers
         "NEAR": 2.0**-450 if is_double else 2.0**-40,
         "FAR": 2.0**450 if is_double else 2.0**45,
-        # b from which on exponents larger than 64 magnify what the logarithm lacks too much
-        "STEEP": 128.0,
+        # b from which on exponents larger than 32 magnify what the logarithm lacks too much
+        "STEEP": 48.0,
     }
 
 
