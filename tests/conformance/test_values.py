@@ -10,7 +10,7 @@ import robloss
 
 
 def test_the_table_holds_every_public_function_of_arrays():
-    others = {"Fit", "fit_linear", "ConvergenceWarning"}
+    others = {"Fit", "fit_linear", "ConvergenceWarning", "evaluate"}
     # In test_distribution.py, test_sampling.py and test_reparam.py.
     others |= {"pdf", "cdf", "ppf", "entropy", "variance", "fisher_information", "sample"}
     others |= {"efficiency", "scale_for_efficiency", "AlphaMap", "ScaleMap"}
