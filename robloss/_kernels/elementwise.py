@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._kernels import exact, lanes
+from robloss._kernels import exact, lanes, shape
 from robloss._kernels.compiling import kernel, part
 from robloss._kernels.vector import any_of, fma, lane, load, store
 from robloss._kernels.vector import lanes as lanes_of
@@ -35,14 +35,6 @@ def _put(output, index, function, at):
 
 
 @part
-def _exactly(start, count, function, x, alpha, scale, output):
-    if output is not None:
-        for i in range(count):
-            at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
-            output[start + i] = function(*at)
-
-
-@part
 def _sweep(member, of, x, alpha, scale, outputs):
     """Go over the data, a vector at a time."""
     loss, influence, weight, curvature, grad_alpha, grad_scale = outputs
@@ -59,7 +51,7 @@ def _sweep(member, of, x, alpha, scale, outputs):
         store(weight, start, count, w)
         store(curvature, start, count, w * parts.ratio)
         store(grad_scale, start, count, -fma(parts.power, parts.pull, parts.power * parts.pull_lo))
-        _exactly(start, count, exact.grad_alpha, x_here, alpha_here, scale_here, grad_alpha)
+        shape.put(grad_alpha, start, count, x_here, alpha_here, scale_here, parts)
         if any_of(~parts.served):
             _mend(start, count, parts.served, x_here, alpha_here, scale_here, outputs)
 

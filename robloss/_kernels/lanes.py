@@ -41,6 +41,17 @@ class Parts(NamedTuple):
     pull_lo: Any
     width: Any  # scale's
     served: Any  # the lanes in which all this is good
+    growth: Any
+
+
+class Growth(NamedTuple):
+    """What ∂ρ/∂α is made of; None where it needs nothing."""
+
+    log: Any  # L
+    t: Any
+    power: Any  # P
+    p: Any
+    tilt: Any  # p − 1
 
 
 class Shape(NamedTuple):
@@ -344,7 +355,8 @@ def power(x, alpha, scale, of, with_loss):
         power = fma(up, r, up)
     served = _is_between(kx, constant(x, "NEAR"), of.far)
     pull, pull_lo = _product(z, 0.0, of.pull, of.pull_lo)
-    return Parts(loss, power, _bent(z, 0.0, t, shape), pull, pull_lo, of.width, served)
+    growth = Growth(log + log_lo, t, power * t, shape.p, shape.tilt)
+    return Parts(loss, power, _bent(z, 0.0, t, shape), pull, pull_lo, of.width, served, growth)
 
 
 @part
@@ -361,13 +373,15 @@ def _careful_power(x, shape, width, only_loss):
     up, r = exp(y, y_lo, y + y_lo)
     change = fma(up, r, up - 1.0)
     loss = absolute(fma(change, shape.outer, change * shape.outer_lo))
+    growth = Growth(log + log_lo, t, fma(up, r, up), shape.p, shape.tilt)
     y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
     up, r = exp(y, y_lo, y + y_lo)
     size = absolute(y)
     if not only_loss:
         served = served & (size <= shape.room) & (size <= width.room)
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
-    return Parts(loss, fma(up, r, up), _bent(z, z_lo, t, shape), pull, pull_lo, width, served)
+    bent = _bent(z, z_lo, t, shape)
+    return Parts(loss, fma(up, r, up), bent, pull, pull_lo, width, served, growth)
 
 
 @part
@@ -395,11 +409,11 @@ def power_in_both(x, alpha, scale, of, with_loss):
 
 
 @part
-def _closed(x, loss, power, ratio, s, at, width):
+def _closed(x, loss, power, ratio, s, at, width, growth):
     far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
     served = _is_between(at, constant(x, "NEAR"), far)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
-    return Parts(loss, power, ratio, pull, pull_lo, width, served)
+    return Parts(loss, power, ratio, pull, pull_lo, width, served, growth)
 
 
 @part
@@ -410,11 +424,17 @@ def _once(x, width):
 
 
 @part
+def _growth(z, power, alpha):
+    log, log_lo, t = log1p(z)
+    return Growth(log + log_lo, t, power, 0.5 * alpha, 0.5 * alpha - 1.0)
+
+
+@part
 def normal(x, alpha, scale, width, with_loss):
     """alpha = 2."""
     ratio, s = _once(x, width)
     one = x * 0.0 + 1.0
-    return _closed(x, 0.5 * s, one, one, s, ratio, width)
+    return _closed(x, 0.5 * s, one, one, s, ratio, width, None)
 
 
 @part
@@ -423,7 +443,8 @@ def charbonnier(x, alpha, scale, width, with_loss):
     ratio, s = _once(x, width)
     t = s + 1.0
     side = root(t)
-    return _closed(x, s / (side + 1.0), 1.0 / side, 1.0 / t, s, ratio, width)
+    growth = _growth(s, side, 1.0)
+    return _closed(x, s / (side + 1.0), 1.0 / side, 1.0 / t, s, ratio, width, growth)
 
 
 @part
@@ -433,7 +454,9 @@ def cauchy(x, alpha, scale, width, with_loss):
     z = 0.5 * s
     log, log_lo, t = log1p(z)
     inverse = 1.0 / t
-    return _closed(x, log + log_lo, inverse, (1.0 - z) * inverse, s, ratio, width)
+    loss = log + log_lo
+    growth = Growth(loss, t, x * 0.0 + 1.0, 0.0, -1.0)
+    return _closed(x, loss, inverse, (1.0 - z) * inverse, s, ratio, width, growth)
 
 
 @part
@@ -442,7 +465,9 @@ def geman_mcclure(x, alpha, scale, width, with_loss):
     ratio, s = _once(x, width)
     inverse = 1.0 / fma(s, 0.25, 1.0)
     loss = (0.5 * s) * inverse
-    return _closed(x, loss, inverse * inverse, fma(s, -0.75, 1.0) * inverse, s, ratio, width)
+    bent = fma(s, -0.75, 1.0) * inverse
+    growth = _growth(0.25 * s, inverse, -2.0)
+    return _closed(x, loss, inverse * inverse, bent, s, ratio, width, growth)
 
 
 @part
@@ -462,4 +487,4 @@ def welsch(x, alpha, scale, width, with_loss):
     served = served & _is_between(ratio, constant(x, "NEAR"), far)
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
     loss = absolute(fma(up, r, up - 1.0))
-    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, served)
+    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, served, None)

@@ -288,6 +288,24 @@ def polynomial(typing: Any, x: Any, name: Any) -> Any:  # noqa: ARG001
     return x(x, name), lower
 
 
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def secant(typing: Any, x: Any, y: Any, name: Any) -> Any:  # noqa: ARG001
+    """f(x) and (f(y) − f(x))/(y − x) of a polynomial of `constants.py`, also where x = y."""
+    top, *others = reversed(_CONSTANTS[x.dtype][name.literal_value])
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = args[0].type
+        value, slope = ir.Constant(kind, [top] * x.lanes), None
+        for c in others:
+            # The quotient's coefficients are what Horner's scheme goes through at x.
+            slope = value if slope is None else _call(builder, "fma", [slope, args[1], value])
+            term = ir.Constant(kind, [c] * x.lanes)
+            value = _call(builder, "fma", [value, args[0], term])
+        return context.make_tuple(builder, sig.return_type, [value, slope])
+
+    return types.UniTuple(x, 2)(x, y, name), lower
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def rounded(typing: Any, like: Any, value: Any) -> Any:  # noqa: ARG001
     """A float64 rounded to the dtype of `like`, as a float64."""
