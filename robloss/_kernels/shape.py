@@ -48,11 +48,14 @@ def grad_alpha(growth: Any) -> tuple[Any, Any]:
     at, to = _bounded(e), _bounded(where(is_rising, lam, log))
     k_e, slope = secant(at, to, "K")
     value = ((-0.5 * slope) * power) * log * log * lam
-    if any_of(is_far):
-        k_to = k_e + (to - at) * slope
-        value = where(is_far & (p < 0.0), _redescending(log, t, power, p, e, k_e, k_to), value)
+    k_to = k_e + (to - at) * slope
+    is_falling = is_far & (p < 0.0)
+    if any_of(is_falling):
+        value = where(is_falling, _redescending(log, t, power, p, e, k_e, k_to), value)
+    is_growing = is_far & (p >= 0.0)
+    if any_of(is_growing):
         other = _rising(log, t, power, p, e, lam, growth.tilt, k_e, k_to, is_between)
-        value = where(is_far & (p >= 0.0), other, value)
+        value = where(is_growing, other, value)
     is_good = (value >= constant(value, "LEAST")) | (log == 0.0)
     return value, is_good & (absolute(p) < 0.5 * constant(log, "INFINITE"))
 

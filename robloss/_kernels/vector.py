@@ -294,13 +294,12 @@ def secant(typing: Any, x: Any, y: Any, name: Any) -> Any:  # noqa: ARG001
     top, *others = reversed(_CONSTANTS[x.dtype][name.literal_value])
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = args[0].type
-        value, slope = ir.Constant(kind, [top] * x.lanes), None
+        at, to, *_ = args
+        value, slope = ir.Constant(at.type, [top] * x.lanes), None
         for c in others:
-            # The quotient's coefficients are what Horner's scheme goes through at x.
-            slope = value if slope is None else _call(builder, "fma", [slope, args[1], value])
-            term = ir.Constant(kind, [c] * x.lanes)
-            value = _call(builder, "fma", [value, args[0], term])
+            # Horner's scheme at x goes through the coefficients of the quotient.
+            slope = value if slope is None else _call(builder, "fma", [slope, to, value])
+            value = _call(builder, "fma", [value, at, ir.Constant(at.type, [c] * x.lanes)])
         return context.make_tuple(builder, sig.return_type, [value, slope])
 
     return types.UniTuple(x, 2)(x, y, name), lower
