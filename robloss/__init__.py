@@ -10,7 +10,7 @@ from robloss._distribution.moments import entropy, fisher_information, variance
 from robloss._distribution.sampling import sample
 from robloss._fit.linear import fit_linear
 from robloss._fit.result import ConvergenceWarning, Fit
-from robloss._loss import curvature, grad_alpha, grad_scale, influence, loss, weight
+from robloss._loss import curvature, evaluate, grad_alpha, grad_scale, influence, loss, weight
 from robloss._reparam import AlphaMap, ScaleMap
 
 __version__ = "0.1.0"
@@ -24,6 +24,7 @@ __all__ = [
     "curvature",
     "efficiency",
     "entropy",
+    "evaluate",
     "fisher_information",
     "fit_linear",
     "grad_alpha",

@@ -1,8 +1,9 @@
 """Friendly to exact: which array library, which dtype, what is legal, and the error sentences."""
 
+import math
 import numbers
-from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
@@ -11,9 +12,8 @@ from robloss._domains import Domain
 from robloss._typing import Array
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """Arguments of an operation, ready for a backend.
+class Arguments(NamedTuple):
+    """Arguments of an operation, checked.
 
     Attributes
     ----------
@@ -21,8 +21,8 @@ class Arguments:
         The array library, by the name that `robloss._backends` knows.
     xp : namespace
         Its array-API namespace.
-    given, values : tuple
-        One array or float per parameter: in their own dtypes, and in the one to compute in.
+    given : tuple
+        One array or float per parameter, in their own dtypes.
     compute, dtype : dtype
         What to compute in, and what to return: they differ for 16-bit floats.
     """
@@ -30,9 +30,21 @@ class Arguments:
     library: str
     xp: Any
     given: tuple[Any, ...]
-    values: tuple[Any, ...]
     compute: Any
     dtype: Any
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The arguments in the dtype to compute in."""
+        return tuple(
+            value if isinstance(value, float) else self.xp.astype(value, self.compute, copy=False)
+            for value in self.given
+        )
+
+
+@cache
+def _numpy() -> Any:
+    return array_api_compat.array_namespace(np.empty(0))
 
 
 def is_number(value: object) -> bool:
@@ -95,7 +107,7 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
             f"{other}. Convert one of them first."
         )
     library = next(iter(owners), "numpy")
-    return library, array_api_compat.array_namespace(np.empty(0) if library == "numpy" else example)
+    return library, _numpy() if library == "numpy" else array_api_compat.array_namespace(example)
 
 
 def real_dtype(name: str, array: Array, xp: Any) -> Any:
@@ -116,6 +128,9 @@ def real_dtype(name: str, array: Array, xp: Any) -> Any:
     return array.dtype
 
 
+_ENDS = (np.fmin, np.fmax)
+
+
 def check_values(domain: Domain, value: Any) -> None:
     """Refuse a number or NumPy array that leaves a domain; NaN passes, to become NaN.
 
@@ -124,38 +139,109 @@ def check_values(domain: Domain, value: Any) -> None:
     ValueError
         With the first offender and its index.
     """
-    where = ""
-    if np.ndim(value):
+    if isinstance(value, float) or not value.ndim:
+        offender, where = float(value), ""
+        if offender in domain:
+            return
+    else:
+        # A domain is an interval, and these ignore NaN: no array of decisions is made.
+        if not value.size or all(float(end.reduce(value, None)) in domain for end in _ENDS):
+            return
         legal = (value >= domain.low) & (value <= domain.high)
         if not domain.closed:
             legal &= value != domain.low
             legal &= (value != domain.high) | domain.with_high
-        offenders = np.argwhere(~(legal | np.isnan(value)))
-        if not offenders.size:
-            return
-        index = tuple(int(i) for i in offenders[0])
+        index = tuple(int(i) for i in np.argwhere(~(legal | np.isnan(value)))[0])
         offender, where = float(value[index]), f" at index {index}"
-    else:
-        offender = float(value)
-        if offender in domain:
-            return
     raise ValueError(
         f"`{domain.name}` must lie in {domain}, but got {offender!r}{where}. {domain.remedy}"
     )
 
 
-def _check_shapes(names: tuple[str, ...], values: tuple[Any, ...]) -> None:
+def _check_shapes(domains: tuple[Domain, ...], values: tuple[Any, ...]) -> None:
     shapes = [tuple(getattr(value, "shape", ())) for value in values]
+    if len({*shapes} - {()}) < 2:
+        return
     if any(isinstance(side, float) for shape in shapes for side in shape):
         return  # a Dask array may not know its shape
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
-        listed = ", ".join(f"`{name}` {shape}" for name, shape in zip(names, shapes, strict=True))
+        listed = ", ".join(
+            f"`{domain.name}` {shape}" for domain, shape in zip(domains, shapes, strict=True)
+        )
         raise ValueError(
             f"Arguments must have shapes that broadcast together, but got {listed}. "
             "Add axes of length 1 where they should be paired."
         ) from None
+
+
+# Elements that kernels need less time for than Python does to look at the arguments.
+SMALL = 1024
+_NUMBERS = frozenset({float, int})
+_FLOAT64 = np.dtype(np.float64)
+# The dtypes that kernels compute in, in the machine's byte order.
+_PLAIN = {dtype: dtype for dtype in (np.dtype(np.float32), _FLOAT64)}
+
+
+def is_small_and_plain(given: tuple[Any, ...]) -> bool:
+    """Whether x, alpha and scale are a small dense array and two legal numbers of Python.
+
+    Nothing is then to be converted or checked, which would take longer than the work itself.
+    """
+    if len(given) != 3:
+        return False
+    x, alpha, scale = given
+    return (
+        type(x) is np.ndarray
+        and type(alpha) in _NUMBERS
+        and type(scale) in _NUMBERS
+        and 0.0 < scale < math.inf
+        and x.dtype in _PLAIN
+        and x.size <= SMALL
+        and x.flags.carray
+    )
+
+
+def _plain(given: tuple[Any, ...]) -> Arguments | None:
+    """Arguments that need no conversion, the common case: NumPy arrays of one dtype, and numbers.
+
+    It spares small arrays what costs more than the work on them; None where `_converted` is needed.
+    """
+    dtype = None
+    values = []
+    for value in given:
+        kind = type(value)
+        if kind is np.ndarray:
+            its = _PLAIN.get(value.dtype)
+            if its is None or (dtype is not None and its is not dtype):
+                return None
+            dtype = its
+        elif kind is int:
+            value = float(value)
+        elif kind is not float:
+            return None
+        values.append(value)
+    dtype = dtype or _FLOAT64
+    return Arguments("numpy", _numpy(), tuple(values), dtype, dtype)
+
+
+def _converted(names: tuple[str, ...], given: tuple[Any, ...]) -> Arguments:
+    """Find the library and floating dtype of any arguments."""
+    library, xp = common_library(dict(zip(names, given, strict=True)))
+    on_host = library == "numpy"
+    values: list[Any] = []
+    dtypes: list[Any] = []
+    for name, value in zip(names, given, strict=True):
+        if is_number(value) or (not on_host and isinstance(value, np.generic)):
+            values.append(float(value))
+        else:
+            array = np.asarray(value) if on_host and not isinstance(value, np.generic) else value
+            dtypes.append(real_dtype(name, array, xp))
+            values.append(array)
+    dtype = xp.result_type(*dtypes) if dtypes else xp.float64
+    compute = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+    return Arguments(library, xp, tuple(values), compute, dtype)
 
 
 def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = True) -> Arguments:
@@ -184,26 +270,16 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
     ValueError
         For a value outside its domain, or shapes that do not broadcast.
     """
-    names = tuple(domain.name for domain in domains)
-    library, xp = common_library(dict(zip(names, given, strict=True)))
-    on_host = library == "numpy"
-    values: list[Any] = []
-    dtypes: list[Any] = []
-    for domain, value in zip(domains, given, strict=True):
-        if is_number(value) or (not on_host and isinstance(value, np.generic)):
-            values.append(float(value))
-        else:
-            array = np.asarray(value) if on_host and not isinstance(value, np.generic) else value
-            dtypes.append(real_dtype(domain.name, array, xp))
-            values.append(array)
-        if check and not domain.is_everything and (on_host or isinstance(values[-1], float)):
-            check_values(domain, values[-1])
-    if len(values) > 1:
-        _check_shapes(names, tuple(values))
-    dtype = xp.result_type(*dtypes) if dtypes else xp.float64
-    compute = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
-    cast = tuple(
-        value if isinstance(value, float) else xp.astype(value, compute, copy=False)
-        for value in values
-    )
-    return Arguments(library, xp, tuple(values), cast, compute, dtype)
+    arguments = _plain(given)
+    if arguments is None:
+        arguments = _converted(tuple(domain.name for domain in domains), given)
+    on_host = arguments.library == "numpy"
+    arrays = 0
+    for domain, value in zip(domains, arguments.given, strict=True):
+        is_float = isinstance(value, float)
+        arrays += not is_float
+        if check and not domain.is_everything and (on_host or is_float):
+            check_values(domain, value)
+    if arrays > 1:
+        _check_shapes(domains, arguments.given)
+    return arguments

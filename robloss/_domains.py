@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,18 @@ class Domain:
     remedy: str
     with_high: bool = False
 
-    @property
+    @cached_property
     def is_everything(self) -> bool:
         """Whether every real number and ±inf is legal."""
         return self.closed and self.low == -math.inf and self.high == math.inf
 
     def __contains__(self, value: float) -> bool:
         """Tell whether a number is legal; NaN counts as legal, since it passes through."""
-        if math.isnan(value):
+        if self.low < value < self.high or math.isnan(value):
             return True
         if value == self.high:
             return self.closed or self.with_high
-        return self.low < value < self.high or (self.closed and value == self.low)
+        return self.closed and value == self.low
 
     def __str__(self) -> str:
         """Write the interval as in a formula, for example ``(0, inf)``."""

@@ -1,9 +1,13 @@
 """The loss and its derivatives: one function per quantity, for arrays of any library."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from robloss._backends import evaluate
+from robloss._backends import evaluate as _one
+from robloss._backends import evaluate_all
 from robloss._typing import Array
+
+_NAMES = ("loss", "influence", "weight", "curvature", "grad_alpha", "grad_scale")
 
 # notation: s = (x/scale)², b = |alpha − 2|, u = s/b
 
@@ -78,7 +82,7 @@ def loss(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Arra
     >>> robloss.loss([0.0, 1.0, 100.0], -2.0).round(4).tolist()
     [0.0, 0.4, 1.9992]
     """
-    return evaluate("loss", x, alpha, scale, out=out)
+    return _one("loss", x, alpha, scale, out=out)
 
 
 def influence(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
@@ -136,7 +140,7 @@ def influence(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
     >>> robloss.influence([-1.0, 0.0, 1.0, 100.0], 0.0).round(4).tolist()
     [-0.6667, 0.0, 0.6667, 0.02]
     """
-    return evaluate("influence", x, alpha, scale, out=out)
+    return _one("influence", x, alpha, scale, out=out)
 
 
 def weight(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
@@ -194,7 +198,7 @@ def weight(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Ar
     >>> robloss.weight([0.0, 1.0, 100.0], 1.0).round(4).tolist()
     [1.0, 0.7071, 0.01]
     """
-    return evaluate("weight", x, alpha, scale, out=out)
+    return _one("weight", x, alpha, scale, out=out)
 
 
 def curvature(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
@@ -252,7 +256,7 @@ def curvature(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
     >>> robloss.curvature([0.0, 1.0, 3.0], 0.0).round(4).tolist()
     [1.0, 0.2222, -0.1157]
     """
-    return evaluate("curvature", x, alpha, scale, out=out)
+    return _one("curvature", x, alpha, scale, out=out)
 
 
 def grad_alpha(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
@@ -314,7 +318,7 @@ def grad_alpha(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
     >>> float(robloss.grad_alpha(1.0, 2.0))
     inf
     """
-    return evaluate("grad_alpha", x, alpha, scale, out=out)
+    return _one("grad_alpha", x, alpha, scale, out=out)
 
 
 def grad_scale(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Array:
@@ -371,4 +375,84 @@ def grad_scale(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
     >>> float(robloss.grad_scale(1.0, 2.0))
     -1.0
     """
-    return evaluate("grad_scale", x, alpha, scale, out=out)
+    return _one("grad_scale", x, alpha, scale, out=out)
+
+
+def evaluate(
+    x: Array,
+    alpha: Array,
+    scale: Array = 1.0,
+    *,
+    outputs: Sequence[str] = ("loss", "influence", "weight"),
+    out: Sequence[Any] | None = None,
+) -> tuple[Array, ...]:
+    r"""Several of the six functions at once, in one pass over the data.
+
+    .. math::
+
+        (\rho, \psi, w, \ldots)(x, \alpha, c)
+
+    They share most of their work: on NumPy arrays together they take little longer than one of them
+    alone. On other libraries one is computed after the other, which a compiler (`jax.jit`,
+    `torch.compile`) may fuse.
+
+    Parameters
+    ----------
+    x : array or float
+        Residuals, in any unit. ±inf gives the limit.
+    alpha : array or float
+        Shape: any real number, or ±inf. Python numbers never change the dtype.
+    scale : array or float, default 1.0
+        Width of the quadratic part, in the unit of `x`; in (0, inf).
+    outputs : sequence of str, default ("loss", "influence", "weight")
+        Which functions: each of "loss", "influence", "weight", "curvature", "grad_alpha" and
+        "grad_scale" at most once.
+    out : sequence of numpy.ndarray, optional
+        Where to put each result, or None for a new array; for NumPy arrays only.
+
+    Returns
+    -------
+    tuple of array
+        One per name in `outputs`, in that order, as accurate as the function of that name.
+        Each in the broadcast shape of the arguments and in their array library, device and
+        floating dtype. NaN arguments give NaN.
+
+    Raises
+    ------
+    TypeError
+        If the arguments come from different array libraries, or are not real.
+    ValueError
+        If `outputs` holds another name, or one twice, or not as many as `out` holds arrays; if a
+        Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays such a
+        value gives NaN), or if the shapes do not broadcast.
+
+    See Also
+    --------
+    loss, influence, weight, curvature, grad_alpha, grad_scale
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> rho, w = robloss.evaluate([0.0, 1.0, 100.0], 1.0, outputs=("loss", "weight"))
+    >>> rho.round(4).tolist()
+    [0.0, 0.4142, 99.005]
+    >>> w.round(4).tolist()
+    [1.0, 0.7071, 0.01]
+    """
+    names = tuple(outputs)
+    if not names or len({*names}) < len(names) or not {*names} <= {*_NAMES}:
+        raise ValueError(
+            f"`outputs` must be different names among {', '.join(_NAMES)}, but got {outputs!r}. "
+            "Pass a tuple such as ('loss', 'weight')."
+        )
+    if out is not None and (not isinstance(out, (tuple, list)) or len(out) != len(names)):
+        got = len(out) if isinstance(out, (tuple, list)) else type(out).__name__
+        raise ValueError(
+            f"`out` must be a tuple with an array or None for each of {len(names)} outputs, "
+            f"but got {got}."
+        )
+    return evaluate_all(names, x, alpha, scale, out=out)

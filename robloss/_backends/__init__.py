@@ -1,11 +1,11 @@
 """Who computes an operation: a table from array library to the module that does.
 
-A module offers ``evaluate(operation, arguments)``. It is imported at the first use of its library,
-so that no optional library is ever imported on behalf of another. Dask arrays are no library of
-their own here: the work is done on their chunks.
+A module offers ``evaluate(operation, arguments)``; NumPy's takes several operations, and `out`. It
+is imported at the first use of its library, so that none is ever imported on behalf of another.
+Dask arrays are no library of their own here: the work is done on their chunks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from importlib import import_module
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import Arguments, library_of, prepare
+from robloss._args import Arguments, is_small_and_plain, library_of, prepare
 from robloss._domains import Domain
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
@@ -59,20 +59,46 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
     TypeError
         If `out` is given with arrays of another library, and as `prepare` does.
     """
-    operation = OPERATIONS[name]
-    arguments = prepare(operation.parameters, given, check)
-    backend = _backend(arguments.library)
-    if out is not None and arguments.library != "numpy":
+    if out is None and is_small_and_plain(given):
+        result: Array = _backend("numpy").small(name, *given)
+        return result
+    return evaluate_all((name,), *given, out=None if out is None else (out,), check=check)[0]
+
+
+def evaluate_all(
+    names: tuple[str, ...], *given: Any, out: Sequence[Any] | None = None, check: bool = True
+) -> tuple[Array, ...]:
+    """Compute several operations of the same parameters: on NumPy arrays in one pass over them.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Different ones.
+    *given : array or float
+    out : sequence, optional
+        For each operation an array, or None for a new one.
+    check : bool, default True
+        As in `evaluate`.
+    """
+    arguments = prepare(OPERATIONS[names[0]].parameters, given, check)
+    library = arguments.library
+    backend = _backend(library)
+    if library == "numpy":
+        results: tuple[Array, ...] = backend.evaluate(names, arguments, out)
+        return results
+    refused = next((one for one in out or () if one is not None), None)
+    if refused is not None:
         raise TypeError(
-            f"`out` must be left out for {arguments.library} arrays, but got "
-            f"{type(out).__name__}. Only NumPy results can be written in place."
+            f"`out` must be left out for {library} arrays, but got "
+            f"{type(refused).__name__}. Only NumPy results can be written in place."
         )
-    if arguments.library == "dask":
-        return backend.map_chunks(partial(evaluate, name, check=False), arguments)
-    with _quiet(arguments.library):
-        if out is not None:
-            return backend.evaluate_into(out, operation, arguments)
-        return _returned(backend.evaluate(operation, arguments), arguments)
+    if library == "dask":
+        again = [partial(evaluate, name, check=False) for name in names]
+        return tuple([backend.map_chunks(function, arguments) for function in again])
+    with _quiet(library):
+        return tuple(
+            [_returned(backend.evaluate(OPERATIONS[name], arguments), arguments) for name in names]
+        )
 
 
 def compose(

@@ -11,14 +11,15 @@ from robloss._typing import Array
 
 def as_arrays(arguments: Arguments) -> tuple[Array, ...]:
     """Turn numbers among the arguments into 0-d arrays beside the arrays: same device and dtype."""
+    values = arguments.values
     device: Any = next(
-        array_api_compat.device(value) for value in arguments.values if not isinstance(value, float)
+        array_api_compat.device(value) for value in values if not isinstance(value, float)
     )
     return tuple(
         arguments.xp.asarray(value, dtype=arguments.compute, device=device)
         if isinstance(value, float)
         else value
-        for value in arguments.values
+        for value in values
     )
 
 

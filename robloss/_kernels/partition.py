@@ -1,16 +1,13 @@
-"""log Z and its derivative as NumPy ufuncs, compiled by Numba; float32 is computed in float64."""
+"""log Z and its derivative, compiled by Numba; float32 is computed in float64."""
 
 import math
 from typing import Any
 
 import numpy as np
-from numba import njit, vectorize
 
+from robloss._kernels.compiling import kernel
 from robloss._partition import table
 
-# Numba freezes these arrays into its disk cache, which watches only this file: a new table must
-# change this file too, or the old numbers stay in use. A unit test holds the fingerprints equal.
-TABLE_FINGERPRINT = "dd44c0a38fa701f6"
 STARTS = np.array(table.STARTS)
 MIDDLE = np.array(table.MIDDLE)
 HALF = np.array(table.HALF)
@@ -18,12 +15,11 @@ LOG_PARTITION = np.array(table.LOG_PARTITION)
 DERIVATIVE = np.array(table.DERIVATIVE)
 
 LOG_PARTITION_AT_2 = math.log(2 * math.pi) / 2
-SIGNATURES = ["float32(float32)", "float64(float64)"]
 
 # notation: v = the variable of the piece (see _partition/generate.py), x = v mapped on [-1, 1]
 
 
-@njit  # type: ignore[untyped-decorator]  # numba has no types
+@kernel
 def _series(alpha: float, coefficients: Any) -> float:
     """Clenshaw's sum over the piece that holds alpha, 0 <= alpha != 2."""
     low, high = 0, STARTS.size
@@ -47,28 +43,37 @@ def _series(alpha: float, coefficients: Any) -> float:
     return value
 
 
-@vectorize(SIGNATURES, cache=True)  # type: ignore[untyped-decorator]
-def log_partition(alpha: float) -> float:
+@kernel
+def _value(alpha: float) -> float:
     """Logarithm of Z(alpha); NaN below 0."""
-    shape = np.float64(alpha)
-    if not shape >= 0.0:
+    if not alpha >= 0.0:
         return math.nan
-    if shape == 2.0:
+    if alpha == 2.0:
         return LOG_PARTITION_AT_2
-    value: float = _series(shape, LOG_PARTITION)
+    value: float = _series(alpha, LOG_PARTITION)
     return value
 
 
-@vectorize(SIGNATURES, cache=True)  # type: ignore[untyped-decorator]
-def log_partition_derivative(alpha: float) -> float:
+@kernel
+def _slope(alpha: float) -> float:
     """Derivative of log Z; -inf at 2, NaN below 0."""
-    shape = np.float64(alpha)
-    if not shape >= 0.0:
+    if not alpha >= 0.0:
         return math.nan
-    if shape == 2.0:
+    if alpha == 2.0:
         return -math.inf
-    value: float = _series(shape, DERIVATIVE)
-    if shape >= 4.0:
-        inverse = float(1.0 / (shape - 2.0))
+    value: float = _series(alpha, DERIVATIVE)
+    if alpha >= 4.0:
+        inverse = 1.0 / (alpha - 2.0)
         value = -(value * inverse) * inverse
     return value
+
+
+@kernel
+def evaluate(alpha: Any, log_partition: Any, log_partition_derivative: Any) -> None:
+    """Fill the outputs that are not None: arrays of alpha's length, all contiguous."""
+    for i in range(alpha.size):
+        shape = np.float64(alpha[i])
+        if log_partition is not None:
+            log_partition[i] = _value(shape)
+        if log_partition_derivative is not None:
+            log_partition_derivative[i] = _slope(shape)

@@ -13,7 +13,6 @@ is compared with a fresh one, and any difference is an error.
 """
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -229,14 +228,11 @@ def source(tables: Sequence[tuple[Sequence[float], Sequence[float], Sequence[flo
             _matrix("SECOND_DERIVATIVE", [t[2] for t in tables]),
         ]
     )
-    fingerprint = hashlib.sha256(body.encode()).hexdigest()[:16]
     head = (
         '"""Chebyshev coefficients of log Z and its derivatives. Generated: do not edit.\n\n'
         f"    {COMMAND}\n\n"
         'What the pieces and variables are is told there.\n"""\n\n'
-        "# fmt: off\n"
-        "# Of everything below; robloss/_kernels/partition.py repeats it (see there).\n"
-        f'FINGERPRINT = "{fingerprint}"\n\n'
+        "# fmt: off\n\n"
     )
     return head + body
 

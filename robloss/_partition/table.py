@@ -6,8 +6,6 @@ What the pieces and variables are is told there.
 """
 
 # fmt: off
-# Of everything below; robloss/_kernels/partition.py repeats it (see there).
-FINGERPRINT = "dd44c0a38fa701f6"
 
 # Where in alpha each piece starts; the last one has no end.
 STARTS: tuple[float, ...] = (

@@ -65,13 +65,13 @@ def test_out_that_does_not_fit_is_an_error(name, backend):
     function = FUNCTIONS[name].call
     with pytest.raises(TypeError, match="`out` must be a NumPy array, but got list"):
         function(*COLUMNS, out=[0.0] * 8)
-    with pytest.raises(TypeError, match=r"[Cc]annot cast"):
+    with pytest.raises(TypeError, match="`out` must be of a dtype that float64 can be cast to"):
         function(*COLUMNS, out=np.zeros(8, int))
     with pytest.raises(ValueError, match="broadcast"):
         function(*COLUMNS, out=np.zeros(7))
     readonly = np.zeros(8)
     readonly.flags.writeable = False
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(ValueError, match="`out` must be writeable"):
         function(*COLUMNS, out=readonly)
 
 
