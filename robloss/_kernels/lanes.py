@@ -175,12 +175,18 @@ def exp(y, y_lo, about):
 
     e^y − 1 = up r + (up − 1) then loses nothing. `about` is y + y_lo to 0.016.
     """
+    up, r, curve = expanded(y, y_lo, about)
+    return up, fma(r * r, curve, r)
+
+
+@part
+def expanded(y, y_lo, about):
+    """(up, r, (e^r − 1 − r)/r²), with e^(y + y_lo) = up e^r; see `exp`."""
     shifted = fma(about, 1.4426950408889634, constant(y, "ROUND"))
     k = shifted - constant(y, "ROUND")
     r = fma(-k, constant(y, "LN2_LO"), fma(-k, constant(y, "LN2"), y)) + y_lo
-    r = fma(r * r, fma(r, polynomial(r, "EXP"), 0.5), r)
     up = from_bits((to_bits(shifted) + constant(y, "BIAS")) << constant(y, "MANTISSA_BITS"))
-    return up, r
+    return up, r, fma(r, polynomial(r, "EXP"), 0.5)
 
 
 # ------------------------------------------------------------------------------ alpha and scale
@@ -293,7 +299,7 @@ def _ratio(x, width):
 
 
 @part
-def _is_between(ratio, near, far):
+def is_between(ratio, near, far):
     size = absolute(ratio)
     return ((size >= near) & (size <= far)) | (ratio == 0.0)
 
@@ -347,15 +353,17 @@ def power(x, alpha, scale, of, with_loss):
         up, r = exp(y, y_lo, y)
         change = fma(up, r, up - 1.0)
         loss = absolute(fma(change, shape.outer, change * shape.outer_lo))
-        power = fma(up, r, up) / t
+        raised = fma(up, r, up)
+        power = raised / t
     else:
         y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
         up, r = exp(y, y_lo, y)
         loss = z
         power = fma(up, r, up)
-    served = _is_between(kx, constant(x, "NEAR"), of.far)
+        raised = power * t
+    served = is_between(kx, constant(x, "NEAR"), of.far)
     pull, pull_lo = _product(z, 0.0, of.pull, of.pull_lo)
-    growth = Growth(log + log_lo, t, power * t, shape.p, shape.tilt)
+    growth = Growth(log + log_lo, t, raised, shape.p, shape.tilt)
     return Parts(loss, power, _bent(z, 0.0, t, shape), pull, pull_lo, of.width, served, growth)
 
 
@@ -366,7 +374,7 @@ def _careful_power(x, shape, width, only_loss):
     z, z_lo = _product(s, s_lo, shape.inverse, shape.inverse_lo)
     log, log_lo, t = careful_log1p(z, z_lo)
     y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
-    served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
+    served = is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
     lowest = -constant(x, "EXPONENT")
     is_low = y < lowest
     y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, y_lo)
@@ -411,7 +419,7 @@ def power_in_both(x, alpha, scale, of, with_loss):
 @part
 def _closed(x, loss, power, ratio, s, at, width, growth):
     far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
-    served = _is_between(at, constant(x, "NEAR"), far)
+    served = is_between(at, constant(x, "NEAR"), far)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
     return Parts(loss, power, ratio, pull, pull_lo, width, served, growth)
 
@@ -484,7 +492,7 @@ def welsch(x, alpha, scale, width, with_loss):
     up, r = exp(y, y_lo, y)
     power = where(is_dead, 0.0, fma(up, r, up))
     far = constant(x, "FAR")
-    served = served & _is_between(ratio, constant(x, "NEAR"), far)
+    served = served & is_between(ratio, constant(x, "NEAR"), far)
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
     loss = absolute(fma(up, r, up - 1.0))
     return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, served, None)

@@ -1,0 +1,296 @@
+"""Sums of ρ and of its derivatives in alpha and scale over an array, with nothing materialised.
+
+Everything is summed in float64 along with what the additions round off, in an order that is a
+function of an element's place alone.
+
+The derivative in alpha can share what it is made of with ρ::
+
+    2 |∂ρ/∂α| = L² χ(E) − P L + z W        χ(y) = (y e^y − e^y + 1)/y²
+
+and −(c/b) ∂ρ/∂c = z W. Where z is small these terms, of order z² and z, leave one of order z³, in
+which an error of a few roundings of z W shows. So this serves in blocks whose sum of ∂ρ/∂α is not
+much smaller than that of z W; other blocks, and alpha far from 2, are summed by the accurate
+derivative of `shape`.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robloss._kernels import exact, lanes, shape
+from robloss._kernels.compiling import kernel, part
+from robloss._kernels.vector import any_of, constant, fma, folded, lane, load, rounded, where
+from robloss._kernels.vector import lanes as lanes_of
+
+# notation: as in `lanes`; E = p L
+
+# b up to which alpha is moderate, as in `elementwise`.
+MODERATE = 4.0
+# Elements whose sums are looked at together.
+BLOCK = 8192
+
+
+class Totals(NamedTuple):
+    """Sums, and what their additions rounded off."""
+
+    loss: float
+    loss_lo: float
+    grad_alpha: float
+    grad_alpha_lo: float
+    grad_scale: float
+    grad_scale_lo: float
+
+
+@part
+def _plus(total: Any, lost: Any, term: Any) -> tuple[Any, Any]:
+    """Add to a sum, and what that rounds off to `lost`."""
+    after = total + term
+    back = after - total
+    return after, lost + ((total - (after - back)) + (term - back))
+
+
+@part
+def _with(totals: Totals, loss: float, grad_alpha: float, grad_scale: float) -> Totals:
+    """The totals with one more term in each."""
+    return Totals(
+        *_plus(totals.loss, totals.loss_lo, loss),
+        *_plus(totals.grad_alpha, totals.grad_alpha_lo, grad_alpha),
+        *_plus(totals.grad_scale, totals.grad_scale_lo, grad_scale),
+    )
+
+
+@part
+def _joined(one: Totals, two: Totals) -> Totals:
+    both = _with(one, two.loss, two.grad_alpha, two.grad_scale)
+    return _with(both, two.loss_lo, two.grad_alpha_lo, two.grad_scale_lo)
+
+
+@part
+def _across(vector: Any, lost: Any) -> tuple[float, float]:
+    """The sum over the lanes of a sum and what it lost."""
+    total, rest = 0.0, 0.0
+    for i in range(4):
+        total, rest = _plus(total, rest, lane(vector, i))
+        rest += lane(lost, i)
+    return total, rest
+
+
+@part
+def _times(total: float, lost: float, by: float, by_lo: float) -> tuple[float, float]:
+    product = total * by
+    return product, fma(total, by, -product) + (lost * by + total * by_lo)
+
+
+@part
+def _over(a: float, a_lo: float, b: float) -> tuple[float, float]:
+    quotient = a / b
+    return quotient, (fma(-quotient, b, a) + a_lo) / b
+
+
+@part
+def _weighted(term: Any, weight: Any) -> Any:
+    return term if weight is None else term * weight
+
+
+@part
+def _weight_of(weight: Any, index: int) -> float:
+    return 1.0 if weight is None else np.float64(lane(weight, index))
+
+
+@part
+def _mend(
+    totals: Totals, count: int, served: Any, x: Any, weight: Any, alpha: float, scale: float
+) -> Totals:
+    """Add the lanes that are not served, computed one by one; what weighs nothing is left out."""
+    for i in range(count):
+        if not lane(served, i):
+            w, at = _weight_of(weight, i), np.float64(lane(x, i))
+            if w != 0.0:
+                totals = _with(
+                    totals,
+                    w * exact.loss(at, alpha, scale),
+                    w * exact.grad_alpha(at, alpha, scale),
+                    w * exact.grad_scale(at, alpha, scale),
+                )
+    return totals
+
+
+class _Exponent(NamedTuple):
+    """p and 1/p², of which E and L² = E²/p²."""
+
+    p: float
+    p_lo: float
+    square: float
+    square_lo: float
+
+
+@part
+def _terms(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
+    """e^E − 1, L² χ(E) − P L and z W."""
+    log_hi, log_lo, t = lanes.log1p(z)
+    y = log_hi * of.p
+    y_lo = fma(log_lo, of.p, fma(log_hi, of.p_lo, fma(log_hi, of.p, -y)))
+    up, r, curve = lanes.expanded(y, y_lo, y)
+    change = fma(r * r, curve, r)
+    power = fma(up, change, up)
+    log = log_hi + log_lo
+    # E² χ(E) is 1 + (E − 1) e^E, which cancels where E is small: there r is all of it
+    far = fma((y + y_lo) - 1.0, power, 1.0)
+    far = fma(far, of.square, far * of.square_lo)
+    square = where(up == 1.0, (log * log) * fma(curve, r - 1.0, 1.0), far)
+    return fma(up, change, up - 1.0), fma(-power, log, square), (power / t) * z
+
+
+@part
+def _exponent(like: Any, alpha: float) -> _Exponent:
+    p = 0.5 * alpha
+    inverse, inverse_lo = _over(1.0, 0.0, p)
+    square, square_lo = _times(inverse, inverse_lo, inverse, inverse_lo)
+    near, near_square = rounded(like, p), rounded(like, square)
+    return _Exponent(near, p - near, near_square, (square - near_square) + square_lo)
+
+
+@part
+def _quickly(
+    x: Any, weights: Any, alpha: float, scale: float, of: lanes.Quick, start: int, stop: int
+) -> tuple[Totals, bool]:
+    """The sums of a block for alpha of moderate size, and whether they are good."""
+    # as `lanes.shape` does
+    bounded = alpha if abs(alpha) >= constant(x, "CAUCHY") else constant(x, "CAUCHY")
+    exponent = _exponent(x, bounded)
+    none = folded(load(x, start, 0))
+    change, change_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
+    rest = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    width = lanes_of(x)
+    for first in range(start, stop, width):
+        count = min(width, stop - first)
+        at, weight = load(x, first, count), load(weights, first, count)
+        kx = at * of.k
+        kx_lo = fma(at, of.k_lo, fma(at, of.k, -kx))
+        z = fma(kx, kx, (kx + kx) * kx_lo)
+        served = lanes.is_between(kx, constant(at, "NEAR"), of.far)
+        if any_of(~served):
+            z = where(served, z, 0.0)
+            rest = _mend(rest, count, served, at, weight, alpha, scale)
+        terms = _terms(z, exponent)
+        change, change_lo = _plus(change, change_lo, folded(_weighted(terms[0], weight)))
+        slope, slope_lo = _plus(slope, slope_lo, folded(_weighted(terms[1], weight)))
+        pull, pull_lo = _plus(pull, pull_lo, folded(_weighted(terms[2], weight)))
+    of_pull, of_pull_lo = _across(pull, pull_lo)
+    of_slope, of_slope_lo = _plus(*_across(slope, slope_lo), of_pull)
+    # b and its remainder
+    d = alpha - 2.0
+    back = d - alpha
+    sign = math.copysign(1.0, d)
+    b, b_lo = abs(d), sign * ((alpha - (d - back)) + (-2.0 - back))
+    sums = Totals(
+        *_times(*_across(change, change_lo), *_over(b, b_lo, bounded)),
+        -0.5 * sign * of_slope,
+        -0.5 * sign * (of_slope_lo + of_pull_lo),
+        *_times(of_pull, of_pull_lo, *_over(-b, -b_lo, scale)),
+    )
+    return _joined(sums, rest), abs(of_slope) >= constant(x, "SHARE") * abs(of_pull)
+
+
+@part
+def _carefully(
+    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int
+) -> Totals:
+    """The sums of a block of what the accurate kernels give."""
+    none = folded(load(x, start, 0))
+    loss, loss_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
+    rest = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    width = lanes_of(x)
+    for first in range(start, stop, width):
+        count = min(width, stop - first)
+        at, weight = load(x, first, count), load(weights, first, count)
+        parts = member(at, alpha, scale, of, True)
+        grad_alpha, served = _slope(parts.growth, at, parts.served)
+        values = parts.loss, fma(parts.power, parts.pull, parts.power * parts.pull_lo)
+        if any_of(~served):
+            values = where(served, values[0], 0.0), where(served, values[1], 0.0)
+            grad_alpha = where(served, grad_alpha, 0.0)
+            rest = _mend(rest, count, served, at, weight, alpha, scale)
+        loss, loss_lo = _plus(loss, loss_lo, folded(_weighted(values[0], weight)))
+        slope, slope_lo = _plus(slope, slope_lo, folded(_weighted(grad_alpha, weight)))
+        pull, pull_lo = _plus(pull, pull_lo, folded(_weighted(values[1], weight)))
+    of_pull, of_pull_lo = _across(pull, pull_lo)
+    sums = Totals(*_across(loss, loss_lo), *_across(slope, slope_lo), -of_pull, -of_pull_lo)
+    return _joined(sums, rest)
+
+
+@part
+def _slope(growth: Any, x: Any, served: Any) -> tuple[Any, Any]:
+    """∂ρ/∂α and the lanes in which it is good; 0 at α = 2, where it is infinite, and −∞."""
+    if growth is None:
+        return x * 0.0, served
+    value, is_good = shape.grad_alpha(growth)
+    return value, served & is_good
+
+
+@part
+def _store(totals: Totals, out: Any) -> None:
+    for i in range(len(totals)):
+        out[i] = totals[i]
+
+
+@part
+def _sum(member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    totals = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    for start in range(0, x.size, BLOCK):
+        stop = min(start + BLOCK, x.size)
+        sums = _carefully(member, of, x, weights, alpha, scale, start, stop)
+        totals = _joined(totals, sums)
+    _store(totals, out)
+
+
+@kernel
+def _power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    of = lanes.quick(x, alpha, scale, False)
+    totals = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    for start in range(0, x.size, BLOCK):
+        stop = min(start + BLOCK, x.size)
+        sums, is_good = _quickly(x, weights, alpha, scale, of, start, stop)
+        if not is_good:
+            sums = _carefully(lanes.power, of, x, weights, alpha, scale, start, stop)
+        totals = _joined(totals, sums)
+    _store(totals, out)
+
+
+@kernel
+def _careful_power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    of = lanes.shape(x, alpha), lanes.width(x, scale)
+    _sum(lanes.careful_power, of, x, weights, alpha, scale, out)
+
+
+@kernel
+def _normal(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    _sum(lanes.normal, lanes.width(x, scale), x, weights, alpha, scale, out)
+
+
+@kernel
+def _welsch(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    _sum(lanes.welsch, lanes.width(x, scale), x, weights, alpha, scale, out)
+
+
+def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    """Put sums into `out`: of ρ, ∂ρ/∂α and ∂ρ/∂c, each before what its additions rounded off.
+
+    Parts
+    -----
+    x : ndarray (n,)
+        Contiguous, of float32 or float64.
+    weights : ndarray (n,), or None
+        Not negative, of the same dtype, contiguous. What weighs 0 is left out, whatever its x.
+    alpha, scale : float
+    out : ndarray (6,)
+        Of float64. At α = 2 the lanes whose ∂ρ/∂α is infinite may count as 0.
+    """
+    if alpha == 2.0:
+        kernel = _normal
+    elif alpha == -math.inf:
+        kernel = _welsch
+    else:
+        kernel = _power if abs(alpha - 2.0) <= MODERATE else _careful_power
+    kernel(x, weights, alpha, scale, out)
