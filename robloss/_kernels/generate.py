@@ -104,9 +104,9 @@ def _limits(dtype: str) -> dict[str, float]:
         "STEEP": 128.0 if is_double else 2.0**100,
         "REACH": REACH,
         "CENTER": CENTER,
-        # The least part of Σ z W that 2 |Σ ∂ρ/∂α| may be where its terms are summed one by one: a
-        # rounding of z W in every element, all of one sign, is then 2^-43, or 2^-18, of the sum.
-        "SHARE": 2.0**-10 if is_double else 2.0**-6,
+        # The least part that Σ ∂ρ/∂α may be of the terms it is combined of: a rounding of these in
+        # every element, all of one sign, is then 2^-41, or 2^-16, of the sum.
+        "SHARE": 2.0**-12 if is_double else 2.0**-8,
         # ∂ρ/∂α from which on the products it is made of are normal numbers
         "LEAST": 2.0**-1000 if is_double else 2.0**-120,
     }

@@ -124,7 +124,7 @@ def _pair(like, value, value_lo):
 
 
 @part
-def _octaves(z):
+def octaves(z):
     """(k, 2^-k, f, 1 + z) with 1 + z = 2^k (1 + f), 3/4 <= 1 + f < 3/2, for z >= 0.
 
     f is exact: with √½ and √2 as its ends it would not be at z just below ½.
@@ -137,7 +137,7 @@ def _octaves(z):
 
 
 @part
-def _log(k, q, q_lo):
+def log_of(k, q, q_lo):
     """k log 2 + log (1 + f) as a pair; q + q_lo = 2f/(2 + f), log(1 + f) = q + q³/12 + ..."""
     w = (q * 0.25) * q
     octaves = k * constant(q, "LN2")
@@ -149,15 +149,15 @@ def _log(k, q, q_lo):
 @part
 def log1p(z):
     """log(1 + z) as a pair, with an error of 2 ulp of its part past k log 2; and 1 + z."""
-    k, _, f, t = _octaves(z)
-    log, log_lo = _log(k, (f + f) / (f + 2.0), 0.0)
+    k, _, f, t = octaves(z)
+    log, log_lo = log_of(k, (f + f) / (f + 2.0), 0.0)
     return log, log_lo, t
 
 
 @part
 def careful_log1p(z, z_lo):
     """log(1 + z + z_lo) as a pair, with an error of a hundredth of an ulp; and 1 + z."""
-    k, down, f, t = _octaves(z)
+    k, down, f, t = octaves(z)
     below = f + 2.0
     inverse = 1.0 / below
     q = (f + f) * inverse
@@ -165,7 +165,7 @@ def careful_log1p(z, z_lo):
     # f lacks 2^-k z_lo, and what 2^-k − 1 lacks; 1/(1 + f) = 1 − q + q²/2 − ... to a fiftieth
     f_lo = fma(down, z_lo, down - ((down - 1.0) + 1.0))
     growth = f_lo * fma(q, fma(q, 0.5, -1.0), 1.0)
-    log, log_lo = _log(k, q, q_lo + growth)
+    log, log_lo = log_of(k, q, q_lo + growth)
     return log, log_lo, t
 
 

@@ -3,13 +3,14 @@
 Everything is summed in float64 along with what the additions round off, in an order that is a
 function of an element's place alone.
 
-The derivative in alpha can share what it is made of with ρ::
+The derivative in alpha can share what it is made of with ρ = (b/α)(e^E − 1)::
 
     2 |∂ρ/∂α| = L² χ(E) − P L + z W        χ(y) = (y e^y − e^y + 1)/y²
+              = P L (2 − α)/α − (e^E − 1) 4/α² + z W
 
-and −(c/b) ∂ρ/∂c = z W. Where z is small these terms, of order z² and z, leave one of order z³, in
-which an error of a few roundings of z W shows. So this serves in blocks whose sum of ∂ρ/∂α is not
-much smaller than that of z W; other blocks, and alpha far from 2, are summed by the accurate
+and −(c/b) ∂ρ/∂c = z W. Where z is small these terms, of order z, leave one of order z³, in which
+an error of a few roundings of z shows. So this serves in blocks whose sum of ∂ρ/∂α is not much
+smaller than those of its terms; other blocks, and alpha far from 2, are summed by the accurate
 derivative of `shape`.
 """
 
@@ -20,13 +21,27 @@ import numpy as np
 
 from robloss._kernels import exact, lanes, shape
 from robloss._kernels.compiling import kernel, part
-from robloss._kernels.vector import any_of, constant, fma, folded, lane, load, rounded, where
+from robloss._kernels.vector import (
+    SUMMED,
+    absolute,
+    any_of,
+    constant,
+    fma,
+    folded,
+    lane,
+    load,
+    rounded,
+    where,
+    widened,
+)
 from robloss._kernels.vector import lanes as lanes_of
 
 # notation: as in `lanes`; E = p L
 
 # b up to which alpha is moderate, as in `elementwise`.
 MODERATE = 4.0
+# |alpha| below which the form without L² χ(E) would lose more than 2/alpha roundings.
+NEAR_ZERO = 0.25
 # Elements whose sums are looked at together.
 BLOCK = 8192
 
@@ -70,7 +85,7 @@ def _joined(one: Totals, two: Totals) -> Totals:
 def _across(vector: Any, lost: Any) -> tuple[float, float]:
     """The sum over the lanes of a sum and what it lost."""
     total, rest = 0.0, 0.0
-    for i in range(4):
+    for i in range(SUMMED):
         total, rest = _plus(total, rest, lane(vector, i))
         rest += lane(lost, i)
     return total, rest
@@ -116,18 +131,56 @@ def _mend(
     return totals
 
 
-class _Exponent(NamedTuple):
-    """p and 1/p², of which E and L² = E²/p²."""
+class _Combination(NamedTuple):
+    """2 |Σ ∂ρ/∂α| = slope S + change Σ (e^E − 1) + Σ z W; the numbers and their remainders."""
 
-    p: float
+    slope: float
+    slope_lo: float
+    change: float
+    change_lo: float
+    b: float
+    b_lo: float
+    alpha: float  # bounded away from 0, as in `lanes.shape`
+    p: float  # the next two as pairs in the dtype of x
     p_lo: float
-    square: float
+    square: float  # 1/p²
     square_lo: float
 
 
 @part
-def _terms(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
-    """e^E − 1, L² χ(E) − P L and z W."""
+def _combination(like: Any, alpha: float, near_zero: Any) -> _Combination:
+    least = constant(like, "CAUCHY")
+    alpha = alpha if abs(alpha) >= least else least
+    d = alpha - 2.0
+    back = d - alpha
+    d_lo = (alpha - (d - back)) + (-2.0 - back)
+    sign = math.copysign(1.0, d)
+    inverse, inverse_lo = _over(2.0, 0.0, alpha)
+    square, square_lo = _times(inverse, inverse_lo, inverse, inverse_lo)
+    p, near = rounded(like, 0.5 * alpha), rounded(like, square)
+    slope, slope_lo = 1.0, 0.0
+    change, change_lo = 0.0, 0.0
+    if near_zero is None:
+        slope, slope_lo = _over(-d, -d_lo, alpha)
+        change, change_lo = -square, -square_lo
+    return _Combination(
+        slope,
+        slope_lo,
+        change,
+        change_lo,
+        sign * d,
+        sign * d_lo,
+        alpha,
+        p,
+        0.5 * alpha - p,
+        near,
+        (square - near) + square_lo,
+    )
+
+
+@part
+def _terms(z: Any, of: _Combination, near_zero: Any) -> tuple[Any, Any, Any]:
+    """e^E − 1; P L, or for alpha near 0 L² χ(E) − P L; and z W."""
     log_hi, log_lo, t = lanes.log1p(z)
     y = log_hi * of.p
     y_lo = fma(log_lo, of.p, fma(log_hi, of.p_lo, fma(log_hi, of.p, -y)))
@@ -135,31 +188,33 @@ def _terms(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
     change = fma(r * r, curve, r)
     power = fma(up, change, up)
     log = log_hi + log_lo
-    # E² χ(E) is 1 + (E − 1) e^E, which cancels where E is small: there r is all of it
-    far = fma((y + y_lo) - 1.0, power, 1.0)
-    far = fma(far, of.square, far * of.square_lo)
-    square = where(up == 1.0, (log * log) * fma(curve, r - 1.0, 1.0), far)
-    return fma(up, change, up - 1.0), fma(-power, log, square), (power / t) * z
+    slope = power * log
+    if near_zero is not None:
+        slope = _square(log, y + y_lo, up, r, curve, power, of) - slope
+    return fma(up, change, up - 1.0), slope, (power / t) * z
 
 
 @part
-def _exponent(like: Any, alpha: float) -> _Exponent:
-    p = 0.5 * alpha
-    inverse, inverse_lo = _over(1.0, 0.0, p)
-    square, square_lo = _times(inverse, inverse_lo, inverse, inverse_lo)
-    near, near_square = rounded(like, p), rounded(like, square)
-    return _Exponent(near, p - near, near_square, (square - near_square) + square_lo)
+def _square(log: Any, e: Any, up: Any, r: Any, curve: Any, power: Any, of: _Combination) -> Any:
+    """L² χ(E) = (1 + (E − 1) e^E)/p², which cancels where E is small: there r is all of it."""
+    far = fma(e - 1.0, power, 1.0)
+    far = fma(far, of.square, far * of.square_lo)
+    return where(up == 1.0, (log * log) * fma(curve, r - 1.0, 1.0), far)
+
+
+@part
+def _gathered(term: Any, weight: Any) -> Any:
+    """The sums of every eighth lane; in float32 they are rounded like the terms."""
+    return widened(folded(_weighted(term, weight)))
 
 
 @part
 def _quickly(
-    x: Any, weights: Any, alpha: float, scale: float, of: lanes.Quick, start: int, stop: int
-) -> tuple[Totals, bool]:
+    x: Any, weights: Any, alpha: float, scale: float, of: lanes.Quick, combination: _Combination,
+    near_zero: Any, start: int, stop: int,
+) -> tuple[Totals, bool]:  # fmt: skip
     """The sums of a block for alpha of moderate size, and whether they are good."""
-    # as `lanes.shape` does
-    bounded = alpha if abs(alpha) >= constant(x, "CAUCHY") else constant(x, "CAUCHY")
-    exponent = _exponent(x, bounded)
-    none = folded(load(x, start, 0))
+    none = widened(folded(load(x, start, 0)))
     change, change_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
     rest = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     width = lanes_of(x)
@@ -169,28 +224,41 @@ def _quickly(
         kx = at * of.k
         kx_lo = fma(at, of.k_lo, fma(at, of.k, -kx))
         z = fma(kx, kx, (kx + kx) * kx_lo)
-        served = lanes.is_between(kx, constant(at, "NEAR"), of.far)
+        # Where z underflows for so many that it matters, the sums are not good.
+        served = absolute(kx) <= of.far
         if any_of(~served):
             z = where(served, z, 0.0)
             rest = _mend(rest, count, served, at, weight, alpha, scale)
-        terms = _terms(z, exponent)
-        change, change_lo = _plus(change, change_lo, folded(_weighted(terms[0], weight)))
-        slope, slope_lo = _plus(slope, slope_lo, folded(_weighted(terms[1], weight)))
-        pull, pull_lo = _plus(pull, pull_lo, folded(_weighted(terms[2], weight)))
+        terms = _terms(z, combination, near_zero)
+        change, change_lo = _plus(change, change_lo, _gathered(terms[0], weight))
+        slope, slope_lo = _plus(slope, slope_lo, _gathered(terms[1], weight))
+        pull, pull_lo = _plus(pull, pull_lo, _gathered(terms[2], weight))
+    by, b, b_lo = combination, combination.b, combination.b_lo
+    of_change, of_change_lo = _across(change, change_lo)
+    of_slope, of_slope_lo = _times(*_across(slope, slope_lo), by.slope, by.slope_lo)
     of_pull, of_pull_lo = _across(pull, pull_lo)
-    of_slope, of_slope_lo = _plus(*_across(slope, slope_lo), of_pull)
-    # b and its remainder
-    d = alpha - 2.0
-    back = d - alpha
-    sign = math.copysign(1.0, d)
-    b, b_lo = abs(d), sign * ((alpha - (d - back)) + (-2.0 - back))
+    part_of, part_of_lo = _times(of_change, of_change_lo, by.change, by.change_lo)
+    twice, twice_lo = _plus(*_plus(of_slope, of_slope_lo, of_pull), part_of)
+    half = math.copysign(0.5, 2.0 - alpha)
     sums = Totals(
-        *_times(*_across(change, change_lo), *_over(b, b_lo, bounded)),
-        -0.5 * sign * of_slope,
-        -0.5 * sign * (of_slope_lo + of_pull_lo),
+        *_times(of_change, of_change_lo, *_over(b, b_lo, by.alpha)),
+        half * twice,
+        half * (twice_lo + part_of_lo + of_pull_lo),
         *_times(of_pull, of_pull_lo, *_over(-b, -b_lo, scale)),
     )
-    return _joined(sums, rest), abs(of_slope) >= constant(x, "SHARE") * abs(of_pull)
+    return _joined(sums, rest), _is_good(x, sums, combination, scale)
+
+
+@part
+def _is_good(x: Any, sums: Totals, by: _Combination, scale: float) -> bool:
+    """Whether that of ∂ρ/∂α is not much smaller than what it is combined of.
+
+    A block whose numbers, or their squares, are all but subnormal is not.
+    """
+    twice, pull = 2.0 * abs(sums.grad_alpha), abs(sums.grad_scale) * (scale / by.b)
+    change = sums.loss * (by.alpha / by.b) * by.change
+    size = abs(twice - pull - change) + abs(change) + pull
+    return twice >= constant(x, "SHARE") * size
 
 
 @part
@@ -198,7 +266,7 @@ def _carefully(
     member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int
 ) -> Totals:
     """The sums of a block of what the accurate kernels give."""
-    none = folded(load(x, start, 0))
+    none = widened(folded(load(x, start, 0)))
     loss, loss_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
     rest = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     width = lanes_of(x)
@@ -212,9 +280,9 @@ def _carefully(
             values = where(served, values[0], 0.0), where(served, values[1], 0.0)
             grad_alpha = where(served, grad_alpha, 0.0)
             rest = _mend(rest, count, served, at, weight, alpha, scale)
-        loss, loss_lo = _plus(loss, loss_lo, folded(_weighted(values[0], weight)))
-        slope, slope_lo = _plus(slope, slope_lo, folded(_weighted(grad_alpha, weight)))
-        pull, pull_lo = _plus(pull, pull_lo, folded(_weighted(values[1], weight)))
+        loss, loss_lo = _plus(loss, loss_lo, folded(widened(_weighted(values[0], weight))))
+        slope, slope_lo = _plus(slope, slope_lo, folded(widened(_weighted(grad_alpha, weight))))
+        pull, pull_lo = _plus(pull, pull_lo, folded(widened(_weighted(values[1], weight))))
     of_pull, of_pull_lo = _across(pull, pull_lo)
     sums = Totals(*_across(loss, loss_lo), *_across(slope, slope_lo), -of_pull, -of_pull_lo)
     return _joined(sums, rest)
@@ -245,17 +313,33 @@ def _sum(member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float,
     _store(totals, out)
 
 
-@kernel
-def _power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    of = lanes.quick(x, alpha, scale, False)
-    totals = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+@part
+def _sum_quickly(
+    near_zero: Any, x: Any, weights: Any, alpha: float, scale: float, out: Any
+) -> None:
+    of, combination = lanes.quick(x, alpha, scale, False), _combination(x, alpha, near_zero)
+    totals, is_good = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True
     for start in range(0, x.size, BLOCK):
         stop = min(start + BLOCK, x.size)
-        sums, is_good = _quickly(x, weights, alpha, scale, of, start, stop)
+        if is_good:  # or would have been, in the block before
+            sums, is_good = _quickly(
+                x, weights, alpha, scale, of, combination, near_zero, start, stop
+            )
         if not is_good:
             sums = _carefully(lanes.power, of, x, weights, alpha, scale, start, stop)
+            is_good = _is_good(x, sums, combination, scale)
         totals = _joined(totals, sums)
     _store(totals, out)
+
+
+@kernel
+def _power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    _sum_quickly(None, x, weights, alpha, scale, out)
+
+
+@kernel
+def _power_near_zero(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    _sum_quickly(True, x, weights, alpha, scale, out)
 
 
 @kernel
@@ -291,6 +375,8 @@ def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None
         kernel = _normal
     elif alpha == -math.inf:
         kernel = _welsch
+    elif abs(alpha - 2.0) <= MODERATE:
+        kernel = _power_near_zero if abs(alpha) < NEAR_ZERO else _power
     else:
-        kernel = _power if abs(alpha - 2.0) <= MODERATE else _careful_power
+        kernel = _careful_power
     kernel(x, weights, alpha, scale, out)

@@ -340,24 +340,39 @@ def lane(typing: Any, vector: Any, index: Any) -> Any:  # noqa: ARG001
     )
 
 
+# Lanes that the sum of a vector is left in.
+SUMMED = 8
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def folded(typing: Any, vector: Any) -> Any:  # noqa: ARG001
-    """Four lanes of float64, the sums of every fourth lane, by halves: always in the same order."""
-    kind = Vec(types.float64, 4)
+    """A vector of 8 lanes: the sums of every eighth, by halves."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        value = args[0]
-        if vector.dtype != types.float64:
-            value = builder.fpext(value, context.get_value_type(vector.of(types.float64)))
-        for half in (vector.lanes >> n for n in range(1, vector.lanes.bit_length() - 2)):
-            ends = [
+        (value,) = args
+        none, half = ir.Constant(value.type, ir.Undefined), vector.lanes // 2
+        while half >= SUMMED:
+            low, high = (
                 ir.Constant(ir.VectorType(_INDEX, half), list(range(first, first + half)))
                 for first in (0, half)
-            ]
-            none = ir.Constant(value.type, ir.Undefined)
-            low, high = (builder.shuffle_vector(value, none, end) for end in ends)
-            value = builder.fadd(low, high)
+            )
+            value = builder.fadd(
+                builder.shuffle_vector(value, none, low), builder.shuffle_vector(value, none, high)
+            )
+            none, half = ir.Constant(value.type, ir.Undefined), half // 2
         return value
+
+    return Vec(vector.dtype, SUMMED)(vector), lower
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def widened(typing: Any, vector: Any) -> Any:  # noqa: ARG001
+    """As many lanes of float64."""
+    kind = vector.of(types.float64)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        is_wide = vector.dtype == types.float64
+        return args[0] if is_wide else builder.fpext(args[0], context.get_value_type(kind))
 
     return kind(vector), lower
 
