@@ -89,9 +89,7 @@ def _rising(
 
 
 @part
-def put(
-    output: Any, start: int, count: int, x: Any, alpha: Any, scale: Any, parts: Any
-) -> None:
+def put(output: Any, start: int, count: int, x: Any, alpha: Any, scale: Any, parts: Any) -> None:
     """Store ∂ρ/∂α, if there is an output for it; lanes that are not served are computed exactly."""
     if output is not None:
         _put(output, start, count, x, alpha, scale, parts.growth, parts.served)

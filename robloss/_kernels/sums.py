@@ -132,7 +132,10 @@ def _mend(
 
 
 class _Combination(NamedTuple):
-    """2 |Σ ∂ρ/∂α| = slope S + change Σ (e^E − 1) + Σ z W; the numbers and their remainders."""
+    """How sums of three terms of every element make up the totals; numbers and their remainders.
+
+    2 |Σ ∂ρ/∂α| = slope Σ₂ + change Σ₁ + Σ₃, Σ ρ = (b/α) Σ₁, and −(c/b) Σ ∂ρ/∂c = Σ₃ = Σ z W.
+    """
 
     slope: float
     slope_lo: float
@@ -140,66 +143,82 @@ class _Combination(NamedTuple):
     change_lo: float
     b: float
     b_lo: float
-    alpha: float  # bounded away from 0, as in `lanes.shape`
-    p: float  # the next two as pairs in the dtype of x
+    alpha: float
+
+
+class _Exponent(NamedTuple):
+    """p and 1/p², as pairs in the dtype of x."""
+
+    p: float
     p_lo: float
-    square: float  # 1/p²
+    square: float
     square_lo: float
 
 
 @part
-def _combination(like: Any, alpha: float, near_zero: Any) -> _Combination:
+def _bounded(like: Any, alpha: float) -> float:
+    """Alpha, bounded away from 0 as in `lanes.shape`."""
     least = constant(like, "CAUCHY")
-    alpha = alpha if abs(alpha) >= least else least
+    return alpha if abs(alpha) >= least else least
+
+
+@part
+def _exponent(like: Any, alpha: float) -> _Exponent:
+    p, inverse = rounded(like, 0.5 * alpha), _over(2.0, 0.0, alpha)
+    square, square_lo = _times(*inverse, *inverse)
+    near = rounded(like, square)
+    return _Exponent(p, 0.5 * alpha - p, near, (square - near) + square_lo)
+
+
+@part
+def _combination(alpha: float, of: _Exponent, is_near_zero: bool) -> _Combination:
     d = alpha - 2.0
     back = d - alpha
     d_lo = (alpha - (d - back)) + (-2.0 - back)
     sign = math.copysign(1.0, d)
-    inverse, inverse_lo = _over(2.0, 0.0, alpha)
-    square, square_lo = _times(inverse, inverse_lo, inverse, inverse_lo)
-    p, near = rounded(like, 0.5 * alpha), rounded(like, square)
-    slope, slope_lo = 1.0, 0.0
-    change, change_lo = 0.0, 0.0
-    if near_zero is None:
+    slope, slope_lo, change, change_lo = 1.0, 0.0, 0.0, 0.0
+    if not is_near_zero:
         slope, slope_lo = _over(-d, -d_lo, alpha)
-        change, change_lo = -square, -square_lo
-    return _Combination(
-        slope,
-        slope_lo,
-        change,
-        change_lo,
-        sign * d,
-        sign * d_lo,
-        alpha,
-        p,
-        0.5 * alpha - p,
-        near,
-        (square - near) + square_lo,
-    )
+        change, change_lo = -of.square, -of.square_lo
+    return _Combination(slope, slope_lo, change, change_lo, sign * d, sign * d_lo, alpha)
 
 
 @part
-def _terms(z: Any, of: _Combination, near_zero: Any) -> tuple[Any, Any, Any]:
-    """e^E − 1; P L, or for alpha near 0 L² χ(E) − P L; and z W."""
+def _raised(z: Any, of: _Exponent) -> tuple[Any, ...]:
+    """L, E, t and P = up e^r as (up, r, (e^r − 1 − r)/r², e^r − 1)."""
     log_hi, log_lo, t = lanes.log1p(z)
     y = log_hi * of.p
     y_lo = fma(log_lo, of.p, fma(log_hi, of.p_lo, fma(log_hi, of.p, -y)))
     up, r, curve = lanes.expanded(y, y_lo, y)
-    change = fma(r * r, curve, r)
-    power = fma(up, change, up)
-    log = log_hi + log_lo
-    slope = power * log
-    if near_zero is not None:
-        slope = _square(log, y + y_lo, up, r, curve, power, of) - slope
-    return fma(up, change, up - 1.0), slope, (power / t) * z
+    return log_hi + log_lo, y + y_lo, t, up, r, curve, fma(r * r, curve, r)
 
 
 @part
-def _square(log: Any, e: Any, up: Any, r: Any, curve: Any, power: Any, of: _Combination) -> Any:
-    """L² χ(E) = (1 + (E − 1) e^E)/p², which cancels where E is small: there r is all of it."""
+def _of_power(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
+    """e^E − 1, P L and z W."""
+    log, _, t, up, _, _, change = _raised(z, of)
+    power = fma(up, change, up)
+    return fma(up, change, up - 1.0), power * log, (power / t) * z
+
+
+@part
+def _near_zero(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
+    """e^E − 1, L² χ(E) − P L and z W; L² is E²/p², and E² χ(E) is 1 + (E − 1) e^E."""
+    log, e, t, up, r, curve, change = _raised(z, of)
+    power = fma(up, change, up)
     far = fma(e - 1.0, power, 1.0)
     far = fma(far, of.square, far * of.square_lo)
-    return where(up == 1.0, (log * log) * fma(curve, r - 1.0, 1.0), far)
+    # That cancels where E is small: there r is all of it.
+    square = where(up == 1.0, (log * log) * fma(curve, r - 1.0, 1.0), far)
+    return fma(up, change, up - 1.0), fma(-power, log, square), (power / t) * z
+
+
+@part
+def _at_zero(z: Any, of: Any) -> tuple[Any, Any, Any]:  # noqa: ARG001
+    """2 L/b, ½ L² − L and z W."""
+    log, log_lo, t = lanes.log1p(z)
+    log = log + log_lo
+    return log, log * fma(0.5, log, -1.0), z / t
 
 
 @part
@@ -210,8 +229,8 @@ def _gathered(term: Any, weight: Any) -> Any:
 
 @part
 def _quickly(
-    x: Any, weights: Any, alpha: float, scale: float, of: lanes.Quick, combination: _Combination,
-    near_zero: Any, start: int, stop: int,
+    terms: Any, exponent: Any, by: _Combination, of: lanes.Quick,
+    x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int,
 ) -> tuple[Totals, bool]:  # fmt: skip
     """The sums of a block for alpha of moderate size, and whether they are good."""
     none = widened(folded(load(x, start, 0)))
@@ -229,11 +248,10 @@ def _quickly(
         if any_of(~served):
             z = where(served, z, 0.0)
             rest = _mend(rest, count, served, at, weight, alpha, scale)
-        terms = _terms(z, combination, near_zero)
-        change, change_lo = _plus(change, change_lo, _gathered(terms[0], weight))
-        slope, slope_lo = _plus(slope, slope_lo, _gathered(terms[1], weight))
-        pull, pull_lo = _plus(pull, pull_lo, _gathered(terms[2], weight))
-    by, b, b_lo = combination, combination.b, combination.b_lo
+        first_term, second_term, third_term = terms(z, exponent)
+        change, change_lo = _plus(change, change_lo, _gathered(first_term, weight))
+        slope, slope_lo = _plus(slope, slope_lo, _gathered(second_term, weight))
+        pull, pull_lo = _plus(pull, pull_lo, _gathered(third_term, weight))
     of_change, of_change_lo = _across(change, change_lo)
     of_slope, of_slope_lo = _times(*_across(slope, slope_lo), by.slope, by.slope_lo)
     of_pull, of_pull_lo = _across(pull, pull_lo)
@@ -241,12 +259,12 @@ def _quickly(
     twice, twice_lo = _plus(*_plus(of_slope, of_slope_lo, of_pull), part_of)
     half = math.copysign(0.5, 2.0 - alpha)
     sums = Totals(
-        *_times(of_change, of_change_lo, *_over(b, b_lo, by.alpha)),
+        *_times(of_change, of_change_lo, *_over(by.b, by.b_lo, by.alpha)),
         half * twice,
         half * (twice_lo + part_of_lo + of_pull_lo),
-        *_times(of_pull, of_pull_lo, *_over(-b, -b_lo, scale)),
+        *_times(of_pull, of_pull_lo, *_over(-by.b, -by.b_lo, scale)),
     )
-    return _joined(sums, rest), _is_good(x, sums, combination, scale)
+    return _joined(sums, rest), _is_good(x, sums, by, scale)
 
 
 @part
@@ -258,7 +276,7 @@ def _is_good(x: Any, sums: Totals, by: _Combination, scale: float) -> bool:
     twice, pull = 2.0 * abs(sums.grad_alpha), abs(sums.grad_scale) * (scale / by.b)
     change = sums.loss * (by.alpha / by.b) * by.change
     size = abs(twice - pull - change) + abs(change) + pull
-    return twice >= constant(x, "SHARE") * size
+    return (twice >= constant(x, "SHARE") * size) & (size < math.inf)
 
 
 @part
@@ -315,31 +333,41 @@ def _sum(member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float,
 
 @part
 def _sum_quickly(
-    near_zero: Any, x: Any, weights: Any, alpha: float, scale: float, out: Any
-) -> None:
-    of, combination = lanes.quick(x, alpha, scale, False), _combination(x, alpha, near_zero)
+    terms: Any, exponent: Any, by: _Combination, x: Any, weights: Any, alpha: float, scale: float,
+    out: Any,
+) -> None:  # fmt: skip
+    of = lanes.quick(x, alpha, scale, False)
     totals, is_good = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True
     for start in range(0, x.size, BLOCK):
         stop = min(start + BLOCK, x.size)
         if is_good:  # or would have been, in the block before
-            sums, is_good = _quickly(
-                x, weights, alpha, scale, of, combination, near_zero, start, stop
-            )
+            sums, is_good = _quickly(terms, exponent, by, of, x, weights, alpha, scale, start, stop)
         if not is_good:
             sums = _carefully(lanes.power, of, x, weights, alpha, scale, start, stop)
-            is_good = _is_good(x, sums, combination, scale)
+            is_good = _is_good(x, sums, by, scale)
         totals = _joined(totals, sums)
     _store(totals, out)
 
 
 @kernel
 def _power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    _sum_quickly(None, x, weights, alpha, scale, out)
+    exponent = _exponent(x, alpha)
+    by = _combination(alpha, _exponent(out, alpha), False)
+    _sum_quickly(_of_power, exponent, by, x, weights, alpha, scale, out)
 
 
 @kernel
 def _power_near_zero(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    _sum_quickly(True, x, weights, alpha, scale, out)
+    bounded = _bounded(x, alpha)
+    exponent = _exponent(x, bounded)
+    by = _combination(bounded, exponent, True)
+    _sum_quickly(_near_zero, exponent, by, x, weights, alpha, scale, out)
+
+
+@kernel
+def _cauchy(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    by = _Combination(1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0)
+    _sum_quickly(_at_zero, None, by, x, weights, alpha, scale, out)
 
 
 @kernel
@@ -373,6 +401,8 @@ def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None
     """
     if alpha == 2.0:
         kernel = _normal
+    elif alpha == 0.0:
+        kernel = _cauchy
     elif alpha == -math.inf:
         kernel = _welsch
     elif abs(alpha - 2.0) <= MODERATE:
