@@ -89,7 +89,7 @@ def everyday(count: int, seed: Seed, dtype: str) -> np.ndarray:
 def thresholds(count: int, seed: Seed, dtype: str) -> np.ndarray:
     """Both sides of where the kernels branch, and results next to overflow and underflow.
 
-    The numbers are those of robloss/_kernels/elementwise.py. x and scale are normal numbers.
+    The numbers are those of robloss/_kernels/exact.py. x and scale are normal numbers.
     """
     rows = _extremes(count, seed, dtype)
     return rows[~_any_subnormal(rows, dtype)]

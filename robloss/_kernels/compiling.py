@@ -31,8 +31,11 @@ def _digest() -> str:
 
 
 def part(function: _Function) -> _Function:
-    """Compile a function that kernels are made of, and take as arguments; kept inside of them."""
-    return cast("_Function", njit(error_model="numpy", nogil=True)(function))
+    """Compile a function of vectors as a part of every kernel that calls it, never called itself.
+
+    A call would pass vectors through memory: several times as slow.
+    """
+    return cast("_Function", njit(error_model="numpy", nogil=True, forceinline=True)(function))
 
 
 def kernel(function: _Function) -> _Function:

@@ -1,4 +1,10 @@
-"""The elementwise operations on NumPy arrays: any set of them in one pass over the data."""
+"""The elementwise operations on NumPy arrays: any set of them in one pass over the data.
+
+`evaluate` chooses a member of the family (see `lanes`) by what alpha and scale are; each has a
+kernel of its own, so that only what is used gets compiled. The pass takes a vector at a time, the
+last one filled up with zeros, so that a result does not depend on where in the array an element is.
+Elements that the vectors do not serve are computed again by `exact`.
+"""
 
 import math
 from typing import Any
@@ -10,120 +16,175 @@ from robloss._kernels.compiling import kernel, part
 from robloss._kernels.vector import any_of, fma, lane, load, store
 from robloss._kernels.vector import lanes as lanes_of
 
-# b up to which alpha is moderate: z is rounded once then.
-MODERATE = 4.0
 
-
-@part
-def _mend(start, count, served, x, alpha, scale, outputs):
-    """Compute the lanes that are not served one by one."""
-    loss, influence, weight, curvature, grad_alpha, grad_scale = outputs
+@kernel
+def _mend(
+    start: Any,
+    count: Any,
+    loss_served: Any,
+    served: Any,
+    x: Any,
+    alpha: Any,
+    scale: Any,
+    loss: Any,
+    influence: Any,
+    weight: Any,
+    curvature: Any,
+    grad_scale: Any,
+) -> None:
+    """Compute the elements that are not served one by one."""
     for i in range(count):
-        if not lane(served, i):
-            at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
-            _put(loss, start + i, exact.loss, at)
-            _put(influence, start + i, exact.influence, at)
-            _put(weight, start + i, exact.weight, at)
-            _put(curvature, start + i, exact.curvature, at)
-            _put(grad_scale, start + i, exact.grad_scale, at)
+        at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
+        if loss is not None and not lane(loss_served, i):
+            loss[start + i] = exact.loss(*at)
+        if lane(served, i):
+            continue
+        if influence is not None:
+            influence[start + i] = exact.influence(*at)
+        if weight is not None:
+            weight[start + i] = exact.weight(*at)
+        if curvature is not None:
+            curvature[start + i] = exact.curvature(*at)
+        if grad_scale is not None:
+            grad_scale[start + i] = exact.grad_scale(*at)
 
 
 @part
-def _put(output, index, function, at):
-    if output is not None:
-        output[index] = function(*at)
-
-
-@part
-def _sweep(member, of, x, alpha, scale, outputs):
-    """Go over the data, a vector at a time."""
+def _sweep(member: Any, of: Any, x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
+    """Go over the data with a member of the family; `of` is what it needs of alpha and scale."""
     loss, influence, weight, curvature, grad_alpha, grad_scale = outputs
+    only_loss = influence is None and weight is None and curvature is None and grad_scale is None
     width = lanes_of(x)
     for start in range(0, x.size, width):
         count = min(width, x.size - start)
+        # All is read before anything is written: an output may be x itself.
         x_here = load(x, start, count)
         alpha_here = load(alpha, start, count)
         scale_here = load(scale, start, count)
-        parts = member(x_here, alpha_here, scale_here, of, loss is not None)
-        w = fma(parts.power, parts.width.weight, parts.power * parts.width.weight_lo)
+        parts = member(x_here, alpha_here, scale_here, of)
+        power = parts.power
+        w = fma(power, parts.width.weight, power * parts.width.weight_lo)
         store(loss, start, count, parts.loss)
         store(influence, start, count, x_here * w)
         store(weight, start, count, w)
         store(curvature, start, count, w * parts.ratio)
-        store(grad_scale, start, count, -fma(parts.power, parts.pull, parts.power * parts.pull_lo))
-        shape.put(grad_alpha, start, count, x_here, alpha_here, scale_here, parts)
-        if any_of(~parts.served):
-            _mend(start, count, parts.served, x_here, alpha_here, scale_here, outputs)
+        store(grad_scale, start, count, -fma(power, parts.pull, power * parts.pull_lo))
+        shape.put(start, count, x_here, alpha_here, scale_here, parts, grad_alpha)
+        if (not only_loss and any_of(~parts.served)) or (
+            loss is not None and any_of(~parts.loss_served)
+        ):
+            _mend(
+                start,
+                count,
+                parts.loss_served,
+                parts.served,
+                x_here,
+                alpha_here,
+                scale_here,
+                loss,
+                influence,
+                weight,
+                curvature,
+                grad_scale,
+            )
 
 
 @kernel
-def _power(x, alpha, scale, outputs):
-    of = lanes.quick(x, alpha, scale, False)
-    _sweep(lanes.power, of, x, alpha, scale, outputs)
+def _power(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
+    _sweep(lanes.power, lanes.quick(x, alpha, scale), x, alpha, scale, outputs)
 
 
 @kernel
-def _careful_power(x, alpha, scale, outputs):
+def _steep_power(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     of = lanes.shape(x, alpha), lanes.width(x, scale)
-    _sweep(lanes.careful_power, of, x, alpha, scale, outputs)
+    _sweep(lanes.steep_power, of, x, alpha, scale, outputs)
 
 
 @kernel
-def _power_in_alphas(x, alpha, scale, outputs):
+def _power_in_alphas(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.power_in_alphas, lanes.width(x, scale), x, alpha, scale, outputs)
 
 
 @kernel
-def _power_in_scales(x, alpha, scale, outputs):
+def _power_in_scales(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.power_in_scales, lanes.shape(x, alpha), x, alpha, scale, outputs)
 
 
 @kernel
-def _power_in_both(x, alpha, scale, outputs):
+def _steep_power_in_scales(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
+    _sweep(lanes.steep_power_in_scales, lanes.shape(x, alpha), x, alpha, scale, outputs)
+
+
+@kernel
+def _power_in_both(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.power_in_both, None, x, alpha, scale, outputs)
 
 
 @kernel
-def _normal(x, alpha, scale, outputs):
+def _normal(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.normal, lanes.width(x, scale), x, alpha, scale, outputs)
 
 
 @kernel
-def _charbonnier(x, alpha, scale, outputs):
+def _charbonnier(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.charbonnier, lanes.width(x, scale), x, alpha, scale, outputs)
 
 
 @kernel
-def _cauchy(x, alpha, scale, outputs):
+def _cauchy(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.cauchy, lanes.width(x, scale), x, alpha, scale, outputs)
 
 
 @kernel
-def _geman_mcclure(x, alpha, scale, outputs):
+def _geman_mcclure(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.geman_mcclure, lanes.width(x, scale), x, alpha, scale, outputs)
 
 
 @kernel
-def _welsch(x, alpha, scale, outputs):
+def _welsch(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     _sweep(lanes.welsch, lanes.width(x, scale), x, alpha, scale, outputs)
 
 
 _CLOSED = {
-    2.0: _normal, 1.0: _charbonnier, 0.0: _cauchy, -2.0: _geman_mcclure, -math.inf: _welsch,
-}  # fmt: skip
+    2.0: _normal,
+    1.0: _charbonnier,
+    0.0: _cauchy,
+    -2.0: _geman_mcclure,
+    -math.inf: _welsch,
+}
 
 
-def _kernel(alpha, scale):
+def _kernel(alpha: Any, scale: Any) -> Any:
+    is_array = isinstance(scale, np.ndarray)
     if isinstance(alpha, np.ndarray):
-        return _power_in_both if isinstance(scale, np.ndarray) else _power_in_alphas
-    if isinstance(scale, np.ndarray):
-        return _power_in_scales
-    return _CLOSED.get(alpha) or (
-        _power if abs(alpha - 2.0) <= MODERATE else _careful_power
-    )
+        return _power_in_both if is_array else _power_in_alphas
+    is_moderate = lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]
+    if is_array:
+        return _power_in_scales if is_moderate else _steep_power_in_scales
+    return _CLOSED.get(alpha) or (_power if is_moderate else _steep_power)
 
 
-def evaluate(x, alpha, scale, loss, influence, weight, curvature, grad_alpha, grad_scale):
-    """Put the operations asked for into their arrays."""
+def evaluate(
+    x: Any,
+    alpha: Any,
+    scale: Any,
+    loss: Any,
+    influence: Any,
+    weight: Any,
+    curvature: Any,
+    grad_alpha: Any,
+    grad_scale: Any,
+) -> None:
+    """Compute the operations asked for, in one pass.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Residuals: one axis, C-contiguous, float32 or float64.
+    alpha, scale : float or numpy.ndarray
+        Each a number, or an array like `x`.
+    loss, influence, weight, curvature, grad_alpha, grad_scale : numpy.ndarray or None
+        Where to put each: an array like `x`, which may be `x` itself, or None.
+    """
     outputs = (loss, influence, weight, curvature, grad_alpha, grad_scale)
     _kernel(alpha, scale)(x, alpha, scale, outputs)

@@ -13,7 +13,7 @@ elements that its vectors do not serve: overflow, subnormal numbers, extreme sha
 import math
 from typing import NamedTuple
 
-from robloss._kernels.compiling import kernel, part
+from robloss._kernels.compiling import kernel
 from robloss._kernels.vector import fma
 from robloss._quadrature import NODES, REACH, WEIGHTS
 
@@ -33,7 +33,7 @@ _K_SERIES = tuple((-1.0) ** m / math.factorial(m + 2) for m in range(18))
 _LAMBDA_SERIES = (2 / 3, 2 / 4, 2 / 5, 2 / 6, 2 / 7)
 
 
-@part
+@kernel
 def _illegal(x: float, alpha: float, scale: float) -> bool:
     """Whether the result is NaN: an argument is, or scale lies outside (0, inf)."""
     return math.isnan(x) or math.isnan(alpha) or not (0.0 < scale < math.inf)
@@ -54,7 +54,7 @@ class _Parts(NamedTuple):
     octaves: float
 
 
-@part
+@kernel
 def _quotient(x: float, scale: float) -> tuple[float, float, int]:
     """z = (value + remainder) 2^exponent, for any finite x and scale."""
     x, of_x = math.frexp(x)
@@ -63,13 +63,13 @@ def _quotient(x: float, scale: float) -> tuple[float, float, int]:
     return z, fma(-z, scale, x) / scale, of_x - of_scale
 
 
-@part
+@kernel
 def _is_tame(z: float, scale: float) -> bool:
     """Whether z, scale, their squares and a power of moderate size can be multiplied freely."""
     return 2.0**-400 < abs(z) < _HUGE and 2.0**-100 < scale < 2.0**100
 
 
-@part
+@kernel
 def _distance(alpha: float) -> tuple[float, float]:
     """b and its remainder."""
     d = alpha - 2.0
@@ -80,7 +80,7 @@ def _distance(alpha: float) -> tuple[float, float]:
     return b, ((alpha - (d - back)) + (-2.0 - back)) * math.copysign(1.0, d)
 
 
-@part
+@kernel
 def _near_parts(z: float, z_lo: float, alpha: float) -> _Parts:
     """Parts for |z| below _HUGE."""
     b, b_lo = _distance(alpha)
@@ -95,7 +95,7 @@ def _near_parts(z: float, z_lo: float, alpha: float) -> _Parts:
     return _Parts(s, s_lo, b, b_lo, u, log_u, base, (lost + u_lo) / base, 1.0, 0.0)
 
 
-@part
+@kernel
 def _far_parts(z: float, z_lo: float, exponent: int, alpha: float) -> _Parts:
     """Parts for (z + z_lo) 2^exponent beyond _HUGE, z of order 1."""
     b, b_lo = _distance(alpha)
@@ -118,7 +118,7 @@ def _far_parts(z: float, z_lo: float, exponent: int, alpha: float) -> _Parts:
     return _Parts(s, 0.0, b, b_lo, math.inf, log_u, y, rest, 2.0, octaves)
 
 
-@part
+@kernel
 def _parts(x: float, alpha: float, scale: float) -> _Parts:
     """Split x/scale and alpha != 2 into the quantities of the formulas, with remainders."""
     z = x / scale
@@ -130,7 +130,7 @@ def _parts(x: float, alpha: float, scale: float) -> _Parts:
     return _far_parts(z, z_lo, exponent, alpha)
 
 
-@part
+@kernel
 def _small_lambda(parts: _Parts) -> tuple[float, float]:
     """Λ = (s/2) log1p(u)/u and its remainder for small u."""
     u = parts.u
@@ -143,7 +143,7 @@ def _small_lambda(parts: _Parts) -> tuple[float, float]:
     return lam, (half - lam) + correction
 
 
-@part
+@kernel
 def _power(exponent: float, change: float, parts: _Parts) -> tuple[float, float]:
     """U^exponent (1 + change) as a number and a power of 2, which is 1 but where u may overflow."""
     exponent *= parts.twice
@@ -160,7 +160,7 @@ def _power(exponent: float, change: float, parts: _Parts) -> tuple[float, float]
     return value + value * (change + 0.5 * change * change), octaves
 
 
-@part
+@kernel
 def _weight_power(k: float, alpha: float, parts: _Parts) -> tuple[float, float]:
     """e^(kσΛ) = W^k, as a number and a power of 2."""
     if alpha == 2.0:
@@ -173,7 +173,7 @@ def _weight_power(k: float, alpha: float, parts: _Parts) -> tuple[float, float]:
     return _power(0.5 * k * parts.b, 0.5 * k * parts.b_lo * parts.log_u, parts)
 
 
-@part
+@kernel
 def _loss_power(k: float, alpha: float, parts: _Parts) -> float:
     """e^(kE) = U^(kα/2)."""
     if parts.u < _SERIES_U:
@@ -182,7 +182,7 @@ def _loss_power(k: float, alpha: float, parts: _Parts) -> float:
     return math.ldexp(value, int(octaves)) if octaves != 0.0 else value
 
 
-@part
+@kernel
 def _exponents(alpha: float, parts: _Parts) -> tuple[float, float, float, float]:
     """L, Λ, σΛ and E."""
     b, log_u = parts.b, parts.log_u
@@ -198,13 +198,13 @@ def _exponents(alpha: float, parts: _Parts) -> tuple[float, float, float, float]
     return log_u, lam, (lam if alpha > 2.0 else -lam), exponent
 
 
-@part
+@kernel
 def _is_moderate(power: float) -> bool:
     """Whether a power may be multiplied with tame numbers."""
     return 1e-150 < power < 1e150
 
 
-@part
+@kernel
 def _pull(alpha: float, parts: _Parts) -> float:
     """(α − 2) u/(1 + u)."""
     if alpha == 2.0:
@@ -214,7 +214,7 @@ def _pull(alpha: float, parts: _Parts) -> float:
     return size if alpha > 2.0 else -size
 
 
-@part
+@kernel
 def _product(
     x: float, alpha: float, scale: float, parts: _Parts, factor: float, of_z: int, of_scale: int
 ) -> float:
@@ -239,7 +239,7 @@ def _product(
     return math.ldexp(value, exponent)
 
 
-@part
+@kernel
 def _power_at_infinity(power: float, constant: float) -> float:
     """Limit of z^power (times a constant that matters only at power 0) as z → ∞."""
     if power < 0.0:
@@ -247,7 +247,7 @@ def _power_at_infinity(power: float, constant: float) -> float:
     return constant if power == 0.0 else math.inf
 
 
-@part
+@kernel
 def _expm1_ratio(t: float) -> float:
     """(e^t − 1)/t, 1 at 0."""
     if abs(t) < _TINY:
@@ -255,7 +255,7 @@ def _expm1_ratio(t: float) -> float:
     return math.expm1(t) / t
 
 
-@part
+@kernel
 def _k(y: float) -> float:
     """k(y) = (y − 1 + e^(−y))/y² for y >= −1, ½ at 0."""
     if y >= 1.0:
@@ -266,13 +266,13 @@ def _k(y: float) -> float:
     return series
 
 
-@part
+@kernel
 def _yk(y: float) -> float:
     """y k(y) = 1 − (1 − e^(−y))/y for y >= 0."""
     return y * _k(y) if y < 1.0 else (y + math.expm1(-y)) / y
 
 
-@part
+@kernel
 def _grad_alpha(alpha: float, parts: _Parts) -> float:
     """∂ρ/∂α for finite z != 0 and finite α != 2; see `_formulas.grad_alpha`."""
     log_u, lam, tilt, e = _exponents(alpha, parts)

@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 from robloss._kernels.compiling import part
 from robloss._kernels.vector import (
     absolute,
+    any_of,
     constant,
     fma,
     from_bits,
+    lost,
     polynomial,
     root,
     rounded,
@@ -31,6 +33,11 @@ from robloss._kernels.vector import (
 #           W = c²w = t^(p − 1), L = log t; a name ending in _lo is the remainder of the one without
 
 
+# The ends of the alphas whose powers take z rounded once: |α − 2|/2 and α/2, by which the rounding
+# is magnified, are at most 2 and 3.
+MODERATE = -2.0, 6.0
+
+
 class Parts(NamedTuple):
     """What the outputs are made of."""
 
@@ -40,12 +47,13 @@ class Parts(NamedTuple):
     pull: Any  # −(∂ρ/∂c)/W = s/c
     pull_lo: Any
     width: Any  # scale's
-    served: Any  # the lanes in which all this is good
-    growth: Any
+    loss_served: Any  # the lanes in which ρ is good
+    served: Any  # those in which all the rest is
+    growth: Any  # None where ∂ρ/∂α is 0 or infinite
 
 
 class Growth(NamedTuple):
-    """What ∂ρ/∂α is made of; None where it needs nothing."""
+    """What ∂ρ/∂α is made of, good where ρ is."""
 
     log: Any  # L
     t: Any
@@ -61,8 +69,8 @@ class Shape(NamedTuple):
     p_lo: Any
     tilt: Any  # p − 1
     tilt_lo: Any
-    inverse: Any  # 1/b
-    inverse_lo: Any
+    b: Any
+    b_lo: Any
     outer: Any  # b/α
     outer_lo: Any
     bend: Any  # α − 1
@@ -85,28 +93,38 @@ class Width(NamedTuple):
 
 
 @part
-def _product(a, a_lo, b, b_lo):
-    """a b."""
+def _product(a: Any, a_lo: Any, b: Any, b_lo: Any) -> Any:
+    """a b, also of a `b_lo` that is None: 0."""
     product = a * b
+    if b_lo is None:
+        return product, fma(a_lo, b, fma(a, b, -product))
     return product, fma(a_lo, b, fma(a, b_lo, fma(a, b, -product)))
 
 
 @part
-def _quotient(a, a_lo, b, b_lo):
+def _rounded_product(a: Any, b: Any, b_lo: Any) -> Any:
+    """a b as one number."""
+    if b_lo is None:
+        return a * b
+    return fma(a, b, a * b_lo)
+
+
+@part
+def _quotient(a: Any, a_lo: Any, b: Any, b_lo: Any) -> Any:
     """a/b."""
     quotient = a / b
     return quotient, (fma(-quotient, b, a) + (a_lo - quotient * b_lo)) / b
 
 
 @part
-def _root(a, a_lo):
+def _root(a: Any, a_lo: Any) -> Any:
     """√a."""
     value = math.sqrt(a)
     return value, (fma(-value, value, a) + a_lo) / (value + value)
 
 
 @part
-def _sum(a, b, lo):
+def _sum(a: Any, b: Any, lo: Any) -> Any:
     """a + b + lo."""
     total = a + b
     back = total - a
@@ -114,7 +132,7 @@ def _sum(a, b, lo):
 
 
 @part
-def _pair(like, value, value_lo):
+def _pair(like: Any, value: Any, value_lo: Any) -> Any:
     """A pair of float64 as a pair of numbers of the dtype of `like`."""
     narrow = rounded(like, value)
     return narrow, rounded(like, (value - narrow) + value_lo)
@@ -124,7 +142,7 @@ def _pair(like, value, value_lo):
 
 
 @part
-def octaves(z):
+def _octaves(z: Any) -> Any:
     """(k, 2^-k, f, 1 + z) with 1 + z = 2^k (1 + f), 3/4 <= 1 + f < 3/2, for z >= 0.
 
     f is exact: with √½ and √2 as its ends it would not be at z just below ½.
@@ -137,9 +155,9 @@ def octaves(z):
 
 
 @part
-def log_of(k, q, q_lo):
+def _log(k: Any, q: Any, q_lo: Any) -> Any:
     """k log 2 + log (1 + f) as a pair; q + q_lo = 2f/(2 + f), log(1 + f) = q + q³/12 + ..."""
-    w = (q * 0.25) * q
+    w = q * q
     octaves = k * constant(q, "LN2")
     log = octaves + q
     rest = fma(q, w * polynomial(w, "LOG"), fma(k, constant(q, "LN2_LO"), q_lo))
@@ -147,40 +165,40 @@ def log_of(k, q, q_lo):
 
 
 @part
-def log1p(z):
+def log1p(z: Any) -> Any:
     """log(1 + z) as a pair, with an error of 2 ulp of its part past k log 2; and 1 + z."""
-    k, _, f, t = octaves(z)
-    log, log_lo = log_of(k, (f + f) / (f + 2.0), 0.0)
+    k, _, f, t = _octaves(z)
+    log, log_lo = _log(k, f / fma(f, 0.5, 1.0), 0.0)
     return log, log_lo, t
 
 
 @part
-def careful_log1p(z, z_lo):
+def careful_log1p(z: Any, z_lo: Any) -> Any:
     """log(1 + z + z_lo) as a pair, with an error of a hundredth of an ulp; and 1 + z."""
-    k, down, f, t = octaves(z)
-    below = f + 2.0
+    k, down, f, t = _octaves(z)
+    below = fma(f, 0.5, 1.0)
     inverse = 1.0 / below
-    q = (f + f) * inverse
-    q_lo = (fma(-q, below, f + f) - q * (f - (below - 2.0))) * inverse
+    q = f * inverse
+    q_lo = (fma(-q, below, f) - q * fma(f, 0.5, 1.0 - below)) * inverse
     # f lacks 2^-k z_lo, and what 2^-k − 1 lacks; 1/(1 + f) = 1 − q + q²/2 − ... to a fiftieth
     f_lo = fma(down, z_lo, down - ((down - 1.0) + 1.0))
     growth = f_lo * fma(q, fma(q, 0.5, -1.0), 1.0)
-    log, log_lo = log_of(k, q, q_lo + growth)
+    log, log_lo = _log(k, q, q_lo + growth)
     return log, log_lo, t
 
 
 @part
-def exp(y, y_lo, about):
+def exp(y: Any, y_lo: Any, about: Any) -> Any:
     """(up, r) with e^(y + y_lo) = up (1 + r), up a power of 2; the result must be a normal number.
 
-    e^y − 1 = up r + (up − 1) then loses nothing. `about` is y + y_lo to 0.016.
+    e^y − 1 = up r + (up − 1) then loses nothing. `about` is y + y_lo to 0.025.
     """
     up, r, curve = expanded(y, y_lo, about)
     return up, fma(r * r, curve, r)
 
 
 @part
-def expanded(y, y_lo, about):
+def expanded(y: Any, y_lo: Any, about: Any) -> Any:
     """(up, r, (e^r − 1 − r)/r²), with e^(y + y_lo) = up e^r; see `exp`."""
     shifted = fma(about, 1.4426950408889634, constant(y, "ROUND"))
     k = shifted - constant(y, "ROUND")
@@ -193,7 +211,7 @@ def expanded(y, y_lo, about):
 
 
 @part
-def shape(like, alpha):
+def shape(like: Any, alpha: Any) -> Any:
     """Of one alpha for all elements of an array."""
     far = constant(like, "INFINITE")
     alpha = min(max(alpha, -far), far)
@@ -207,18 +225,16 @@ def shape(like, alpha):
     room = constant(like, "EXPONENT")
     if b > constant(like, "STEEP"):
         room = 64.0
-    return Shape(
-        *_pair(like, 0.5 * alpha, 0.0),
-        *_pair(like, 0.5 * d, 0.5 * d_lo),
-        *_pair(like, *_quotient(1.0, 0.0, b, b_lo)),
-        *_pair(like, *_quotient(b, b_lo, alpha, 0.0)),
-        *_pair(like, *_sum(d, 1.0, d_lo)),
-        room,
-    )
+    p, p_lo = rounded(like, 0.5 * alpha), lost(like, 0.5 * alpha)
+    tilt, tilt_lo = _pair(like, 0.5 * d, 0.5 * d_lo)
+    outer, outer_lo = _pair(like, *_quotient(b, b_lo, alpha, 0.0))
+    bend, bend_lo = _pair(like, *_sum(d, 1.0, d_lo))
+    b, b_lo = _pair(like, b, b_lo)
+    return Shape(p, p_lo, tilt, tilt_lo, b, b_lo, outer, outer_lo, bend, bend_lo, room)
 
 
 @part
-def shapes(alpha):
+def shapes(alpha: Any) -> Any:
     """Of an alpha per lane."""
     far = constant(alpha, "INFINITE")
     alpha = where(alpha > far, far, where(alpha < -far, -far, alpha))
@@ -227,20 +243,17 @@ def shapes(alpha):
     b = absolute(d)
     b_lo = where(d < 0.0, -d_lo, d_lo)
     b = where(b < constant(alpha, "NORMAL"), constant(alpha, "NORMAL"), b)
-    inverse = 1.0 / b
-    inverse_lo = (fma(-inverse, b, 1.0) - inverse * b_lo) * inverse
-    outer = b / alpha
     bend, bend_lo = _sum(d, 1.0, d_lo)
     room = where(b > constant(alpha, "STEEP"), 64.0, b * 0.0 + constant(alpha, "EXPONENT"))
     return Shape(
         0.5 * alpha,
-        0.0,
+        None,
         0.5 * d,
         0.5 * d_lo,
-        inverse,
-        inverse_lo,
-        outer,
-        0.0,
+        b,
+        b_lo,
+        b / alpha,
+        None,
         bend,
         bend_lo,
         room,
@@ -248,7 +261,7 @@ def shapes(alpha):
 
 
 @part
-def width(like, scale):
+def width(like: Any, scale: Any) -> Any:
     """Of one scale for all elements of an array."""
     inverse, inverse_lo = _quotient(1.0, 0.0, scale, 0.0)
     weight, weight_lo = _quotient(inverse, inverse_lo, scale, 0.0)
@@ -256,16 +269,14 @@ def width(like, scale):
     room = constant(like, "EXPONENT") - taken
     if not room > 1.0:  # nor where scale is NaN or illegal
         inverse = math.nan
-    return Width(
-        *_pair(like, inverse, inverse_lo),
-        *_pair(like, weight, weight_lo),
-        room,
-        -(constant(like, "UNDERFLOW") + taken),
-    )
+    inverse, inverse_lo = _pair(like, inverse, inverse_lo)
+    weight, weight_lo = _pair(like, weight, weight_lo)
+    dead = -(constant(like, "UNDERFLOW") + taken)
+    return Width(inverse, inverse_lo, weight, weight_lo, room, dead)
 
 
 @part
-def widths(scale):
+def widths(scale: Any) -> Any:
     """Of a scale per lane."""
     inverse = 1.0 / scale
     inverse_lo = fma(-inverse, scale, 1.0) * inverse
@@ -285,21 +296,28 @@ def widths(scale):
 
 
 @part
-def _square(x, x_lo):
+def _square(x: Any, x_lo: Any) -> Any:
     """The square of a pair, as a pair."""
     square = x * x
     return square, fma(x + x, x_lo, fma(x, x, -square))
 
 
 @part
-def _ratio(x, width):
+def _ratio(x: Any, width: Any) -> Any:
     """x/c as a pair."""
     ratio = x * width.inverse
     return ratio, fma(x, width.inverse_lo, fma(x, width.inverse, -ratio))
 
 
 @part
-def is_between(ratio, near, far):
+def _once(x: Any, width: Any) -> Any:
+    """x/c, and s rounded once."""
+    ratio, ratio_lo = _ratio(x, width)
+    return ratio, fma(ratio, ratio, (ratio + ratio) * ratio_lo)
+
+
+@part
+def _is_between(ratio: Any, near: Any, far: Any) -> Any:
     size = absolute(ratio)
     return ((size >= near) & (size <= far)) | (ratio == 0.0)
 
@@ -317,7 +335,7 @@ class Quick(NamedTuple):
 
 
 @part
-def quick(like, alpha, scale, only_loss):
+def quick(like: Any, alpha: Any, scale: Any) -> Any:
     """What `power` needs of alpha and scale."""
     of_shape, of_width = shape(like, alpha), width(like, scale)
     d, d_lo = _sum(alpha, -2.0, 0.0)
@@ -325,120 +343,167 @@ def quick(like, alpha, scale, only_loss):
     root_b, root_b_lo = _root(b, b_lo)
     k, k_lo = _quotient(1.0, 0.0, *_product(scale, 0.0, root_b, root_b_lo))
     far = constant(like, "FAR")
-    steepest = 0.5 * alpha if only_loss else max(abs(0.5 * alpha), 0.5 * b)
+    steepest = max(abs(0.5 * alpha), 0.5 * b)
     if of_width.room < steepest * 2.0 * math.log(far):
         far = math.sqrt(math.expm1(of_width.room / steepest))
     if not of_width.room > 1.0:
         k = math.nan
     pull, pull_lo = _quotient(b, b_lo, scale, 0.0)
-    return Quick(*_pair(like, k, k_lo), far, *_pair(like, pull, pull_lo), of_shape, of_width)
+    k, k_lo = _pair(like, k, k_lo)
+    pull, pull_lo = _pair(like, pull, pull_lo)
+    return Quick(k, k_lo, far, pull, pull_lo, of_shape, of_width)
 
 
 @part
-def _bent(z, z_lo, t, shape):
+def _bent(z: Any, z_lo: Any, t: Any, shape: Any) -> Any:
     """ψ'/w = (1 + (α − 1) z)/(1 + z)."""
     return fma(shape.bend, z, fma(shape.bend, z_lo, fma(shape.bend_lo, z, 1.0))) / t
 
 
 @part
-def power(x, alpha, scale, of, with_loss):
-    """alpha of moderate size: z rounded once."""
-    kx = x * of.k
-    kx_lo = fma(x, of.k_lo, fma(x, of.k, -kx))
-    z = fma(kx, kx, (kx + kx) * kx_lo)
+def _power(z: Any, shape: Any) -> Any:
+    """ρ, W, ψ'/w, the largest exponent's size and the growth, of z rounded once."""
     log, log_lo, t = log1p(z)
-    shape = of.shape
-    if with_loss:
-        y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
-        up, r = exp(y, y_lo, y)
-        change = fma(up, r, up - 1.0)
-        loss = absolute(fma(change, shape.outer, change * shape.outer_lo))
-        raised = fma(up, r, up)
-        power = raised / t
-    else:
-        y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
-        up, r = exp(y, y_lo, y)
-        loss = z
-        power = fma(up, r, up)
-        raised = power * t
-    served = is_between(kx, constant(x, "NEAR"), of.far)
-    pull, pull_lo = _product(z, 0.0, of.pull, of.pull_lo)
-    growth = Growth(log + log_lo, t, raised, shape.p, shape.tilt)
-    return Parts(loss, power, _bent(z, 0.0, t, shape), pull, pull_lo, of.width, served, growth)
+    y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
+    up, r = exp(y, y_lo, y)
+    loss = absolute(_rounded_product(fma(up, r, up - 1.0), shape.outer, shape.outer_lo))
+    power = fma(up, r, up)
+    growth = Growth(log + log_lo, t, power, shape.p, shape.tilt)
+    return loss, power / t, _bent(z, 0.0, t, shape), absolute(y) + log, growth
 
 
 @part
-def _careful_power(x, shape, width, only_loss):
+def power(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
+    """One alpha of moderate size, one scale."""
+    kx = x * of.k
+    kx_lo = fma(x, of.k_lo, fma(x, of.k, -kx))
+    z = fma(kx, kx, (kx + kx) * kx_lo)
+    loss, power, ratio, _, growth = _power(z, of.shape)
+    pull, pull_lo = _product(z, 0.0, of.pull, of.pull_lo)
+    served = _is_between(kx, constant(x, "NEAR"), of.far)
+    return Parts(loss, power, ratio, pull, pull_lo, of.width, served, served, growth)
+
+
+@part
+def _moderate_power(x: Any, shape: Any, width: Any) -> Any:
+    """Shapes of moderate size, or scales, per lane."""
+    ratio, s = _once(x, width)
+    loss, power, bent, exponent, growth = _power(s / shape.b, shape)
+    pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
+    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
+    loss_served = loss_served & (exponent <= shape.room)
+    served = loss_served & (exponent <= width.room)
+    return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served, growth)
+
+
+@part
+def _steep_power(x: Any, shape: Any, width: Any) -> Any:
+    """Any shapes and scales: z as a pair."""
     ratio, ratio_lo = _ratio(x, width)
     s, s_lo = _square(ratio, ratio_lo)
-    z, z_lo = _product(s, s_lo, shape.inverse, shape.inverse_lo)
+    inverse = 1.0 / shape.b
+    z = s * inverse
+    z_lo = (fma(-z, shape.b, s) + (s_lo - z * shape.b_lo)) * inverse
     log, log_lo, t = careful_log1p(z, z_lo)
     y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
-    served = is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
+    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
     lowest = -constant(x, "EXPONENT")
     is_low = y < lowest
     y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, y_lo)
     up, r = exp(y, y_lo, y + y_lo)
-    change = fma(up, r, up - 1.0)
-    loss = absolute(fma(change, shape.outer, change * shape.outer_lo))
+    loss = absolute(_rounded_product(fma(up, r, up - 1.0), shape.outer, shape.outer_lo))
     growth = Growth(log + log_lo, t, fma(up, r, up), shape.p, shape.tilt)
     y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
     up, r = exp(y, y_lo, y + y_lo)
-    size = absolute(y)
-    if not only_loss:
-        served = served & (size <= shape.room) & (size <= width.room)
+    power = fma(up, r, up)
+    exponent = absolute(y)
+    served = loss_served & (exponent <= shape.room) & (exponent <= width.room)
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
     bent = _bent(z, z_lo, t, shape)
-    return Parts(loss, fma(up, r, up), bent, pull, pull_lo, width, served, growth)
+    return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served, growth)
 
 
 @part
-def careful_power(x, alpha, scale, of, with_loss):
-    """Any alpha."""
-    return _careful_power(x, of[0], of[1], False)
+def _either(mask: Any, a: Any, b: Any) -> Any:
+    """The parts `a` in the lanes of a mask, `b` in the others."""
+    return Parts(
+        where(mask, a.loss, b.loss),
+        where(mask, a.power, b.power),
+        where(mask, a.ratio, b.ratio),
+        where(mask, a.pull, b.pull),
+        where(mask, a.pull_lo, b.pull_lo),
+        a.width,
+        (mask & a.loss_served) | (~mask & b.loss_served),
+        (mask & a.served) | (~mask & b.served),
+        Growth(
+            where(mask, a.growth.log, b.growth.log),
+            where(mask, a.growth.t, b.growth.t),
+            where(mask, a.growth.power, b.growth.power),
+            a.growth.p,
+            a.growth.tilt,
+        ),
+    )
 
 
 @part
-def power_in_alphas(x, alpha, scale, of, with_loss):
+def steep_power(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
+    """Any alpha, one scale."""
+    return _steep_power(x, of[0], of[1])
+
+
+@part
+def _power_in_lanes(x: Any, alpha: Any, shape: Any, width: Any) -> Any:
+    parts = _moderate_power(x, shape, width)
+    is_steep = (alpha < MODERATE[0]) | (alpha > MODERATE[1])
+    if any_of(is_steep):
+        # Lane by lane: a result must not depend on what is in the other lanes.
+        return _either(is_steep, _steep_power(x, shape, width), parts)
+    return parts
+
+
+@part
+def power_in_alphas(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """An alpha per lane."""
-    return _careful_power(x, shapes(alpha), of, False)
+    return _power_in_lanes(x, alpha, shapes(alpha), of)
 
 
 @part
-def power_in_scales(x, alpha, scale, of, with_loss):
-    """A scale per lane."""
-    return _careful_power(x, of, widths(scale), False)
-
-
-@part
-def power_in_both(x, alpha, scale, of, with_loss):
+def power_in_both(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """An alpha and a scale per lane."""
-    return _careful_power(x, shapes(alpha), widths(scale), False)
+    return _power_in_lanes(x, alpha, shapes(alpha), widths(scale))
 
 
 @part
-def _closed(x, loss, power, ratio, s, at, width, growth):
+def power_in_scales(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
+    """One alpha of moderate size, a scale per lane."""
+    return _moderate_power(x, of, widths(scale))
+
+
+@part
+def steep_power_in_scales(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
+    """Any alpha, a scale per lane."""
+    return _steep_power(x, of, widths(scale))
+
+
+@part
+def _closed(
+    x: Any, loss: Any, power: Any, ratio: Any, s: Any, at: Any, width: Any, growth: Any
+) -> Any:
     far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
-    served = is_between(at, constant(x, "NEAR"), far)
+    loss_served = _is_between(at, constant(x, "NEAR"), constant(x, "FAR"))
+    served = loss_served & (absolute(at) <= far)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
-    return Parts(loss, power, ratio, pull, pull_lo, width, served, growth)
+    return Parts(loss, power, ratio, pull, pull_lo, width, loss_served, served, growth)
 
 
 @part
-def _once(x, width):
-    """x/c, and s rounded once."""
-    ratio, ratio_lo = _ratio(x, width)
-    return ratio, fma(ratio, ratio, (ratio + ratio) * ratio_lo)
-
-
-@part
-def _growth(z, power, alpha):
+def _growth(z: Any, power: Any, alpha: Any) -> Any:
     log, log_lo, t = log1p(z)
     return Growth(log + log_lo, t, power, 0.5 * alpha, 0.5 * alpha - 1.0)
 
 
 @part
-def normal(x, alpha, scale, width, with_loss):
+def normal(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 2."""
     ratio, s = _once(x, width)
     one = x * 0.0 + 1.0
@@ -446,7 +511,7 @@ def normal(x, alpha, scale, width, with_loss):
 
 
 @part
-def charbonnier(x, alpha, scale, width, with_loss):
+def charbonnier(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 1."""
     ratio, s = _once(x, width)
     t = s + 1.0
@@ -456,7 +521,7 @@ def charbonnier(x, alpha, scale, width, with_loss):
 
 
 @part
-def cauchy(x, alpha, scale, width, with_loss):
+def cauchy(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 0."""
     ratio, s = _once(x, width)
     z = 0.5 * s
@@ -468,7 +533,7 @@ def cauchy(x, alpha, scale, width, with_loss):
 
 
 @part
-def geman_mcclure(x, alpha, scale, width, with_loss):
+def geman_mcclure(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = −2."""
     ratio, s = _once(x, width)
     inverse = 1.0 / fma(s, 0.25, 1.0)
@@ -479,7 +544,7 @@ def geman_mcclure(x, alpha, scale, width, with_loss):
 
 
 @part
-def welsch(x, alpha, scale, width, with_loss):
+def welsch(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = −∞."""
     ratio, ratio_lo = _ratio(x, width)
     s, s_lo = _square(ratio, ratio_lo)
@@ -491,8 +556,8 @@ def welsch(x, alpha, scale, width, with_loss):
     y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, -0.5 * s_lo)
     up, r = exp(y, y_lo, y)
     power = where(is_dead, 0.0, fma(up, r, up))
-    far = constant(x, "FAR")
-    served = served & is_between(ratio, constant(x, "NEAR"), far)
+    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
+    served = served & loss_served
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
     loss = absolute(fma(up, r, up - 1.0))
-    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, served, None)
+    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, loss_served, served, None)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from robloss._kernels import exact
-from robloss._kernels.compiling import part
+from robloss._kernels.compiling import kernel, part
 from robloss._kernels.vector import absolute, any_of, constant, lane, secant, store, where
 
 # notation: L = log t, E = p L, P = t^p = e^E, p = α/2, Λ = |p − 1| L, q(y) = (1 − e^(−y))/y
@@ -89,24 +89,27 @@ def _rising(
 
 
 @part
-def put(output: Any, start: int, count: int, x: Any, alpha: Any, scale: Any, parts: Any) -> None:
+def put(start: Any, count: Any, x: Any, alpha: Any, scale: Any, parts: Any, output: Any) -> None:
     """Store ∂ρ/∂α, if there is an output for it; lanes that are not served are computed exactly."""
     if output is not None:
-        _put(output, start, count, x, alpha, scale, parts.growth, parts.served)
+        value, served = of_parts(parts.growth, x, parts.loss_served)
+        store(output, start, count, value)
+        if any_of(~served):
+            _mend(start, count, served, x, alpha, scale, output)
 
 
 @part
-def _put(
-    output: Any, start: int, count: int, x: Any, alpha: Any, scale: Any, growth: Any, served: Any
-) -> None:
-    if growth is None:  # α = 2 or −∞
-        served = served & (x != x)
-    else:
-        value, is_good = grad_alpha(growth)
-        served = served & is_good
-        store(output, start, count, value)
-    if any_of(~served):
-        for i in range(count):
-            if not lane(served, i):
-                at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
-                output[start + i] = exact.grad_alpha(*at)
+def of_parts(growth: Any, x: Any, served: Any) -> Any:
+    """∂ρ/∂α and the lanes in which it is good, none of them at α = 2 and −∞."""
+    if growth is None:
+        return x, served & (x != x)
+    value, is_good = grad_alpha(growth)
+    return value, served & is_good
+
+
+@kernel
+def _mend(start: Any, count: Any, served: Any, x: Any, alpha: Any, scale: Any, output: Any) -> None:
+    for i in range(count):
+        if not lane(served, i):
+            at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
+            output[start + i] = exact.grad_alpha(*at)

@@ -38,8 +38,6 @@ from robloss._kernels.vector import lanes as lanes_of
 
 # notation: as in `lanes`; E = p L
 
-# b up to which alpha is moderate, as in `elementwise`.
-MODERATE = 4.0
 # |alpha| below which the form without L² χ(E) would lose more than 2/alpha roundings.
 NEAR_ZERO = 0.25
 # Elements whose sums are looked at together.
@@ -113,7 +111,7 @@ def _weight_of(weight: Any, index: int) -> float:
     return 1.0 if weight is None else np.float64(lane(weight, index))
 
 
-@part
+@kernel
 def _mend(
     totals: Totals, count: int, served: Any, x: Any, weight: Any, alpha: float, scale: float
 ) -> Totals:
@@ -291,8 +289,8 @@ def _carefully(
     for first in range(start, stop, width):
         count = min(width, stop - first)
         at, weight = load(x, first, count), load(weights, first, count)
-        parts = member(at, alpha, scale, of, True)
-        grad_alpha, served = _slope(parts.growth, at, parts.served)
+        parts = member(at, alpha, scale, of)
+        grad_alpha, served = _slope(parts.growth, at, parts.loss_served & parts.served)
         values = parts.loss, fma(parts.power, parts.pull, parts.power * parts.pull_lo)
         if any_of(~served):
             values = where(served, values[0], 0.0), where(served, values[1], 0.0)
@@ -336,7 +334,7 @@ def _sum_quickly(
     terms: Any, exponent: Any, by: _Combination, x: Any, weights: Any, alpha: float, scale: float,
     out: Any,
 ) -> None:  # fmt: skip
-    of = lanes.quick(x, alpha, scale, False)
+    of = lanes.quick(x, alpha, scale)
     totals, is_good = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True
     for start in range(0, x.size, BLOCK):
         stop = min(start + BLOCK, x.size)
@@ -371,9 +369,9 @@ def _cauchy(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
 
 
 @kernel
-def _careful_power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+def _steep_power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
     of = lanes.shape(x, alpha), lanes.width(x, scale)
-    _sum(lanes.careful_power, of, x, weights, alpha, scale, out)
+    _sum(lanes.steep_power, of, x, weights, alpha, scale, out)
 
 
 @kernel
@@ -405,8 +403,8 @@ def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None
         kernel = _cauchy
     elif alpha == -math.inf:
         kernel = _welsch
-    elif abs(alpha - 2.0) <= MODERATE:
+    elif lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]:
         kernel = _power_near_zero if abs(alpha) < NEAR_ZERO else _power
     else:
-        kernel = _careful_power
+        kernel = _steep_power
     kernel(x, weights, alpha, scale, out)

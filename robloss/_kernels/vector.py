@@ -26,7 +26,10 @@ from robloss._kernels import constants
 # Zen 4 and Zen 3 (AVX2): TODO.
 BYTES = 256
 
-_CONSTANTS = {types.float64: constants.FLOAT64, types.float32: constants.FLOAT32}
+_CONSTANTS: dict[Any, dict[str, Any]] = {
+    types.float64: constants.FLOAT64,
+    types.float32: constants.FLOAT32,
+}
 _LLVM = {
     types.float64: ir.DoubleType(),
     types.float32: ir.FloatType(),
@@ -34,7 +37,6 @@ _LLVM = {
     types.int32: ir.IntType(32),
     types.boolean: ir.IntType(1),
 }
-_SUFFIX = {types.float64: "f64", types.float32: "f32"}
 _AS_BITS = {types.float64: types.int64, types.float32: types.int32}
 _AS_FLOAT = {bits: number for number, bits in _AS_BITS.items()}
 _INDEX = ir.IntType(32)
@@ -122,9 +124,7 @@ _COMPARISONS = {
 def _lower_binary(symbol: Any, apply: Callable[[Any, Vec, Any, Any], Any]) -> None:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = _widest(*sig.args)
-        one, two = (
-            _spread(builder, arg, of, kind) for of, arg in zip(sig.args, args, strict=True)
-        )
+        one, two = (_spread(builder, arg, of, kind) for of, arg in zip(sig.args, args, strict=True))
         return apply(builder, kind, one, two)
 
     scalars = (types.Number, types.Literal)
@@ -135,7 +135,7 @@ def _lower_binary(symbol: Any, apply: Callable[[Any, Vec, Any, Any], Any]) -> No
 def _register_binary(symbol: Any) -> None:
     @infer_global(symbol)
     class _Template(AbstractTemplate):  # type: ignore[misc]
-        def generic(self, args: Any, kws: Any) -> Any:  # noqa: ARG002 - numba's signature
+        def generic(self, args: Any, kws: Any) -> Any:
             if len(args) == 2 and any(isinstance(arg, Vec) for arg in args):
                 kind = _widest(*args)
                 result = kind.of(types.boolean) if symbol in _COMPARISONS else kind
@@ -149,6 +149,8 @@ def _register_binary(symbol: Any) -> None:
             compare = builder.fcmp_ordered if ordered else builder.fcmp_unordered
             return compare(_COMPARISONS[symbol], one, two)
         name = _BINARY[symbol][0 if isinstance(kind.dtype, types.Float) else 1]
+        if name is None:
+            raise TypeError(f"{symbol.__name__} of {kind}")
         return getattr(builder, name)(one, two)
 
     _lower_binary(symbol, apply)
@@ -157,7 +159,7 @@ def _register_binary(symbol: Any) -> None:
 def _register_unary(symbol: Any, apply: Callable[[Any, Any], Any]) -> None:
     @infer_global(symbol)
     class _Template(AbstractTemplate):  # type: ignore[misc]
-        def generic(self, args: Any, kws: Any) -> Any:  # noqa: ARG002
+        def generic(self, args: Any, kws: Any) -> Any:
             if len(args) == 1 and isinstance(args[0], Vec):
                 return signature(args[0], args[0])
             return None
@@ -189,7 +191,7 @@ def _call(builder: Any, name: str, args: Sequence[Any]) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a b + c, rounded once."""
     kind = _widest(a, b, c)
 
@@ -201,19 +203,19 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def absolute(typing: Any, a: Any) -> Any:  # noqa: ARG001
+def absolute(typing: Any, a: Any) -> Any:
     """The number without its sign."""
     return a(a), lambda context, builder, sig, args: _call(builder, "fabs", args)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def root(typing: Any, a: Any) -> Any:  # noqa: ARG001
+def root(typing: Any, a: Any) -> Any:
     """The square root."""
     return a(a), lambda context, builder, sig, args: _call(builder, "sqrt", args)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:
     """`a` in the lanes of the mask, `b` in the others; `mask` a vector, and so `a` or `b`."""
     kind = _widest(a, b)
 
@@ -227,7 +229,7 @@ def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def to_bits(typing: Any, a: Any) -> Any:  # noqa: ARG001
+def to_bits(typing: Any, a: Any) -> Any:
     """The bits of floats, as integers."""
     kind = a.of(_AS_BITS[a.dtype])
     return kind(a), lambda context, builder, sig, args: builder.bitcast(
@@ -236,7 +238,7 @@ def to_bits(typing: Any, a: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def from_bits(typing: Any, a: Any) -> Any:  # noqa: ARG001
+def from_bits(typing: Any, a: Any) -> Any:
     """The floats that have these bits."""
     kind = a.of(_AS_FLOAT[a.dtype])
     return kind(a), lambda context, builder, sig, args: builder.bitcast(
@@ -250,7 +252,7 @@ def _numbers_of(like: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def constant(typing: Any, like: Any, name: Any) -> Any:  # noqa: ARG001
+def constant(typing: Any, like: Any, name: Any) -> Any:
     """A number of `constants.py` for the dtype of `like`, a vector or an array."""
     value = _CONSTANTS[_numbers_of(like)][name.literal_value]
     kind = types.int64 if isinstance(value, int) else types.float64
@@ -262,7 +264,7 @@ def constant(typing: Any, like: Any, name: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def polynomial(typing: Any, x: Any, name: Any) -> Any:  # noqa: ARG001
+def polynomial(typing: Any, x: Any, name: Any) -> Any:
     """A polynomial of `constants.py` by Estrin's scheme, which has short chains of dependence."""
     coefficients = _CONSTANTS[x.dtype][name.literal_value]
 
@@ -306,7 +308,7 @@ def secant(typing: Any, x: Any, y: Any, name: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def rounded(typing: Any, like: Any, value: Any) -> Any:  # noqa: ARG001
+def rounded(typing: Any, like: Any, value: Any) -> Any:
     """A float64 rounded to the dtype of `like`, as a float64."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -316,12 +318,29 @@ def rounded(typing: Any, like: Any, value: Any) -> Any:  # noqa: ARG001
     return types.float64(like, value), lower
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def lost(typing: Any, like: Any, value: Any) -> Any:
+    """What `rounded` takes from a float64; None where that is nothing."""
+    if like.dtype == types.float64:
+        return types.none(
+            like, value
+        ), lambda context, builder, sig, args: context.get_dummy_value()
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        narrow = _cast(builder, args[1], types.float64, like.dtype)
+        return builder.fsub(args[1], _cast(builder, narrow, like.dtype, types.float64))
+
+    return types.float64(like, value), lower
+
+
 # ------------------------------------------------------------------------------------------- lanes
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def any_of(typing: Any, mask: Any) -> Any:  # noqa: ARG001
-    """Whether a lane of the mask is set."""
+def any_of(typing: Any, mask: Any) -> Any:
+    """Whether a lane of the mask is set; a scalar truth is itself."""
+    if not isinstance(mask, Vec):
+        return mask(mask), lambda context, builder, sig, args: args[0]
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         whole = ir.IntType(mask.lanes)
@@ -331,7 +350,7 @@ def any_of(typing: Any, mask: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def lane(typing: Any, vector: Any, index: Any) -> Any:  # noqa: ARG001
+def lane(typing: Any, vector: Any, index: Any) -> Any:
     """One lane of a vector; a scalar is the same in all."""
     if not isinstance(vector, Vec):
         return vector(vector, index), lambda context, builder, sig, args: args[0]
@@ -381,7 +400,7 @@ def widened(typing: Any, vector: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def lanes(typing: Any, array: Any) -> Any:  # noqa: ARG001
+def lanes(typing: Any, array: Any) -> Any:
     """How many elements of an array are a vector."""
     count = _lanes(array.dtype)
     return types.intp(array), lambda context, builder, sig, args: context.get_constant(
@@ -398,7 +417,7 @@ def _as_vector(builder: Any, pointer: Any, vector: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def load(typing: Any, array: Any, start: Any, count: Any) -> Any:  # noqa: ARG001
+def load(typing: Any, array: Any, start: Any, count: Any) -> Any:
     """`count` elements of a contiguous array from `start` on, then zeros; a scalar stays one."""
     if not isinstance(array, types.Array):
         return array(array, start, count), lambda context, builder, sig, args: args[0]
@@ -431,7 +450,7 @@ def load(typing: Any, array: Any, start: Any, count: Any) -> Any:  # noqa: ARG00
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def store(typing: Any, array: Any, start: Any, count: Any, value: Any) -> Any:  # noqa: ARG001
+def store(typing: Any, array: Any, start: Any, count: Any, value: Any) -> Any:
     """Put the first `count` lanes into a contiguous array from `start` on; into None: nothing.
 
     LLVM leaves out what is computed only to be stored nowhere.
