@@ -212,7 +212,7 @@ def _near_zero(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
 
 
 @part
-def _at_zero(z: Any, of: Any) -> tuple[Any, Any, Any]:  # noqa: ARG001
+def _at_zero(z: Any, of: Any) -> tuple[Any, Any, Any]:
     """2 L/b, ½ L² − L and z W."""
     log, log_lo, t = lanes.log1p(z)
     log = log + log_lo
@@ -274,7 +274,7 @@ def _is_good(x: Any, sums: Totals, by: _Combination, scale: float) -> bool:
     twice, pull = 2.0 * abs(sums.grad_alpha), abs(sums.grad_scale) * (scale / by.b)
     change = sums.loss * (by.alpha / by.b) * by.change
     size = abs(twice - pull - change) + abs(change) + pull
-    return (twice >= constant(x, "SHARE") * size) & (size < math.inf)
+    return bool(twice >= constant(x, "SHARE") * size) and size < math.inf
 
 
 @part

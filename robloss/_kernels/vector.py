@@ -291,7 +291,7 @@ def polynomial(typing: Any, x: Any, name: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def secant(typing: Any, x: Any, y: Any, name: Any) -> Any:  # noqa: ARG001
+def secant(typing: Any, x: Any, y: Any, name: Any) -> Any:
     """f(x) and (f(y) − f(x))/(y − x) of a polynomial of `constants.py`, also where x = y."""
     top, *others = reversed(_CONSTANTS[x.dtype][name.literal_value])
 
@@ -364,7 +364,7 @@ SUMMED = 8
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def folded(typing: Any, vector: Any) -> Any:  # noqa: ARG001
+def folded(typing: Any, vector: Any) -> Any:
     """A vector of 8 lanes: the sums of every eighth, by halves."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -385,7 +385,7 @@ def folded(typing: Any, vector: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def widened(typing: Any, vector: Any) -> Any:  # noqa: ARG001
+def widened(typing: Any, vector: Any) -> Any:
     """As many lanes of float64."""
     kind = vector.of(types.float64)
 
