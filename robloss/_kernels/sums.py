@@ -76,7 +76,13 @@ def _with(totals: Totals, loss: float, grad_alpha: float, grad_scale: float) -> 
 @part
 def _joined(one: Totals, two: Totals) -> Totals:
     both = _with(one, two.loss, two.grad_alpha, two.grad_scale)
-    return _with(both, two.loss_lo, two.grad_alpha_lo, two.grad_scale_lo)
+    return _with(both, _known(two.loss_lo), _known(two.grad_alpha_lo), _known(two.grad_scale_lo))
+
+
+@part
+def _known(lost: float) -> float:
+    """What an addition rounded off; 0 beside an infinite sum."""
+    return lost if lost == lost else 0.0
 
 
 @part

@@ -25,7 +25,7 @@ ALL_OF_ONE_SIGN = {
 def _reference(x, alpha, scale, weights=None):
     weights = np.ones(x.size) if weights is None else weights
     pairs = list(zip(weights.astype(float).tolist(), x.astype(float).tolist(), strict=True))
-    return [math.fsum(w * f(at, alpha, scale) for w, at in pairs) for f in FUNCTIONS]
+    return [math.fsum(w * f(at, alpha, scale) for w, at in pairs if w) for f in FUNCTIONS]
 
 
 def _samples(dtype):
