@@ -24,9 +24,10 @@ def total(x: Any, alpha: float, scale: float, weights: Any = None) -> Total:
     """Sum up ρ and its derivatives in alpha and scale, with nothing of the length of x made.
 
     The sums are in float64, whatever the dtype, and the same for any number of threads: what is
-    rounded in adding up is lost only at the end. Their errors are those of the terms, rounded in
-    the dtype of x: relative to the sum, a few times 1e-16 (float64) or 1e-8 (float32) where terms
-    differ, as tests/unit/test_sums.py states them.
+    rounded in adding up is lost only at the end. What is left are the rounding errors of the terms:
+    tests/unit/test_sums.py holds the sums of 20 000 different terms to 2e-14 (float64) and 2e-7
+    (float32) of themselves, and those of equal terms, whose errors are of one sign, to 2^-39 and
+    2^-14.
 
     Parameters
     ----------

@@ -232,6 +232,14 @@ def _gathered(term: Any, weight: Any) -> Any:
 
 
 @part
+def _gathered_wide(term: Any, weight: Any) -> Any:
+    """The same, where nothing but the terms is rounded, and only their sums may overflow."""
+    if weight is None:
+        return folded(widened(term))
+    return folded(widened(term) * widened(weight))
+
+
+@part
 def _quickly(
     terms: Any, exponent: Any, by: _Combination, of: lanes.Quick,
     x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int,
@@ -302,9 +310,9 @@ def _carefully(
             values = where(served, values[0], 0.0), where(served, values[1], 0.0)
             grad_alpha = where(served, grad_alpha, 0.0)
             rest = _mend(rest, count, served, at, weight, alpha, scale)
-        loss, loss_lo = _plus(loss, loss_lo, folded(widened(_weighted(values[0], weight))))
-        slope, slope_lo = _plus(slope, slope_lo, folded(widened(_weighted(grad_alpha, weight))))
-        pull, pull_lo = _plus(pull, pull_lo, folded(widened(_weighted(values[1], weight))))
+        loss, loss_lo = _plus(loss, loss_lo, _gathered_wide(values[0], weight))
+        slope, slope_lo = _plus(slope, slope_lo, _gathered_wide(grad_alpha, weight))
+        pull, pull_lo = _plus(pull, pull_lo, _gathered_wide(values[1], weight))
     of_pull, of_pull_lo = _across(pull, pull_lo)
     sums = Totals(*_across(loss, loss_lo), *_across(slope, slope_lo), -of_pull, -of_pull_lo)
     return _joined(sums, rest)

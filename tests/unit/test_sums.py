@@ -7,6 +7,7 @@ import pytest
 
 from robloss._backends.totals import total
 from robloss._kernels import constants, exact
+from robloss._kernels.sums import BLOCK
 
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 ALPHAS = [-math.inf, -9.0, -2.0, -0.3, 0.0, 1e-30, 1e-3, -0.1, 0.7, 1.0, 1.999, 2.0, 3.0, 5.9, 40.0]
@@ -78,6 +79,18 @@ def test_a_plain_sum_of_float32_is_not_good_enough():
 
 
 @each_dtype
+@pytest.mark.parametrize("alpha", [-9.0, 0.0, 0.1, 0.7])
+def test_adding_rounds_nothing_off(alpha, dtype):
+    """So many equal terms one by one would lose some units of the last place."""
+    for value in (0.3, 0.7, 1.1, 5.0):
+        x = np.full(10 * BLOCK + 32, value, dtype)
+        few, many = total(x[:32], alpha, 1.3), total(x, alpha, 1.3)
+        times = x.size // 32
+        assert many.loss == pytest.approx(times * few.loss, rel=2.3e-16, abs=0)
+        assert many.grad_scale == pytest.approx(times * few.grad_scale, rel=2.3e-16, abs=0)
+
+
+@each_dtype
 @pytest.mark.parametrize("alpha", [-9.0, 0.0, 0.1, 0.7, 2.0])
 def test_weights(alpha, dtype):
     rng = np.random.default_rng(9)
@@ -98,11 +111,12 @@ def test_lanes_that_vectors_do_not_serve(alpha, dtype):
     _check(total(x, alpha, 1.3), _reference(x, alpha, 1.3), USUAL[dtype])
 
 
-@pytest.mark.parametrize("dtype", ["float32"])
-def test_powers_whose_sums_pass_the_range_of_float32(dtype):
-    x = np.full(256, 5e14, dtype)
-    assert np.isfinite(_reference(x, 4.0, 1.0)).all()
-    _check(total(x, 4.0, 1.0), _reference(x, 4.0, 1.0), 1e-5)
+def test_terms_that_pass_the_range_of_float32():
+    x = np.full(256, math.sqrt(2 * math.expm1(40.5)), "float32")
+    weights = np.full_like(x, 100)
+    expected = _reference(x, 4.0, 1.0, weights)
+    assert np.isfinite(expected).all()
+    _check(total(x, 4.0, 1.0, weights), expected, 1e-5)
 
 
 @each_dtype
