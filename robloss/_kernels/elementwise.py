@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._kernels import exact, lanes
+from robloss._kernels import exact, lanes, shape
 from robloss._kernels.compiling import kernel, part
 from robloss._kernels.vector import any_of, fma, lane, load, store
 from robloss._kernels.vector import lanes as lanes_of
@@ -49,15 +49,6 @@ def _mend(
             grad_scale[start + i] = exact.grad_scale(*at)
 
 
-@kernel
-def _grad_alpha(start: Any, count: Any, x: Any, alpha: Any, scale: Any, output: Any) -> None:
-    """∂ρ/∂α one by one: there is no vector formula of it yet."""
-    if output is not None:
-        for i in range(count):
-            at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
-            output[start + i] = exact.grad_alpha(*at)
-
-
 @part
 def _sweep(member: Any, of: Any, x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     """Go over the data with a member of the family; `of` is what it needs of alpha and scale."""
@@ -78,7 +69,7 @@ def _sweep(member: Any, of: Any, x: Any, alpha: Any, scale: Any, outputs: Any) -
         store(weight, start, count, w)
         store(curvature, start, count, w * parts.ratio)
         store(grad_scale, start, count, -fma(power, parts.pull, power * parts.pull_lo))
-        _grad_alpha(start, count, x_here, alpha_here, scale_here, grad_alpha)
+        shape.put(start, count, x_here, alpha_here, scale_here, parts, grad_alpha)
         if (not only_loss and any_of(~parts.served)) or (
             loss is not None and any_of(~parts.loss_served)
         ):

@@ -1,15 +1,16 @@
 """The program that makes the vector kernels' constants: ``python -m robloss._kernels.generate``.
 
 Needs mpmath; takes a second. For each floating format it writes down how the format is laid out,
-log 2 in two parts, and two polynomials, interpolated at Chebyshev nodes (near minimax)::
+log 2 in two parts, and three polynomials, interpolated at Chebyshev nodes (near minimax)::
 
     LOG(w) = (2 atanh(√w/2)/√w − 1)/w   0 <= w <= (2/5)²
     EXP(r) = (e^r − 1 − r − r²/2)/r³    |r| <= log(2)/2, and a little more
+    K(y − CENTER) = (y − 1 + e^(−y))/y² |y| <= REACH
 
 so that, with q = 2f/(2 + f) and w = q², log(1 + f) = q (1 + w LOG(w)) for 3/4 <= 1 + f <= 3/2,
-and e^r − 1 = r + r² (1/2 + r EXP(r)). The size of what is cut off, relative to the logarithm and
-to the exponential, is printed into the file. With ``--check`` the stored file is compared with a
-fresh one.
+and e^r − 1 = r + r² (1/2 + r EXP(r)); what K is for, `shape` tells. The size of what is cut off,
+relative to the logarithm, to the exponential and to 1, is printed into the file. With ``--check``
+the stored file is compared with a fresh one.
 """
 
 import argparse
@@ -27,12 +28,15 @@ COMMAND = "python -m robloss._kernels.generate"
 DIGITS = 50
 
 # How many coefficients: what is cut off, times an exponent of 32, is below an ulp.
-TERMS = {"float64": {"LOG": 8, "EXP": 10}, "float32": {"LOG": 4, "EXP": 5}}
+TERMS = {"float64": {"LOG": 8, "EXP": 10, "K": 22}, "float32": {"LOG": 4, "EXP": 5, "K": 14}}
 # Reduced arguments pass the ends of their intervals: the logarithm's by roundings, that of the
 # exponential by the remainder of its argument, up to 0.025 (p times that of the logarithm).
 SLACK = {"LOG": mpf("1.0001"), "EXP": mpf("1.08")}
 # Bits of log 2 in its first part, so that its product with an exponent is exact.
 LN2_BITS = {"float64": 41, "float32": 15}
+# |y| up to which K serves, and where its powers are taken about: to the right of it their terms
+# cancel, and to its left they do not.
+REACH, CENTER = 3.0, 1.5
 
 
 def _log(w: Any) -> Any:
@@ -46,6 +50,12 @@ def _exp(r: Any) -> Any:
     if abs(r) < mpf(10) ** -10:
         return mpf(1) / 6 + r / 24 + r**2 / 120 + r**3 / 720
     return (mp.expm1(r) - r - r**2 / 2) / r**3
+
+
+def _k(y: Any) -> Any:
+    if abs(y) < mpf(10) ** -15:
+        return mpf(1) / 2 - y / 6 + y**2 / 24
+    return (y - 1 + mp.exp(-y)) / y**2
 
 
 def _fit(function: Callable[[Any], Any], ends: Sequence[Any], terms: int) -> tuple[list[Any], Any]:
@@ -93,6 +103,13 @@ def _limits(dtype: str) -> dict[str, float]:
         "FAR": 2.0**450 if is_double else 2.0**45,
         # b from which on exponents larger than 32 magnify what the logarithm lacks too much
         "STEEP": 48.0,
+        "REACH": REACH,
+        "CENTER": CENTER,
+        # The least part that Σ ∂ρ/∂α may be of the terms it is combined of: a rounding of these in
+        # every element, all of one sign, is then 2^-41, or 2^-16, of the sum.
+        "SHARE": 2.0**-12 if is_double else 2.0**-8,
+        # ∂ρ/∂α from which on the products it is made of are normal numbers
+        "LEAST": 2.0**-1000 if is_double else 2.0**-120,
     }
 
 
@@ -109,11 +126,13 @@ def _polynomials(dtype: str) -> tuple[dict[str, tuple[float, ...]], dict[str, An
     reach = SLACK["EXP"] * mp.log(2) / 2
     log, log_error = _fit(_log, (mpf(0), edge), TERMS[dtype]["LOG"])
     exp, exp_error = _fit(_exp, (-reach, reach), TERMS[dtype]["EXP"])
+    ends = [SLACK["LOG"] * (side * REACH) - CENTER for side in (-1, 1)]
+    k, k_error = _fit(lambda h: _k(h + CENTER), ends, TERMS[dtype]["K"])
     tables = {
         name: tuple(float(whole(float(c))) for c in series)
-        for name, series in (("LOG", log), ("EXP", exp))
+        for name, series in (("LOG", log), ("EXP", exp), ("K", k))
     }
-    return tables, {"LOG": log_error * edge, "EXP": exp_error * reach**3}
+    return tables, {"LOG": log_error * edge, "EXP": exp_error * reach**3, "K": k_error}
 
 
 def source() -> str:

@@ -51,6 +51,17 @@ class Parts(NamedTuple):
     width: Any  # scale's
     loss_served: Any  # the lanes in which ρ is good
     served: Any  # those in which all the rest is
+    growth: Any  # None where ∂ρ/∂α is 0 or infinite
+
+
+class Growth(NamedTuple):
+    """What ∂ρ/∂α is made of, good where ρ is."""
+
+    log: Any  # L
+    t: Any
+    power: Any  # P
+    p: Any
+    tilt: Any  # p − 1
 
 
 class Shape(NamedTuple):
@@ -184,12 +195,18 @@ def exp(y: Any, y_lo: Any, about: Any) -> Any:
 
     e^y − 1 = up r + (up − 1) then loses nothing. `about` is y + y_lo to 0.025.
     """
+    up, r, curve = expanded(y, y_lo, about)
+    return up, fma(r * r, curve, r)
+
+
+@part
+def expanded(y: Any, y_lo: Any, about: Any) -> Any:
+    """(up, r, (e^r − 1 − r)/r²), with e^(y + y_lo) = up e^r; see `exp`."""
     shifted = fma(about, 1.4426950408889634, constant(y, "ROUND"))
     k = shifted - constant(y, "ROUND")
     r = fma(-k, constant(y, "LN2_LO"), fma(-k, constant(y, "LN2"), y)) + y_lo
-    r = fma(r * r, fma(r, polynomial(r, "EXP"), 0.5), r)
     up = from_bits((to_bits(shifted) + constant(y, "BIAS")) << constant(y, "MANTISSA_BITS"))
-    return up, r
+    return up, r, fma(r, polynomial(r, "EXP"), 0.5)
 
 
 # ------------------------------------------------------------------------------ alpha and scale
@@ -347,12 +364,14 @@ def _bent(z: Any, z_lo: Any, t: Any, shape: Any) -> Any:
 
 @part
 def _power(z: Any, shape: Any) -> Any:
-    """ρ, W, ψ'/w and the largest exponent's size, of z rounded once."""
+    """ρ, W, ψ'/w, the largest exponent's size and the growth, of z rounded once."""
     log, log_lo, t = log1p(z)
     y, y_lo = _product(log, log_lo, shape.p, shape.p_lo)
     up, r = exp(y, y_lo, y)
     loss = absolute(_rounded_product(fma(up, r, up - 1.0), shape.outer, shape.outer_lo))
-    return loss, fma(up, r, up) / t, _bent(z, 0.0, t, shape), absolute(y) + log
+    power = fma(up, r, up)
+    growth = Growth(log + log_lo, t, power, shape.p, shape.tilt)
+    return loss, power / t, _bent(z, 0.0, t, shape), absolute(y) + log, growth
 
 
 @part
@@ -361,22 +380,22 @@ def power(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     kx = x * of.k
     kx_lo = fma(x, of.k_lo, fma(x, of.k, -kx))
     z = fma(kx, kx, (kx + kx) * kx_lo)
-    loss, power, ratio, _ = _power(z, of.shape)
+    loss, power, ratio, _, growth = _power(z, of.shape)
     pull, pull_lo = _product(z, 0.0, of.pull, of.pull_lo)
     served = _is_between(kx, constant(x, "NEAR"), of.far)
-    return Parts(loss, power, ratio, pull, pull_lo, of.width, served, served)
+    return Parts(loss, power, ratio, pull, pull_lo, of.width, served, served, growth)
 
 
 @part
 def _moderate_power(x: Any, shape: Any, width: Any) -> Any:
     """Shapes of moderate size, or scales, per lane."""
     ratio, s = _once(x, width)
-    loss, power, bent, exponent = _power(s / shape.b, shape)
+    loss, power, bent, exponent, growth = _power(s / shape.b, shape)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
     loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
     loss_served = loss_served & (exponent <= shape.room)
     served = loss_served & (exponent <= width.room)
-    return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served)
+    return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served, growth)
 
 
 @part
@@ -395,6 +414,7 @@ def _steep_power(x: Any, shape: Any, width: Any) -> Any:
     y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, y_lo)
     up, r = exp(y, y_lo, y + y_lo)
     loss = absolute(_rounded_product(fma(up, r, up - 1.0), shape.outer, shape.outer_lo))
+    growth = Growth(log + log_lo, t, fma(up, r, up), shape.p, shape.tilt)
     y, y_lo = _product(log, log_lo, shape.tilt, shape.tilt_lo)
     up, r = exp(y, y_lo, y + y_lo)
     power = fma(up, r, up)
@@ -402,7 +422,7 @@ def _steep_power(x: Any, shape: Any, width: Any) -> Any:
     served = loss_served & (exponent <= shape.room) & (exponent <= width.room)
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
     bent = _bent(z, z_lo, t, shape)
-    return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served)
+    return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served, growth)
 
 
 @part
@@ -417,6 +437,13 @@ def _either(mask: Any, a: Any, b: Any) -> Any:
         a.width,
         (mask & a.loss_served) | (~mask & b.loss_served),
         (mask & a.served) | (~mask & b.served),
+        Growth(
+            where(mask, a.growth.log, b.growth.log),
+            where(mask, a.growth.t, b.growth.t),
+            where(mask, a.growth.power, b.growth.power),
+            a.growth.p,
+            a.growth.tilt,
+        ),
     )
 
 
@@ -461,12 +488,20 @@ def steep_power_in_scales(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
 
 
 @part
-def _closed(x: Any, loss: Any, power: Any, ratio: Any, s: Any, at: Any, width: Any) -> Any:
+def _closed(
+    x: Any, loss: Any, power: Any, ratio: Any, s: Any, at: Any, width: Any, growth: Any
+) -> Any:
     far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
     loss_served = _is_between(at, constant(x, "NEAR"), constant(x, "FAR"))
     served = loss_served & (absolute(at) <= far)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
-    return Parts(loss, power, ratio, pull, pull_lo, width, loss_served, served)
+    return Parts(loss, power, ratio, pull, pull_lo, width, loss_served, served, growth)
+
+
+@part
+def _growth(z: Any, power: Any, alpha: Any) -> Any:
+    log, log_lo, t = log1p(z)
+    return Growth(log + log_lo, t, power, 0.5 * alpha, 0.5 * alpha - 1.0)
 
 
 @part
@@ -474,7 +509,7 @@ def normal(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 2."""
     ratio, s = _once(x, width)
     one = x * 0.0 + 1.0
-    return _closed(x, 0.5 * s, one, one, s, ratio, width)
+    return _closed(x, 0.5 * s, one, one, s, ratio, width, None)
 
 
 @part
@@ -483,7 +518,8 @@ def charbonnier(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     ratio, s = _once(x, width)
     t = s + 1.0
     side = root(t)
-    return _closed(x, s / (side + 1.0), 1.0 / side, 1.0 / t, s, ratio, width)
+    growth = _growth(s, side, 1.0)
+    return _closed(x, s / (side + 1.0), 1.0 / side, 1.0 / t, s, ratio, width, growth)
 
 
 @part
@@ -493,7 +529,9 @@ def cauchy(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     z = 0.5 * s
     log, log_lo, t = log1p(z)
     inverse = 1.0 / t
-    return _closed(x, log + log_lo, inverse, (1.0 - z) * inverse, s, ratio, width)
+    loss = log + log_lo
+    growth = Growth(loss, t, x * 0.0 + 1.0, 0.0, -1.0)
+    return _closed(x, loss, inverse, (1.0 - z) * inverse, s, ratio, width, growth)
 
 
 @part
@@ -502,7 +540,9 @@ def geman_mcclure(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     ratio, s = _once(x, width)
     inverse = 1.0 / fma(s, 0.25, 1.0)
     loss = (0.5 * s) * inverse
-    return _closed(x, loss, inverse * inverse, fma(s, -0.75, 1.0) * inverse, s, ratio, width)
+    bent = fma(s, -0.75, 1.0) * inverse
+    growth = _growth(0.25 * s, inverse, -2.0)
+    return _closed(x, loss, inverse * inverse, bent, s, ratio, width, growth)
 
 
 @part
@@ -522,4 +562,4 @@ def welsch(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     served = served & loss_served
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
     loss = absolute(fma(up, r, up - 1.0))
-    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, loss_served, served)
+    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, loss_served, served, None)

@@ -290,6 +290,23 @@ def polynomial(typing: Any, x: Any, name: Any) -> Any:
     return x(x, name), lower
 
 
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def secant(typing: Any, x: Any, y: Any, name: Any) -> Any:
+    """f(x) and (f(y) − f(x))/(y − x) of a polynomial of `constants.py`, also where x = y."""
+    top, *others = reversed(_CONSTANTS[x.dtype][name.literal_value])
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        at, to, *_ = args
+        value, slope = ir.Constant(at.type, [top] * x.lanes), None
+        for c in others:
+            # Horner's scheme at x goes through the coefficients of the quotient.
+            slope = value if slope is None else _call(builder, "fma", [slope, to, value])
+            value = _call(builder, "fma", [value, at, ir.Constant(at.type, [c] * x.lanes)])
+        return context.make_tuple(builder, sig.return_type, [value, slope])
+
+    return types.UniTuple(x, 2)(x, y, name), lower
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def rounded(typing: Any, like: Any, value: Any) -> Any:
     """A float64 rounded to the dtype of `like`, as a float64."""
@@ -340,6 +357,43 @@ def lane(typing: Any, vector: Any, index: Any) -> Any:
     return vector.dtype(vector, index), lambda context, builder, sig, args: builder.extract_element(
         args[0], args[1]
     )
+
+
+# Lanes that the sum of a vector is left in.
+SUMMED = 8
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def folded(typing: Any, vector: Any) -> Any:
+    """A vector of 8 lanes: the sums of every eighth, by halves."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        (value,) = args
+        none, half = ir.Constant(value.type, ir.Undefined), vector.lanes // 2
+        while half >= SUMMED:
+            low, high = (
+                ir.Constant(ir.VectorType(_INDEX, half), list(range(first, first + half)))
+                for first in (0, half)
+            )
+            value = builder.fadd(
+                builder.shuffle_vector(value, none, low), builder.shuffle_vector(value, none, high)
+            )
+            none, half = ir.Constant(value.type, ir.Undefined), half // 2
+        return value
+
+    return Vec(vector.dtype, SUMMED)(vector), lower
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def widened(typing: Any, vector: Any) -> Any:
+    """As many lanes of float64."""
+    kind = vector.of(types.float64)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        is_wide = vector.dtype == types.float64
+        return args[0] if is_wide else builder.fpext(args[0], context.get_value_type(kind))
+
+    return kind(vector), lower
 
 
 # ------------------------------------------------------------------------------------------ memory

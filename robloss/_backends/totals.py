@@ -1,0 +1,59 @@
+"""Sums of ρ and of its derivatives in alpha and scale over NumPy arrays."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robloss._kernels import sums
+from robloss._threads import map_chunks
+
+# Elements that one call of the kernel sums up, whatever the number of threads.
+_CHUNK = 2**16
+
+
+class Total(NamedTuple):
+    """Σ w ρ, Σ w ∂ρ/∂α and Σ w ∂ρ/∂c."""
+
+    loss: float
+    grad_alpha: float
+    grad_scale: float
+
+
+def total(x: Any, alpha: float, scale: float, weights: Any = None) -> Total:
+    """Sum up ρ and its derivatives in alpha and scale, with nothing of the length of x made.
+
+    The sums are in float64, whatever the dtype, and the same for any number of threads: what is
+    rounded in adding up is lost only at the end. What is left are the rounding errors of the terms:
+    tests/unit/test_sums.py holds the sums of 20 000 different terms to 2e-14 (float64) and 2e-7
+    (float32) of themselves, and those of equal terms, whose errors are of one sign, to 2^-39 and
+    2^-14.
+
+    Parameters
+    ----------
+    x : ndarray (n,)
+        Contiguous, of float32 or float64.
+    alpha, scale : float
+    weights : ndarray (n,), optional
+        Not negative, of the same dtype, contiguous. An element that weighs 0 is left out, whatever
+        its x.
+    """
+    starts = range(0, x.size, _CHUNK)
+    found = np.zeros((len(starts), 3, 2))
+
+    def work(start: int, stop: int) -> None:
+        of_chunk = None if weights is None else weights[start:stop]
+        sums.evaluate(x[start:stop], of_chunk, alpha, scale, found[start // _CHUNK].reshape(6))
+
+    map_chunks(work, x.size, _CHUNK)
+    loss, grad_alpha, grad_scale = (_sum(found[:, row]) for row in range(3))
+    if alpha == 2.0 and loss != 0.0:
+        grad_alpha = loss * math.inf
+    return Total(loss, grad_alpha, grad_scale)
+
+
+def _sum(pairs: Any) -> float:
+    """The sum of numbers and their remainders, rounded once."""
+    if np.all(np.isfinite(pairs)):
+        return math.fsum(pairs.reshape(-1).tolist())
+    return float(np.sum(pairs[:, 0]))

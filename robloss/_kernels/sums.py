@@ -1,0 +1,424 @@
+"""Sums of ρ and of its derivatives in alpha and scale over an array, with nothing materialised.
+
+Everything is summed in float64 along with what the additions round off, in an order that is a
+function of an element's place alone.
+
+The derivative in alpha can share what it is made of with ρ = (b/α)(e^E − 1)::
+
+    2 |∂ρ/∂α| = L² χ(E) − P L + z W        χ(y) = (y e^y − e^y + 1)/y²
+              = P L (2 − α)/α − (e^E − 1) 4/α² + z W
+
+and −(c/b) ∂ρ/∂c = z W. Where z is small these terms, of order z, leave one of order z³, in which
+an error of a few roundings of z shows. So this serves in blocks whose sum of ∂ρ/∂α is not much
+smaller than those of its terms; other blocks, and alpha far from 2, are summed by the accurate
+derivative of `shape`.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robloss._kernels import exact, lanes, shape
+from robloss._kernels.compiling import kernel, part
+from robloss._kernels.vector import (
+    SUMMED,
+    absolute,
+    any_of,
+    constant,
+    fma,
+    folded,
+    lane,
+    load,
+    rounded,
+    where,
+    widened,
+)
+from robloss._kernels.vector import lanes as lanes_of
+
+# notation: as in `lanes`; E = p L
+
+# |alpha| below which the form without L² χ(E) would lose more than 2/alpha roundings.
+NEAR_ZERO = 0.25
+# Elements whose sums are looked at together.
+BLOCK = 8192
+
+
+class Totals(NamedTuple):
+    """Sums, and what their additions rounded off."""
+
+    loss: float
+    loss_lo: float
+    grad_alpha: float
+    grad_alpha_lo: float
+    grad_scale: float
+    grad_scale_lo: float
+
+
+@part
+def _plus(total: Any, lost: Any, term: Any) -> tuple[Any, Any]:
+    """Add to a sum, and what that rounds off to `lost`."""
+    after = total + term
+    back = after - total
+    return after, lost + ((total - (after - back)) + (term - back))
+
+
+@part
+def _with(totals: Totals, loss: float, grad_alpha: float, grad_scale: float) -> Totals:
+    """The totals with one more term in each."""
+    return Totals(
+        *_plus(totals.loss, totals.loss_lo, loss),
+        *_plus(totals.grad_alpha, totals.grad_alpha_lo, grad_alpha),
+        *_plus(totals.grad_scale, totals.grad_scale_lo, grad_scale),
+    )
+
+
+@part
+def _joined(one: Totals, two: Totals) -> Totals:
+    both = _with(one, two.loss, two.grad_alpha, two.grad_scale)
+    return _with(both, _known(two.loss_lo), _known(two.grad_alpha_lo), _known(two.grad_scale_lo))
+
+
+@part
+def _known(lost: float) -> float:
+    """What an addition rounded off; 0 beside an infinite sum."""
+    return lost if lost == lost else 0.0
+
+
+@part
+def _across(vector: Any, lost: Any) -> tuple[float, float]:
+    """The sum over the lanes of a sum and what it lost."""
+    total, rest = 0.0, 0.0
+    for i in range(SUMMED):
+        total, rest = _plus(total, rest, lane(vector, i))
+        rest += lane(lost, i)
+    return total, rest
+
+
+@part
+def _times(total: float, lost: float, by: float, by_lo: float) -> tuple[float, float]:
+    product = total * by
+    return product, fma(total, by, -product) + (lost * by + total * by_lo)
+
+
+@part
+def _over(a: float, a_lo: float, b: float) -> tuple[float, float]:
+    quotient = a / b
+    return quotient, (fma(-quotient, b, a) + a_lo) / b
+
+
+@part
+def _weighted(term: Any, weight: Any) -> Any:
+    return term if weight is None else term * weight
+
+
+@part
+def _weight_of(weight: Any, index: int) -> float:
+    return 1.0 if weight is None else np.float64(lane(weight, index))
+
+
+@kernel
+def _mend(
+    totals: Totals, count: int, served: Any, x: Any, weight: Any, alpha: float, scale: float
+) -> Totals:
+    """Add the lanes that are not served, computed one by one; what weighs nothing is left out."""
+    for i in range(count):
+        if not lane(served, i):
+            w, at = _weight_of(weight, i), np.float64(lane(x, i))
+            if w != 0.0:
+                totals = _with(
+                    totals,
+                    w * exact.loss(at, alpha, scale),
+                    w * exact.grad_alpha(at, alpha, scale),
+                    w * exact.grad_scale(at, alpha, scale),
+                )
+    return totals
+
+
+class _Combination(NamedTuple):
+    """How sums of three terms of every element make up the totals; numbers and their remainders.
+
+    2 |Σ ∂ρ/∂α| = slope Σ₂ + change Σ₁ + Σ₃, Σ ρ = (b/α) Σ₁, and −(c/b) Σ ∂ρ/∂c = Σ₃ = Σ z W.
+    """
+
+    slope: float
+    slope_lo: float
+    change: float
+    change_lo: float
+    b: float
+    b_lo: float
+    alpha: float
+
+
+class _Exponent(NamedTuple):
+    """p and 1/p², as pairs in the dtype of x."""
+
+    p: float
+    p_lo: float
+    square: float
+    square_lo: float
+
+
+@part
+def _bounded(like: Any, alpha: float) -> float:
+    """Alpha, bounded away from 0 as in `lanes.shape`."""
+    least = constant(like, "CAUCHY")
+    return alpha if abs(alpha) >= least else least
+
+
+@part
+def _exponent(like: Any, alpha: float) -> _Exponent:
+    p, inverse = rounded(like, 0.5 * alpha), _over(2.0, 0.0, alpha)
+    square, square_lo = _times(*inverse, *inverse)
+    near = rounded(like, square)
+    return _Exponent(p, 0.5 * alpha - p, near, (square - near) + square_lo)
+
+
+@part
+def _combination(alpha: float, of: _Exponent, is_near_zero: bool) -> _Combination:
+    d = alpha - 2.0
+    back = d - alpha
+    d_lo = (alpha - (d - back)) + (-2.0 - back)
+    sign = math.copysign(1.0, d)
+    slope, slope_lo, change, change_lo = 1.0, 0.0, 0.0, 0.0
+    if not is_near_zero:
+        slope, slope_lo = _over(-d, -d_lo, alpha)
+        change, change_lo = -of.square, -of.square_lo
+    return _Combination(slope, slope_lo, change, change_lo, sign * d, sign * d_lo, alpha)
+
+
+@part
+def _raised(z: Any, of: _Exponent) -> tuple[Any, ...]:
+    """L, E, t and P = up e^r as (up, r, (e^r − 1 − r)/r², e^r − 1)."""
+    log_hi, log_lo, t = lanes.log1p(z)
+    y = log_hi * of.p
+    y_lo = fma(log_lo, of.p, fma(log_hi, of.p_lo, fma(log_hi, of.p, -y)))
+    up, r, curve = lanes.expanded(y, y_lo, y)
+    return log_hi + log_lo, y + y_lo, t, up, r, curve, fma(r * r, curve, r)
+
+
+@part
+def _of_power(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
+    """e^E − 1, P L and z W."""
+    log, _, t, up, _, _, change = _raised(z, of)
+    power = fma(up, change, up)
+    return fma(up, change, up - 1.0), power * log, (power / t) * z
+
+
+@part
+def _near_zero(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
+    """e^E − 1, L² χ(E) − P L and z W; L² is E²/p², and E² χ(E) is 1 + (E − 1) e^E."""
+    log, e, t, up, r, curve, change = _raised(z, of)
+    power = fma(up, change, up)
+    far = fma(e - 1.0, power, 1.0)
+    far = fma(far, of.square, far * of.square_lo)
+    # That cancels where E is small: there r is all of it.
+    square = where(up == 1.0, (log * log) * fma(curve, r - 1.0, 1.0), far)
+    return fma(up, change, up - 1.0), fma(-power, log, square), (power / t) * z
+
+
+@part
+def _at_zero(z: Any, of: Any) -> tuple[Any, Any, Any]:
+    """2 L/b, ½ L² − L and z W."""
+    log, log_lo, t = lanes.log1p(z)
+    log = log + log_lo
+    return log, log * fma(0.5, log, -1.0), z / t
+
+
+@part
+def _gathered(term: Any, weight: Any) -> Any:
+    """The sums of every eighth lane; in float32 they are rounded like the terms."""
+    return widened(folded(_weighted(term, weight)))
+
+
+@part
+def _gathered_wide(term: Any, weight: Any) -> Any:
+    """The same, where nothing but the terms is rounded, and only their sums may overflow."""
+    if weight is None:
+        return folded(widened(term))
+    return folded(widened(term) * widened(weight))
+
+
+@part
+def _quickly(
+    terms: Any, exponent: Any, by: _Combination, of: lanes.Quick,
+    x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int,
+) -> tuple[Totals, bool]:  # fmt: skip
+    """The sums of a block for alpha of moderate size, and whether they are good."""
+    none = widened(folded(load(x, start, 0)))
+    change, change_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
+    rest = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    width = lanes_of(x)
+    for first in range(start, stop, width):
+        count = min(width, stop - first)
+        at, weight = load(x, first, count), load(weights, first, count)
+        kx = at * of.k
+        kx_lo = fma(at, of.k_lo, fma(at, of.k, -kx))
+        z = fma(kx, kx, (kx + kx) * kx_lo)
+        # Where z underflows for so many that it matters, the sums are not good.
+        served = absolute(kx) <= of.far
+        if any_of(~served):
+            z = where(served, z, 0.0)
+            rest = _mend(rest, count, served, at, weight, alpha, scale)
+        first_term, second_term, third_term = terms(z, exponent)
+        change, change_lo = _plus(change, change_lo, _gathered(first_term, weight))
+        slope, slope_lo = _plus(slope, slope_lo, _gathered(second_term, weight))
+        pull, pull_lo = _plus(pull, pull_lo, _gathered(third_term, weight))
+    of_change, of_change_lo = _across(change, change_lo)
+    of_slope, of_slope_lo = _times(*_across(slope, slope_lo), by.slope, by.slope_lo)
+    of_pull, of_pull_lo = _across(pull, pull_lo)
+    part_of, part_of_lo = _times(of_change, of_change_lo, by.change, by.change_lo)
+    twice, twice_lo = _plus(*_plus(of_slope, of_slope_lo, of_pull), part_of)
+    half = math.copysign(0.5, 2.0 - alpha)
+    sums = Totals(
+        *_times(of_change, of_change_lo, *_over(by.b, by.b_lo, by.alpha)),
+        half * twice,
+        half * (twice_lo + part_of_lo + of_pull_lo),
+        *_times(of_pull, of_pull_lo, *_over(-by.b, -by.b_lo, scale)),
+    )
+    return _joined(sums, rest), _is_good(x, sums, by, scale)
+
+
+@part
+def _is_good(x: Any, sums: Totals, by: _Combination, scale: float) -> bool:
+    """Whether that of ∂ρ/∂α is not much smaller than what it is combined of.
+
+    A block whose numbers, or their squares, are all but subnormal is not.
+    """
+    twice, pull = 2.0 * abs(sums.grad_alpha), abs(sums.grad_scale) * (scale / by.b)
+    change = sums.loss * (by.alpha / by.b) * by.change
+    size = abs(twice - pull - change) + abs(change) + pull
+    return bool(twice >= constant(x, "SHARE") * size) and size < math.inf
+
+
+@part
+def _carefully(
+    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int
+) -> Totals:
+    """The sums of a block of what the accurate kernels give."""
+    none = widened(folded(load(x, start, 0)))
+    loss, loss_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
+    rest = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    width = lanes_of(x)
+    for first in range(start, stop, width):
+        count = min(width, stop - first)
+        at, weight = load(x, first, count), load(weights, first, count)
+        parts = member(at, alpha, scale, of)
+        grad_alpha, served = _slope(parts.growth, at, parts.loss_served & parts.served)
+        values = parts.loss, fma(parts.power, parts.pull, parts.power * parts.pull_lo)
+        if any_of(~served):
+            values = where(served, values[0], 0.0), where(served, values[1], 0.0)
+            grad_alpha = where(served, grad_alpha, 0.0)
+            rest = _mend(rest, count, served, at, weight, alpha, scale)
+        loss, loss_lo = _plus(loss, loss_lo, _gathered_wide(values[0], weight))
+        slope, slope_lo = _plus(slope, slope_lo, _gathered_wide(grad_alpha, weight))
+        pull, pull_lo = _plus(pull, pull_lo, _gathered_wide(values[1], weight))
+    of_pull, of_pull_lo = _across(pull, pull_lo)
+    sums = Totals(*_across(loss, loss_lo), *_across(slope, slope_lo), -of_pull, -of_pull_lo)
+    return _joined(sums, rest)
+
+
+@part
+def _slope(growth: Any, x: Any, served: Any) -> tuple[Any, Any]:
+    """∂ρ/∂α and the lanes in which it is good; 0 at α = 2, where it is infinite, and −∞."""
+    if growth is None:
+        return x * 0.0, served
+    value, is_good = shape.grad_alpha(growth)
+    return value, served & is_good
+
+
+@part
+def _store(totals: Totals, out: Any) -> None:
+    for i in range(len(totals)):
+        out[i] = totals[i]
+
+
+@part
+def _sum(member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    totals = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    for start in range(0, x.size, BLOCK):
+        stop = min(start + BLOCK, x.size)
+        sums = _carefully(member, of, x, weights, alpha, scale, start, stop)
+        totals = _joined(totals, sums)
+    _store(totals, out)
+
+
+@part
+def _sum_quickly(
+    terms: Any, exponent: Any, by: _Combination, x: Any, weights: Any, alpha: float, scale: float,
+    out: Any,
+) -> None:  # fmt: skip
+    of = lanes.quick(x, alpha, scale)
+    totals, is_good = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True
+    for start in range(0, x.size, BLOCK):
+        stop = min(start + BLOCK, x.size)
+        if is_good:  # or would have been, in the block before
+            sums, is_good = _quickly(terms, exponent, by, of, x, weights, alpha, scale, start, stop)
+        if not is_good:
+            sums = _carefully(lanes.power, of, x, weights, alpha, scale, start, stop)
+            is_good = _is_good(x, sums, by, scale)
+        totals = _joined(totals, sums)
+    _store(totals, out)
+
+
+@kernel
+def _power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    exponent = _exponent(x, alpha)
+    by = _combination(alpha, _exponent(out, alpha), False)
+    _sum_quickly(_of_power, exponent, by, x, weights, alpha, scale, out)
+
+
+@kernel
+def _power_near_zero(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    bounded = _bounded(x, alpha)
+    exponent = _exponent(x, bounded)
+    by = _combination(bounded, exponent, True)
+    _sum_quickly(_near_zero, exponent, by, x, weights, alpha, scale, out)
+
+
+@kernel
+def _cauchy(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    by = _Combination(1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0)
+    _sum_quickly(_at_zero, None, by, x, weights, alpha, scale, out)
+
+
+@kernel
+def _steep_power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    of = lanes.shape(x, alpha), lanes.width(x, scale)
+    _sum(lanes.steep_power, of, x, weights, alpha, scale, out)
+
+
+@kernel
+def _normal(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    _sum(lanes.normal, lanes.width(x, scale), x, weights, alpha, scale, out)
+
+
+@kernel
+def _welsch(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    _sum(lanes.welsch, lanes.width(x, scale), x, weights, alpha, scale, out)
+
+
+def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+    """Put sums into `out`: of ρ, ∂ρ/∂α and ∂ρ/∂c, each before what its additions rounded off.
+
+    Parts
+    -----
+    x : ndarray (n,)
+        Contiguous, of float32 or float64.
+    weights : ndarray (n,), or None
+        Not negative, of the same dtype, contiguous. What weighs 0 is left out, whatever its x.
+    alpha, scale : float
+    out : ndarray (6,)
+        Of float64. At α = 2 the lanes whose ∂ρ/∂α is infinite may count as 0.
+    """
+    if alpha == 2.0:
+        kernel = _normal
+    elif alpha == 0.0:
+        kernel = _cauchy
+    elif alpha == -math.inf:
+        kernel = _welsch
+    elif lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]:
+        kernel = _power_near_zero if abs(alpha) < NEAR_ZERO else _power
+    else:
+        kernel = _steep_power
+    kernel(x, weights, alpha, scale, out)
