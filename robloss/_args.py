@@ -189,7 +189,8 @@ _PLAIN = {dtype: dtype for dtype in (np.dtype(np.float32), _FLOAT64)}
 
 # Bits of `ndarray.flags.num`: C-contiguous, aligned, writeable. The last of the mask is of arrays
 # from `numpy.broadcast_arrays`, which warn whoever asks for the flag by its name.
-_CARRAY = 0x1 | 0x100 | 0x400
+WRITEABLE = 0x400
+_CARRAY = 0x1 | 0x100 | WRITEABLE
 _CARRAY_MASK = _CARRAY | 0x80000000
 
 
@@ -213,6 +214,7 @@ def is_small_and_plain(given: tuple[Any, ...]) -> bool:
         and type(scale) in _NUMBERS
         and 0.0 < scale < math.inf
         and x.dtype in _PLAIN
+        and x.ndim > 0
         and x.size <= SMALL
         and is_dense(x)
     )

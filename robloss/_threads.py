@@ -28,15 +28,16 @@ def num_threads() -> int:
     Raises
     ------
     ValueError
-        If the variable is set to anything but a whole number of at least 1.
+        If the variable is set to anything but a whole number from 1 to 999 999.
     """
     for name in _SETTINGS:
         text = os.environ.get(name, "").strip()
         if not text:
             continue
-        if not (text.isascii() and text.isdigit() and int(text) > 0):
+        is_count = text.isascii() and text.isdigit() and len(text) <= 6 and int(text) > 0
+        if not is_count:
             raise ValueError(
-                f"`{name}` must be a whole number of at least 1, but got {text!r}. "
+                f"`{name}` must be a whole number from 1 to 999999, but got {text[:20]!r}. "
                 "Unset it to use all CPUs that this process may use."
             )
         return int(text)

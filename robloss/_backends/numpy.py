@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import Arguments, is_dense
+from robloss._args import WRITEABLE, Arguments, is_dense
 from robloss._ops import OPERATIONS
 from robloss._threads import map_chunks
 from robloss._typing import Array
@@ -102,15 +102,36 @@ def _inputs(arguments: Arguments) -> tuple[list[Any], Any]:
     x, *others = arguments.given
     if type(x) is not np.ndarray:
         x = np.asarray(x, arguments.compute)
-    inputs, like = [x], x
+    inputs, like = [_unlocked(x)], x
     for value in others:
         if type(value) is not float:
             if value.shape != like.shape:
                 shape = np.broadcast_shapes(value.shape, like.shape)
                 like = value if value.shape == shape else np.broadcast_to(like, shape)
-            value = float(value.item()) if value.size == 1 else value
+            value = float(value.item()) if value.size == 1 else _unlocked(value)
         inputs.append(value)
     return inputs, like
+
+
+class _Unlocked:
+    """An array that may be written, in the memory of one that may not."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array  # keeps the memory alive
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
+def _unlocked(array: Any) -> Any:
+    """The array; if it lies dense but is read-only, as one that looks writeable.
+
+    Kernels only read it, and Numba would compile them once more for read-only arrays.
+    """
+    flags = array.flags
+    is_locked = type(array) is np.ndarray and not flags.num & WRITEABLE
+    if not (is_locked and flags.forc and flags.aligned):
+        return array
+    return np.asarray(_Unlocked(array))
 
 
 def _writable(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -125,7 +125,7 @@ def _parts(x: float, alpha: float, scale: float) -> _Parts:
     if _is_tame(z, scale):
         return _near_parts(z, fma(-z, scale, x) / scale, alpha)
     z, z_lo, exponent = _quotient(x, scale)
-    if exponent < 400:
+    if exponent < 400 or z == 0.0:
         return _near_parts(math.ldexp(z, exponent), math.ldexp(z_lo, exponent), alpha)
     return _far_parts(z, z_lo, exponent, alpha)
 

@@ -81,3 +81,30 @@ def test_two_processes_may_compile_at_once(copy, tmp_path):
     both = [start(copy, cache) for _ in range(2)]
     assert [finish(process)[0] for process in both] == ["inf 2.0 inf"] * 2
     assert finish(start(copy, cache)) == ("inf 2.0 inf", True)
+
+
+DIGEST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from robloss._kernels.compiling import _digest
+print(_digest())
+"""
+
+
+def digest(copy: Path) -> str:
+    run = subprocess.run(
+        [sys.executable, "-P", "-B", "-c", DIGEST, str(copy)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return run.stdout
+
+
+def test_the_digest_covers_all_that_kernels_are_made_of(copy):
+    package = copy / "robloss"
+    sources = sorted((package / "_kernels").glob("*.py"))
+    sources += [package / "_quadrature.py", package / "_partition" / "table.py"]
+    seen = [digest(copy)]
+    for source in sources:
+        source.write_text(source.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+        seen.append(digest(copy))
+    assert len(set(seen)) == len(sources) + 1 > 10

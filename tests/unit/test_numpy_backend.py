@@ -285,3 +285,22 @@ def test_no_memory_but_the_result(arguments, out, setting, monkeypatch):
 def test_the_ceiling_sees_a_copy():
     x = np.ones(MIB)
     assert peak(lambda: robloss.loss(x + 0.0, 0.7)) > 2 * x.nbytes - 1
+
+
+def test_a_dense_read_only_argument_is_not_copied():
+    x = np.linspace(-3, 3, 2**20)
+    locked = x.copy()
+    locked.flags.writeable = False
+    expected, out = robloss.loss(x, 0.7), np.empty_like(x)
+    tracemalloc.start()
+    robloss.loss(locked, 0.7, out=out)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**15  # a piece of the iterator's alone is 2**15 bytes
+    assert not locked.flags.writeable
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_arrays_without_axes_give_scalars():
+    assert type(robloss.loss(np.ones(()), 0.7)) is np.float64
+    assert type(robloss.loss(np.ones((), np.float32), 0.7)) is np.float32
