@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from robloss._kernels import exact, lanes
-from robloss._kernels.compiling import kernel, part
+from robloss._kernels.compiling import call_apart, kernel, part
 from robloss._kernels.vector import any_of, fma, lane, load, store
 from robloss._kernels.vector import lanes as lanes_of
 
@@ -82,20 +82,9 @@ def _sweep(member: Any, of: Any, x: Any, alpha: Any, scale: Any, outputs: Any) -
         if (not only_loss and any_of(~parts.served)) or (
             loss is not None and any_of(~parts.loss_served)
         ):
-            _mend(
-                start,
-                count,
-                parts.loss_served,
-                parts.served,
-                x_here,
-                alpha_here,
-                scale_here,
-                loss,
-                influence,
-                weight,
-                curvature,
-                grad_scale,
-            )
+            here = (start, count, parts.loss_served, parts.served, x_here, alpha_here, scale_here)
+            places = (loss, influence, weight, curvature, grad_scale)
+            call_apart(_mend, here + places)
 
 
 @kernel

@@ -1,14 +1,18 @@
 """The kernels' machine code on disk: never out of date, not needed, shared by processes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numba import njit
 
 import robloss
+from robloss._kernels.compiling import call_apart
 
 # The package found first, and whether its kernel came from the disk.
 PROGRAM = """
@@ -81,3 +85,21 @@ def test_two_processes_may_compile_at_once(copy, tmp_path):
     both = [start(copy, cache) for _ in range(2)]
     assert [finish(process)[0] for process in both] == ["inf 2.0 inf"] * 2
     assert finish(start(copy, cache)) == ("inf 2.0 inf", True)
+
+
+def test_a_kernel_called_apart_stays_apart():
+    """Inside its caller it would take the registers that the caller's loop needs."""
+
+    @njit
+    def fill(values, value):
+        values[0] = value
+
+    @njit
+    def caller(values):
+        call_apart(fill, (values, 7.0))
+
+    values = np.zeros(1)
+    caller(values)
+    assert values[0] == 7.0
+    (code,) = caller.inspect_llvm().values()
+    assert re.search(r"call .*fill", code)
