@@ -128,6 +128,19 @@ def test_vectors_agree_with_the_exact_path(dtype, name):
 
 
 @each_dtype
+def test_the_loss_at_alpha_1_is_good_where_a_root_minus_1_is_not(dtype):
+    """Where it loses all digits, and about s = 3, from which on nothing is put back."""
+    from mpmath import mp, mpf
+
+    x = np.concatenate([np.geomspace(1e-18, 10, 400), np.linspace(1.7, 1.8, 400)]).astype(dtype)
+    values = _compute(["loss"], x, 1.0, 1.0)["loss"]
+    with mp.workprec(300):
+        for point, value in zip(x.tolist(), values, strict=True):
+            error = abs(mp.sqrt(1 + mpf(point) ** 2) - 1 - float(value)) / float(np.spacing(value))
+            assert error <= 4, point
+
+
+@each_dtype
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])
 def test_an_illegal_scale_is_nan(dtype, scale):
     x = np.array([0.0, 1.0, -2.0], dtype)
