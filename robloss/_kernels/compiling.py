@@ -11,7 +11,9 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -47,3 +49,24 @@ def kernel(function: _Function) -> _Function:
     except RuntimeError:  # no directory can be written: compile in every process then
         compiled = njit(**options)(function)
     return cast("_Function", compiled)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def call_apart(typing: Any, function: Any, arguments: Any) -> Any:
+    """Call a kernel that is seldom needed, with a tuple of arguments.
+
+    LLVM would make it a part of the caller, and keep the registers for it that the caller needs.
+    """
+    result = function.get_call_type(typing, arguments.types, {}).return_type
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        compiled = function.dispatcher.overloads[arguments.types]
+        context.active_code_library.add_linking_library(compiled.library)
+        callee = context.declare_function(builder.module, compiled.fndesc)
+        values = cgutils.unpack_tuple(builder, args[1])
+        context.call_conv.call_function(
+            builder, callee, result, arguments.types, values, attrs=("noinline",)
+        )
+        return context.get_dummy_value()
+
+    return types.none(function, arguments), lower

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from robloss._kernels import exact, lanes, shape
-from robloss._kernels.compiling import kernel, part
-from robloss._kernels.vector import any_of, fma, lane, load, store
+from robloss._kernels.compiling import call_apart, kernel, part
+from robloss._kernels.vector import any_of, constant, fma, lane, load, store
 from robloss._kernels.vector import lanes as lanes_of
 
 
@@ -23,6 +23,7 @@ def _mend(
     count: Any,
     loss_served: Any,
     served: Any,
+    slope_served: Any,
     x: Any,
     alpha: Any,
     scale: Any,
@@ -37,6 +38,8 @@ def _mend(
         at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
         if loss is not None and not lane(loss_served, i):
             loss[start + i] = exact.loss(*at)
+        if grad_scale is not None and not lane(slope_served, i):
+            grad_scale[start + i] = exact.grad_scale(*at)
         if lane(served, i):
             continue
         if influence is not None:
@@ -45,8 +48,13 @@ def _mend(
             weight[start + i] = exact.weight(*at)
         if curvature is not None:
             curvature[start + i] = exact.curvature(*at)
-        if grad_scale is not None:
-            grad_scale[start + i] = exact.grad_scale(*at)
+
+
+@part
+def _is_tame(slope: Any, pull: Any) -> Any:
+    """Whether ∂ρ/∂c = −W s/c has neither overflowed nor lost digits of s/c, the `pull`."""
+    is_finite = slope * 0.0 == 0.0
+    return is_finite & ((pull >= constant(slope, "LEAST")) | (pull == 0.0))
 
 
 @part
@@ -68,25 +76,19 @@ def _sweep(member: Any, of: Any, x: Any, alpha: Any, scale: Any, outputs: Any) -
         store(influence, start, count, x_here * w)
         store(weight, start, count, w)
         store(curvature, start, count, w * parts.ratio)
-        store(grad_scale, start, count, -fma(power, parts.pull, power * parts.pull_lo))
+        slope = -fma(power, parts.pull, power * parts.pull_lo)
+        store(grad_scale, start, count, slope)
         shape.put(start, count, x_here, alpha_here, scale_here, parts, grad_alpha)
-        if (not only_loss and any_of(~parts.served)) or (
-            loss is not None and any_of(~parts.loss_served)
+        slope_served = parts.served & _is_tame(slope, parts.pull)
+        if (
+            (loss is not None and any_of(~parts.loss_served))
+            or (not only_loss and any_of(~parts.served))
+            or (grad_scale is not None and any_of(~slope_served))
         ):
-            _mend(
-                start,
-                count,
-                parts.loss_served,
-                parts.served,
-                x_here,
-                alpha_here,
-                scale_here,
-                loss,
-                influence,
-                weight,
-                curvature,
-                grad_scale,
-            )
+            spot, given = (start, count), (x_here, alpha_here, scale_here)
+            masks = (parts.loss_served, parts.served, slope_served)
+            places = (loss, influence, weight, curvature, grad_scale)
+            call_apart(_mend, spot + masks + given + places)
 
 
 @kernel

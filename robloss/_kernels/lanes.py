@@ -37,7 +37,8 @@ from robloss._kernels.vector import (
 # is magnified, are at most 2 and 3.
 MODERATE = -2.0, 6.0
 # The same where b or scale are rounded too: found with 3 million points, 6.1 ulp with the above.
-MODERATE_IN_LANES = -1.0, 5.0
+STEEP_IN_LANES = 3.0  # |α − 2|
+MODERATE_IN_LANES = 2.0 - STEEP_IN_LANES, 2.0 + STEEP_IN_LANES
 
 
 class Parts(NamedTuple):
@@ -204,7 +205,9 @@ def expanded(y: Any, y_lo: Any, about: Any) -> Any:
     """(up, r, (e^r − 1 − r)/r²), with e^(y + y_lo) = up e^r; see `exp`."""
     shifted = fma(about, 1.4426950408889634, constant(y, "ROUND"))
     k = shifted - constant(y, "ROUND")
-    r = fma(-k, constant(y, "LN2_LO"), fma(-k, constant(y, "LN2"), y)) + y_lo
+    r = fma(-k, constant(y, "LN2_LO"), fma(-k, constant(y, "LN2"), y))
+    if y_lo is not None:
+        r = r + y_lo
     up = from_bits((to_bits(shifted) + constant(y, "BIAS")) << constant(y, "MANTISSA_BITS"))
     return up, r, fma(r, polynomial(r, "EXP"), 0.5)
 
@@ -236,10 +239,15 @@ def shape(like: Any, alpha: Any) -> Any:
 
 
 @part
-def shapes(alpha: Any) -> Any:
-    """Of an alpha per lane."""
+def _tamed(alpha: Any) -> Any:
+    """An alpha per lane, the infinite ones large numbers."""
     far = constant(alpha, "INFINITE")
-    alpha = where(alpha > far, far, where(alpha < -far, -far, alpha))
+    return where(alpha > far, far, where(alpha < -far, -far, alpha))
+
+
+@part
+def shapes(alpha: Any) -> Any:
+    """Of a finite alpha per lane."""
     alpha = where(absolute(alpha) < constant(alpha, "CAUCHY"), constant(alpha, "CAUCHY"), alpha)
     d, d_lo = _sum(alpha, -2.0, 0.0)
     b = absolute(d)
@@ -306,8 +314,8 @@ def _square(x: Any, x_lo: Any) -> Any:
 
 @part
 def _ratio(x: Any, width: Any) -> Any:
-    """x/c as a pair."""
-    ratio = x * width.inverse
+    """x/c as a pair, of which the first is x/c rounded once."""
+    ratio = fma(x, width.inverse, x * width.inverse_lo)
     return ratio, fma(x, width.inverse_lo, fma(x, width.inverse, -ratio))
 
 
@@ -393,7 +401,7 @@ def _moderate_power(x: Any, shape: Any, width: Any) -> Any:
     loss, power, bent, exponent, growth = _power(s / shape.b, shape)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
     loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
-    loss_served = loss_served & (exponent <= shape.room)
+    loss_served = loss_served & (exponent <= constant(x, "EXPONENT"))
     served = loss_served & (exponent <= width.room)
     return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served, growth)
 
@@ -454,25 +462,26 @@ def steep_power(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
 
 
 @part
-def _power_in_lanes(x: Any, alpha: Any, shape: Any, width: Any) -> Any:
+def _power_in_lanes(x: Any, alpha: Any, width: Any) -> Any:
+    shape = shapes(alpha)
     parts = _moderate_power(x, shape, width)
-    is_steep = (alpha < MODERATE_IN_LANES[0]) | (alpha > MODERATE_IN_LANES[1])
+    is_steep = shape.b > STEEP_IN_LANES
     if any_of(is_steep):
         # Lane by lane: a result must not depend on what is in the other lanes.
-        return _either(is_steep, _steep_power(x, shape, width), parts)
+        return _either(is_steep, _steep_power(x, shapes(_tamed(alpha)), width), parts)
     return parts
 
 
 @part
 def power_in_alphas(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """An alpha per lane."""
-    return _power_in_lanes(x, alpha, shapes(alpha), of)
+    return _power_in_lanes(x, alpha, of)
 
 
 @part
 def power_in_both(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """An alpha and a scale per lane."""
-    return _power_in_lanes(x, alpha, shapes(alpha), widths(scale))
+    return _power_in_lanes(x, alpha, widths(scale))
 
 
 @part
@@ -488,14 +497,19 @@ def steep_power_in_scales(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
 
 
 @part
+def _is_near(ratio: Any) -> Any:
+    """Whether a closed form serves the loss: where x/c is small that is s/2, however small."""
+    return absolute(ratio) <= constant(ratio, "FAR")
+
+
+@part
 def _closed(
     x: Any, loss: Any, power: Any, ratio: Any, s: Any, at: Any, width: Any, growth: Any
 ) -> Any:
     far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
-    loss_served = _is_between(at, constant(x, "NEAR"), constant(x, "FAR"))
-    served = loss_served & (absolute(at) <= far)
+    served = _is_between(at, constant(x, "NEAR"), far)
     pull, pull_lo = _product(s, 0.0, width.inverse, width.inverse_lo)
-    return Parts(loss, power, ratio, pull, pull_lo, width, loss_served, served, growth)
+    return Parts(loss, power, ratio, pull, pull_lo, width, _is_near(at), served, growth)
 
 
 @part
@@ -507,7 +521,8 @@ def _growth(z: Any, power: Any, alpha: Any) -> Any:
 @part
 def normal(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 2."""
-    ratio, s = _once(x, width)
+    ratio, _ = _ratio(x, width)
+    s = ratio * ratio
     one = x * 0.0 + 1.0
     return _closed(x, 0.5 * s, one, one, s, ratio, width, None)
 
@@ -515,17 +530,23 @@ def normal(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
 @part
 def charbonnier(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 1."""
-    ratio, s = _once(x, width)
+    ratio, _ = _ratio(x, width)
+    s = ratio * ratio
     t = s + 1.0
     side = root(t)
+    # The loss is √t − 1. What the roundings of t and of its root took, e, counts where that is
+    # small; it is e/(2√t) of the root, for which a line will do.
+    taken = fma(-side, side, t) + (s - (t - 1.0))
+    loss = fma(taken, where(s < 3.0, fma(s, -1.0 / 12.0, 0.5), 0.0), side - 1.0)
     growth = _growth(s, side, 1.0)
-    return _closed(x, s / (side + 1.0), 1.0 / side, 1.0 / t, s, ratio, width, growth)
+    return _closed(x, loss, 1.0 / side, 1.0 / t, s, ratio, width, growth)
 
 
 @part
 def cauchy(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = 0."""
-    ratio, s = _once(x, width)
+    ratio, _ = _ratio(x, width)
+    s = ratio * ratio
     z = 0.5 * s
     log, log_lo, t = log1p(z)
     inverse = 1.0 / t
@@ -537,7 +558,7 @@ def cauchy(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
 @part
 def geman_mcclure(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     """alpha = −2."""
-    ratio, s = _once(x, width)
+    ratio, s = _once(x, width)  # what it lacks would be squared
     inverse = 1.0 / fma(s, 0.25, 1.0)
     loss = (0.5 * s) * inverse
     bent = fma(s, -0.75, 1.0) * inverse
@@ -554,12 +575,12 @@ def welsch(x: Any, alpha: Any, scale: Any, width: Any) -> Any:
     lowest = -constant(x, "EXPONENT")
     is_dead = y < width.dead - 20.0
     served = (y >= -width.room) | is_dead
-    is_low = y < lowest
-    y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, -0.5 * s_lo)
-    up, r = exp(y, y_lo, y)
-    power = where(is_dead, 0.0, fma(up, r, up))
-    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
-    served = served & loss_served
+    y = where(y < lowest, lowest, y)
+    up, r = exp(y, None, y)
+    # The loss needs no remainder of s: 1 − e^y changes less, relatively, than y does.
+    loss = fma(-up, r, 1.0 - up)
+    power = fma(up, r, up)
+    power = where(is_dead, 0.0, fma(power, -0.5 * s_lo, power))
+    served = served & _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
     pull, pull_lo = _product(s, s_lo, width.inverse, width.inverse_lo)
-    loss = absolute(fma(up, r, up - 1.0))
-    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, loss_served, served, None)
+    return Parts(loss, power, (1.0 - s) - s_lo, pull, pull_lo, width, _is_near(ratio), served, None)

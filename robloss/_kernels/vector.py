@@ -23,7 +23,7 @@ from numba.extending import intrinsic, register_model
 from robloss._kernels import constants
 
 # Bytes in a vector: several registers, which hide each other's latency. The loss in float64 took
-# 2.73, 2.43 and 2.14 ns per element with 64, 128 and 256 on a Zen 4 (AVX-512).
+# 2.55, 2.33 and 2.06 ns per element with 64, 128 and 256 on a Zen 4 (AVX-512).
 BYTES = 256
 
 _CONSTANTS: dict[Any, dict[str, Any]] = {

@@ -1,14 +1,18 @@
 """The kernels' machine code on disk: never out of date, not needed, shared by processes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numba import njit
 
 import robloss
+from robloss._kernels.compiling import call_apart
 
 # The package found first, and whether its kernel came from the disk.
 PROGRAM = """
@@ -108,3 +112,21 @@ def test_the_digest_covers_all_that_kernels_are_made_of(copy):
         source.write_text(source.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
         seen.append(digest(copy))
     assert len(set(seen)) == len(sources) + 1 > 10
+
+
+def test_a_kernel_called_apart_stays_apart():
+    """Inside its caller it would take the registers that the caller's loop needs."""
+
+    @njit
+    def fill(values, value):
+        values[0] = value
+
+    @njit
+    def caller(values):
+        call_apart(fill, (values, 7.0))
+
+    values = np.zeros(1)
+    caller(values)
+    assert values[0] == 7.0
+    (code,) = caller.inspect_llvm().values()
+    assert re.search(r"call .*fill", code)

@@ -128,6 +128,19 @@ def test_vectors_agree_with_the_exact_path(dtype, name):
 
 
 @each_dtype
+def test_the_loss_at_alpha_1_is_good_where_a_root_minus_1_is_not(dtype):
+    """Where it loses all digits, and about s = 3, from which on nothing is put back."""
+    from mpmath import mp, mpf
+
+    x = np.concatenate([np.geomspace(1e-18, 10, 400), np.linspace(1.7, 1.8, 400)]).astype(dtype)
+    values = _compute(["loss"], x, 1.0, 1.0)["loss"]
+    with mp.workprec(300):
+        for point, value in zip(x.tolist(), values, strict=True):
+            error = abs(mp.sqrt(1 + mpf(point) ** 2) - 1 - float(value)) / float(np.spacing(value))
+            assert error <= 4, point
+
+
+@each_dtype
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])
 def test_an_illegal_scale_is_nan(dtype, scale):
     x = np.array([0.0, 1.0, -2.0], dtype)
@@ -199,3 +212,24 @@ def test_the_polynomials_are_log_and_exp(numbers, bits):
             assert abs(exp - mp.expm1(r)) <= abs(mp.expm1(r)) * mpf(2) ** -(bits + 2)
         ln2 = mpf(numbers["LN2"]) + mpf(numbers["LN2_LO"])
         assert abs(ln2 - mp.log(2)) < mpf(2) ** -(bits + 12)
+
+
+@each_dtype
+@pytest.mark.parametrize("alpha", [-math.inf, -3.0, -2.0, 0.0, 0.7, 1.0, 1.4215, 2.0, 10.0])
+def test_slopes_in_scale_at_any_scale(dtype, alpha):
+    """s/c and W s/c leave the floating range where W/c² does not."""
+    rng = np.random.default_rng(7)
+    double = dtype == "float64"
+    for scale in (1e-150, 2.6e-55, 1e-30, 1e40) if double else (1e-18, 1e-5, 1e14):
+        sizes = 10 ** rng.uniform(-30, 80 if double else 18, 400)
+        with np.errstate(over="ignore"):
+            x = (scale * sizes).astype(dtype)
+        got = _compute(["grad_scale"], x, alpha, scale)["grad_scale"]
+        with np.errstate(over="ignore"):
+            expected = np.array([exact.grad_scale(float(one), alpha, scale) for one in x])
+            expected = expected.astype(dtype)
+        normal = (np.abs(expected) >= np.finfo(dtype).tiny) | ~np.isfinite(expected)
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+        near = np.isfinite(expected) & normal
+        np.testing.assert_allclose(got[near], expected[near], rtol=12 * np.finfo(dtype).eps)
