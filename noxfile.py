@@ -34,6 +34,9 @@ OF_EVERY_LIBRARY = [
     "tests/conformance", "tests/fit", "tests/test_accuracy.py", "tests/unit/test_partition.py",
 ]  # fmt: skip
 
+# A file at a time, so that what one prepares for all its tests is prepared once.
+ON_ALL_CPUS = ["-n", "auto", "--dist", "loadfile"]
+
 
 def group(name: str) -> list[str]:
     return nox.project.dependency_groups(PYPROJECT, name)
@@ -82,7 +85,7 @@ def tests(session: nox.Session, library: str) -> None:
     install(session, ".", *group("tests"), *LIBRARIES[library])
     own = OF_EVERY_LIBRARY
     part = [] if library == "numpy" else own
-    session.run("pytest", "--library", library, *part, *session.posargs)
+    session.run("pytest", *ON_ALL_CPUS, "--library", library, *part, *session.posargs)
 
 
 def has_gpu() -> bool:
@@ -106,14 +109,15 @@ def minimums(session: nox.Session) -> None:
     """The suite on the lowest supported Python and required dependencies."""
     lowest = [spec.replace(">=", "==") for spec in PYPROJECT["project"]["dependencies"]]
     install(session, ".", *group("tests"), *lowest)
-    session.run("pytest", "--library", "numpy", *session.posargs)
+    session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13", "3.14"])
 def pythons(session: nox.Session) -> None:
     """The quick part of the suite on other interpreters; one that is not here is skipped."""
     install(session, ".", *group("tests"))
-    session.run("pytest", "--library", "numpy", "tests/unit", "tests/conformance", *session.posargs)
+    part = ["tests/unit", "tests/conformance"]
+    session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
 
 
 @nox.session

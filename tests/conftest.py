@@ -104,6 +104,18 @@ def tables(request) -> list[str]:
     return request.config.stash[TABLES]
 
 
+def pytest_sessionfinish(session):
+    """Send the tables of one of several processes to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tables"] = session.config.stash[TABLES]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Take them."""
+    node.config.stash[TABLES].extend(getattr(node, "workeroutput", {}).get("tables", []))
+
+
 def pytest_terminal_summary(terminalreporter, config):
     for table in config.stash[TABLES]:
         terminalreporter.write_line("")

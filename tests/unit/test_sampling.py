@@ -282,7 +282,11 @@ def test_the_scale_multiplies():
     np.testing.assert_array_equal(sample(1.0, 4.0, shape=100, rng=7), 4 * unit)
 
 
-@pytest.mark.parametrize("rng", [True, 1.0, "1", np.random.RandomState(0), (1, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "rng",
+    [True, 1.0, "1", np.random.RandomState(0), (1, 2)],
+    ids=lambda one: type(one).__name__,
+)
 def test_what_is_no_generator(rng):
     match = "`rng` must be None, a seed or a numpy.random.Generator for numpy arrays, but got"
     with pytest.raises(TypeError, match=match):
