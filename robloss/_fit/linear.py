@@ -188,8 +188,8 @@ def fit_linear(
     alpha_bounds : (float, float), default (0.0, 2.0)
         Where to look for `alpha`; 0 <= low < high < inf.
     tol : float, default 1e-8
-        Stop once the Newton step is this many standard errors long. In float32 rounding ends the
-        fit earlier.
+        Stop once the Newton step is this many standard errors long. Where sums are of float32
+        (float32 arrays of any library but NumPy) rounding ends the fit earlier.
     max_iter : int, default 200
         Most steps to take. Those on the sample that a fit of many rows starts from count apart.
     feature_names : sequence of str, optional

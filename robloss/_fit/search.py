@@ -110,7 +110,7 @@ class Search:
             # At exactly 2 the loss has no derivative in alpha.
             alpha = alpha if alpha != 2 else 0.5 * (low + alpha)
         if scale is None:
-            least = FLOOR * data.eps * (squares.size_of_y or 1.0)
+            least = FLOOR * data.resolution * (squares.size_of_y or 1.0)
             # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
             wide = math.sqrt(data.n) if alpha > 2 else 1.0
             scale = max(least, wide * data.spread(squares.theta))
