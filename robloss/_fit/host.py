@@ -53,6 +53,11 @@ class HostData(LinearData):
         super().__init__(xp, X, y, intercept, center)
         self.dropped = np.zeros(X.shape[1], dtype=bool) if dropped is None else dropped
 
+    @property
+    def dtype_of_sums(self) -> Any:
+        """What residuals, the loss and products are computed in."""
+        return self.xp.float64
+
     def centered(self, mean: HostArray) -> "HostData":
         """The same data with the columns shifted to mean 0."""
         return HostData(self.xp, self.X, self.y, self.intercept, mean, self.dropped)

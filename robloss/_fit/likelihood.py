@@ -50,14 +50,14 @@ class Local:
     nll : float
         inf where F or one of its derivatives overflows; the rest means nothing then.
     noise : float
-        How far rounding alone may move `nll`.
+        How far rounding of the sums alone may move `nll`.
     gradient, hessian : ndarray
     gradient_noise : ndarray
-        How far rounding alone may move the gradient in θ.
+        How far rounding alone, of the data or of the sums, may move the gradient in θ.
     gram : ndarray
         Σ w x xᵀ, if it was asked for.
     floor : float
-        The scale at which residuals are rounding errors.
+        The scale at which residuals are rounding errors, of the data if not of the sums.
     total_weight : float
         Σ w.
     rows : (array, array), or None
@@ -83,7 +83,7 @@ def shift(alpha: float) -> float:
 
 
 def as_held(number: float, eps: float) -> float:
-    """A number as float32 holds it where the data are float32, by their eps."""
+    """A number as float32 holds it where the sums are of float32, by their eps."""
     return float(np.float32(number)) if eps > 1e-10 else float(number)
 
 
@@ -213,10 +213,10 @@ class Likelihood:
             noise=self.eps * (4.0 * spread + math.sqrt(n) * sums.size / point.scale),
             gradient=gradient,
             hessian=hessian,
-            # Σ|ψ x| is at most this, by Cauchy and Schwarz with ψ = w z.
-            gradient_noise=FLOOR * self.eps * np.sqrt(sums.squares * sums.pull),
+            # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
+            gradient_noise=FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull),
             gram=sums.gram,
-            floor=FLOOR * self.eps * (sums.size or 1.0),
+            floor=FLOOR * self.data.resolution * (sums.size or 1.0),
             total_weight=sums.weight,
             rows=sums.rows if last else None,
         )
@@ -236,6 +236,6 @@ class Likelihood:
         return step
 
     def rounded(self, alpha: float) -> float:
-        """α as an array of the data's dtype holds it, and inside its bounds."""
+        """α as the sums hold it, and inside its bounds."""
         low, high = self.free.bounds
         return max(low, min(high, as_held(alpha, self.eps)))

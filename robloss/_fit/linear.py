@@ -114,6 +114,13 @@ def _check_options(
     return low, high
 
 
+def _truth(name: str, value: Any) -> bool:
+    """A Python or NumPy truth value as bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, but got {value!r}. Pass one of these.")
+    return bool(value)
+
+
 def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
     if names is None:
         return tuple(f"x{j}" for j in range(columns))
@@ -188,8 +195,8 @@ def fit_linear(
     alpha_bounds : (float, float), default (0.0, 2.0)
         Where to look for `alpha`; 0 <= low < high < inf.
     tol : float, default 1e-8
-        Stop once the Newton step is this many standard errors long. In float32 rounding ends the
-        fit earlier.
+        Stop once the Newton step is this many standard errors long. Where sums are of float32
+        (float32 arrays of any library but NumPy) rounding ends the fit earlier.
     max_iter : int, default 200
         Most steps to take. Those on the sample that a fit of many rows starts from count apart.
     feature_names : sequence of str, optional
@@ -208,9 +215,11 @@ def fit_linear(
     Raises
     ------
     TypeError
-        If `X` and `y` come from different libraries or are not real.
+        If `X` and `y` come from different libraries or are not real, or an option is of a wrong
+        type.
     ValueError
-        For shapes that do not fit, data that are not finite, or options out of range.
+        For shapes that do not fit, data that are not finite or whose squares overflow or underflow,
+        or options out of range.
 
     See Also
     --------
@@ -241,10 +250,11 @@ def fit_linear(
     """
     fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
     bounds = _check_options(fixed_alpha, fixed_scale, alpha_bounds, tol, max_iter)
+    constant = _truth("intercept", intercept)
     xp, X, y = _as_data(X, y)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
-        squares = least_squares(linear_data(xp, X, y, intercept))
+        squares = least_squares(linear_data(xp, X, y, constant))
         eps = squares.data.eps
         bounds = (as_held(bounds[0], eps), as_held(bounds[1], eps))
         search = Search(fixed_alpha, fixed_scale, bounds, tol, int(max_iter))

@@ -119,7 +119,12 @@ class Loop:
         return bool((alpha <= low and slope >= 0) or (alpha >= high and slope <= 0))
 
     def newton(self, local: Local) -> tuple[HostArray | None, float]:
-        """The Newton step (None where F is not convex), and its length in standard errors."""
+        """The Newton step (None where F is not convex or not finite), and its length.
+
+        The length is in standard errors, and inf where there is no step.
+        """
+        if not math.isfinite(local.nll):
+            return None, math.inf
         index = np.arange(len(local.gradient))
         if self._held(local):
             index = np.delete(index, self.size)

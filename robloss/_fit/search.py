@@ -7,7 +7,7 @@ import numpy as np
 
 from robloss._fit.likelihood import FLOOR, Free, Likelihood, Local, Point, solve
 from robloss._fit.loop import Loop, Outcome
-from robloss._fit.sums import HostArray, LinearData, Moments
+from robloss._fit.sums import HostArray, LinearData, Moments, to_host
 from robloss._typing import Array
 
 # Rows of the sample, in all and per coefficient: its optimum is 1/√20000 of a row's information, or
@@ -44,11 +44,20 @@ def _refuse_non_finite(X: Array, y: Array) -> None:
     )
 
 
+def _underflows(data: LinearData, moments: Moments) -> bool:
+    """Whether the squares of y or of a column are lost although it is not 0."""
+    if moments.largest_y > 0 and moments.mean_square_y < data.tiny:
+        return True
+    squares = np.diag(moments.gram)[int(data.intercept) :] / data.n
+    small = np.flatnonzero(squares < data.tiny)
+    return any(to_host(data.xp.any(data.X[:, int(j)] != 0)) for j in small)
+
+
 def least_squares(data: LinearData) -> LeastSquares:
     """Solve the least-squares problem; columns far from 0 are centred for good."""
     moments = data.moments()
-    underflow = moments.largest_y > 0 and moments.mean_square_y < data.tiny
-    if underflow or not (np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))):
+    finite = np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))
+    if not finite or _underflows(data, moments):
         _refuse_non_finite(data.X, data.y)
     if data.intercept:
         mean = moments.gram[0, 1:] / data.n
@@ -110,7 +119,7 @@ class Search:
             # At exactly 2 the loss has no derivative in alpha.
             alpha = alpha if alpha != 2 else 0.5 * (low + alpha)
         if scale is None:
-            least = FLOOR * data.eps * (squares.size_of_y or 1.0)
+            least = FLOOR * data.resolution * (squares.size_of_y or 1.0)
             # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
             wide = math.sqrt(data.n) if alpha > 2 else 1.0
             scale = max(least, wide * data.spread(squares.theta))

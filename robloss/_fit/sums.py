@@ -163,8 +163,12 @@ class LinearData(ABC):
     size : int
         Columns of the design.
     center : ndarray
+    dtype : dtype
+        Of the data and the results.
+    resolution : float
+        Relative rounding of the data, and so of residuals relative to what they are left of.
     eps, tiny : float
-        Relative rounding, and the smallest normal number, of the dtype of the results.
+        Relative rounding, and the smallest normal number, of the dtype of the sums.
     """
 
     def __init__(
@@ -179,8 +183,14 @@ class LinearData(ABC):
         self.size = columns + intercept
         self.center = np.zeros(columns) if center is None else center
         self.dtype = xp.result_type(X.dtype, y.dtype)
-        self.eps = float(xp.finfo(self.dtype).eps)
-        self.tiny = float(xp.finfo(self.dtype).smallest_normal)
+        self.resolution = float(xp.finfo(self.dtype).eps)
+        self.eps = float(xp.finfo(self.dtype_of_sums).eps)
+        self.tiny = float(xp.finfo(self.dtype_of_sums).smallest_normal)
+
+    @property
+    def dtype_of_sums(self) -> Any:
+        """What residuals, the loss and products are computed in."""
+        return self.dtype
 
     @abstractmethod
     def centered(self, mean: HostArray) -> "LinearData":
@@ -227,7 +237,7 @@ class LinearData(ABC):
     def _taken(self, index: NDArray[np.intp]) -> "LinearData":
         """Rows of the data, brought to the host in their dtype."""
         chosen = self.xp.asarray(index, device=array_api_compat.device(self.X))
-        dtype = np.float32 if self.eps > 1e-10 else np.float64
+        dtype = np.float32 if self.resolution > 1e-10 else np.float64
         X, y = (
             to_host(self.xp.take(array, chosen, axis=0)).astype(dtype, copy=False)
             for array in (self.X, self.y)

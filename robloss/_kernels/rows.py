@@ -286,6 +286,10 @@ def _family(
         _sweep(lanes.charbonnier, width, z, alpha, loss, weight, curvature)
     elif alpha == 0.0:
         _sweep(lanes.cauchy, width, z, alpha, loss, weight, curvature)
+    elif alpha == -2.0:
+        _sweep(lanes.geman_mcclure, width, z, alpha, loss, weight, curvature)
+    elif alpha == -math.inf:
+        _sweep(lanes.welsch, width, z, alpha, loss, weight, curvature)
     elif lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]:
         _sweep(lanes.power, quick, z, alpha, loss, weight, curvature)
     else:

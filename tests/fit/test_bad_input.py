@@ -36,6 +36,14 @@ ERRORS = {
     "y overflows": ((X, Y * 1e200), {}, ValueError, "change the unit"),
     "y underflows": ((X, Y * 1e-200), {}, ValueError, "change the unit"),
     "X overflows": ((X * 1e200, Y), {}, ValueError, "change the unit"),
+    "X underflows": ((X * 1e-165, Y), {}, ValueError, "change the unit"),
+    "X nearly underflows": ((X * 1e-162, Y), {}, ValueError, "change the unit"),
+    "X underflows beside no constant": (
+        (X * 1e-165, Y),
+        {"intercept": False},
+        ValueError,
+        "change the unit",
+    ),
     "scale zero": (
         (X, Y),
         {"scale": 0.0},
@@ -60,6 +68,13 @@ ERRORS = {
     "tolerance a word": ((X, Y), {"tol": "a"}, TypeError, "`tol` must be a number"),
     "steps not whole": ((X, Y), {"max_iter": math.inf}, ValueError, "`max_iter` must be a whole"),
     "bounds words": ((X, Y), {"alpha_bounds": ("a", "b")}, TypeError, "must be two numbers"),
+    "intercept a word": (
+        (X, Y),
+        {"intercept": "yes"},
+        TypeError,
+        "`intercept` must be True or False, but got 'yes'",
+    ),
+    "intercept a number": ((X, Y), {"intercept": 2}, TypeError, "`intercept` must be True or"),
     "a mask": ((np.ma.array(X, mask=X > 1), Y), {}, TypeError, "without a mask"),
     "one name": ((X, Y), {"feature_names": "abc"}, TypeError, "must be a list of names"),
     "names": ((X, Y), {"feature_names": ["a"]}, ValueError, "one name per column"),
@@ -70,6 +85,17 @@ ERRORS = {
 def test_errors(data, options, error, sentence):
     with pytest.raises(error, match=sentence):
         robloss.fit_linear(*data, **options)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_the_truths_of_numpy(intercept):
+    fit = robloss.fit_linear(X, Y, intercept=np.bool_(intercept))
+    assert fit.fitted_intercept is intercept
+
+
+def test_columns_that_underflow_on_any_library(backend):
+    with pytest.raises(ValueError, match="neither overflow nor underflow"):
+        robloss.fit_linear(backend.array(X * [1.0, 1e-165, 0.0]), backend.array(Y))
 
 
 def test_not_finite_data_on_any_library(backend):
@@ -183,10 +209,8 @@ def test_a_scale_that_leaves_no_row_its_weight(alpha, scale):
 def test_any_bounds(bounds, dtype):
     fit = robloss.fit_linear(X.astype(dtype), Y.astype(dtype), alpha_bounds=bounds)
     assert fit.converged
-    with np.errstate(over="ignore"):
-        low, high = (float(np.dtype(dtype).type(bound)) for bound in bounds)
-    assert low <= fit.alpha <= high
-    assert bool(fit.flags) == (fit.alpha in (low, high))
+    assert bounds[0] <= fit.alpha <= bounds[1]
+    assert bool(fit.flags) == (fit.alpha in bounds)
 
 
 def test_predict_refuses_other_columns():

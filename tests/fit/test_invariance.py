@@ -30,6 +30,37 @@ def test_columns_far_from_zero(offset):
     assert moved.intercept == pytest.approx(plain.intercept - offset * plain.coef.sum(), rel=1e-8)
 
 
+def far_from_zero(rng):
+    return 1000.0 + rng.normal(size=(2000, 3))
+
+
+def nearly_collinear(rng):
+    x = rng.normal(size=(2000, 1))
+    return np.column_stack([x, x + 1e-3 * rng.normal(size=(2000, 2))])
+
+
+def nearly_constant(rng):
+    return 1e6 + rng.normal(size=(2000, 3))
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("design", [far_from_zero, nearly_collinear, nearly_constant])
+def test_float32_data_are_as_good_as_the_same_numbers_in_float64(design, intercept):
+    """Their sums are of float64: a direction that these determine is not given up."""
+    rng = np.random.default_rng(16)
+    X = design(rng).astype(np.float32)
+    y = (X @ np.array([1.0, -2.0, 1.0]) + rng.standard_t(3, 2000)).astype(np.float32)
+    wide = robloss.fit_linear(X.astype(float), y.astype(float), intercept=intercept)
+    fit = robloss.fit_linear(X, y, intercept=intercept)
+    assert wide.converged
+    assert fit.converged
+    assert fit.flags == wide.flags == ()
+    assert fit.nll == pytest.approx(wide.nll, rel=1e-12)
+    assert fit.alpha == pytest.approx(wide.alpha, abs=1e-8)
+    np.testing.assert_allclose(fit.coef, wide.coef, rtol=1e-6)
+    assert fit.coef.dtype == np.float32
+
+
 def test_order_of_rows_and_columns():
     X, y, _ = synthetic(12, "cauchy")
     rng = np.random.default_rng(0)

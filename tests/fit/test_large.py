@@ -151,6 +151,18 @@ def test_a_sample_that_leads_astray_is_not_followed(monkeypatch):
     np.testing.assert_array_equal(fit.coef, plain.coef)
 
 
+def test_a_sample_whose_end_overflows_on_the_data():
+    """One response that the sample lacks: at its optimum the objective of the data is inf."""
+    X, y = normal(np.random.default_rng(56))
+    y[778] = 1e5
+    assert 1e5 not in linear_data(xp, X, y, True).sample(20_000).y
+    fit = robloss.fit_linear(X, y, alpha=np.inf)
+    assert fit.converged
+    with pytest.warns(robloss.ConvergenceWarning, match="not finite at the start"):
+        fit = robloss.fit_linear(X, y, alpha=np.inf, scale=1.0)
+    assert fit.status == "not_finite"
+
+
 def test_the_sample_covers_the_rows():
     X = np.arange(float(N))[:, None]
     rows = linear_data(xp, X, X[:, 0], True).sample(20_000).y

@@ -111,6 +111,27 @@ def test_shapes(alpha):
     check(data.sums(theta, alpha, 9.0, Wanted(gram=True)), X, y, theta, alpha, 9.0)
 
 
+@pytest.mark.parametrize("alpha", [-np.inf, -30.0, -2.0, 0.0, 0.7, 1.0, 2.0])
+@pytest.mark.parametrize("extreme", [1e140, 1e-140])
+def test_residuals_that_vectors_do_not_serve(alpha, extreme):
+    """A few rows of extreme |z|: they are computed again, one by one."""
+    X, y, _ = problem(500, 4)
+    y[[0, 7, 499]] = extreme, -extreme, extreme
+    data = host.HostData(xp, X, y, True)
+    theta = np.zeros(5)
+    sums = data.sums(theta, alpha, 1.0, Wanted(gram=True, rows=True))
+    check(sums, X, y, theta, alpha, 1.0)
+    expected = density(y.astype(np.longdouble), alpha)[1].astype(np.float64)
+    np.testing.assert_allclose(sums.rows[1], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [-np.inf, -30.0, -2.0, -0.5, 0.0, 0.7, 1.0, 2.0, 4.0])
+def test_the_member_of_the_family_is_that_of_the_elementwise_functions(alpha):
+    X, y, _ = problem(500, 1)
+    sums = host.HostData(xp, X, y, True).sums(np.zeros(2), alpha, 1.0, Wanted(rows=True))
+    np.testing.assert_array_equal(sums.rows[1], robloss.weight(y, alpha))
+
+
 def test_the_check_can_fail():
     X, y, theta = problem(100, 3)
     data = host.HostData(xp, X, y, True)
