@@ -218,10 +218,14 @@ def influence(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """ψ = ∂ρ/∂x."""
     p = _parts(xp, x, alpha, scale)
     over_scale, zv = _halves(xp, p, x, scale)
-    # V/c is subnormal at the largest scales, and 0 to XLA: there each factor gets a root of 1/c.
-    root = xp.sqrt(xp.where(scale > 0, scale, 1.0))
-    shared = (scale > 1) & ~p.steep
-    value = xp.where(shared, (zv / root) * (_half(xp, p) / root), zv * over_scale)
+    # V/c may be subnormal, and 0 to XLA, where ψ is not: each factor gets a root of 1/c there, or
+    # one exponential takes all.
+    positive = xp.where(scale > 0, scale, 1.0)
+    root = xp.sqrt(positive)
+    value = xp.where(scale > 1, (zv / root) * (_half(xp, p) / root), zv * over_scale)
+    exponent = p.log_z + p.tilt - xp.log(positive)
+    steep = _signed(xp, x, xp.exp(xp.where(p.steep, exponent, 0.0)))
+    value = xp.where(p.steep, steep, value)
     limit = _signed(xp, x, _power_at_infinity(xp, alpha - 1, 1 / scale))
     return _complete(xp, value, limit, p, alpha, scale)
 

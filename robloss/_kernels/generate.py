@@ -15,6 +15,7 @@ the stored file is compared with a fresh one.
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ def _k(y: Any) -> Any:
 
 def _fit(function: Callable[[Any], Any], ends: Sequence[Any], terms: int) -> tuple[list[Any], Any]:
     """Coefficients, of the constant first, and the largest error."""
-    coefficients, error = mpmath.chebyfit(function, list(ends), terms, error=True)
+    with warnings.catch_warnings():
+        # From mpmath 1.4 on the order of the coefficients is an option, which 1.3 does not have.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        coefficients, error = mpmath.chebyfit(function, list(ends), terms, error=True)
     return coefficients[::-1], error
 
 
