@@ -34,6 +34,15 @@ OF_EVERY_LIBRARY = [
     "tests/conformance", "tests/fit", "tests/test_accuracy.py", "tests/unit/test_partition.py",
 ]  # fmt: skip
 
+# What stands closest to NumPy and Numba, whose versions may differ.
+OF_EVERY_VERSION = [
+    *OF_EVERY_LIBRARY,
+    *[f"tests/unit/test_{name}.py" for name in (
+        "compiling", "import", "lanes", "numpy_backend", "rows", "shape_lanes", "sums", "threads",
+        "vector",
+    )],
+]  # fmt: skip
+
 # A file at a time, so that what one prepares for all its tests is prepared once.
 ON_ALL_CPUS = ["-n", "auto", "--dist", "loadfile"]
 
@@ -106,10 +115,11 @@ def fronts(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def minimums(session: nox.Session) -> None:
-    """The suite on the lowest supported Python and required dependencies."""
+    """What depends on them, on the lowest supported Python and required dependencies."""
     lowest = [spec.replace(">=", "==") for spec in PYPROJECT["project"]["dependencies"]]
     install(session, ".", *group("tests"), *lowest)
-    session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *session.posargs)
+    part = OF_EVERY_VERSION
+    session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13", "3.14"])
