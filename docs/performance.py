@@ -43,6 +43,11 @@ is what must be reached, the third what was hoped for beyond it.
   memory a fifth of a pass goes into turning them into columns. BLAS was tried for the products, and
   is slower than the tiles of `_kernels/rows.py` from 5 columns to 100.
 
+* Memory is not measured here at present: by the resident size of a process that has done all the
+  rest before, every contestant came out at 0, NumPy with its temporaries too, which cannot be. Each
+  has to be weighed in a process of its own. What Python's tracemalloc counts is held by
+  tests/unit/test_numpy_backend.py: the result and a fixed room for pieces, with `out=` that alone.
+
 ## How it was measured
 
 * Every contestant first computes the same values: a wrong one stops the measurement.
