@@ -96,10 +96,11 @@ def _constants(xp: Array, alpha: Array, numbers: tuple[float, ...]) -> Array:
 def _piece(xp: Array, alpha: Array) -> Array:
     """The number of the piece that holds each alpha, flat."""
     # The table is short: comparing with every start is as fast as a search and works everywhere.
-    index = xp.zeros_like(alpha, dtype=xp.int32)
+    flat = xp.reshape(alpha, (-1,))  # NumPy compares 0-d arrays to scalars, which have no astype
+    index = xp.zeros_like(flat, dtype=xp.int32)
     for start in table.STARTS[1:]:
-        index = index + xp.astype(alpha >= start, xp.int32)
-    return xp.reshape(index, (-1,))
+        index = index + xp.astype(flat >= start, xp.int32)
+    return index
 
 
 def _variable(xp: Array, alpha: Array) -> Array:
