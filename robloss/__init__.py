@@ -9,7 +9,9 @@ from robloss._distribution.efficiency import efficiency, scale_for_efficiency
 from robloss._distribution.moments import entropy, fisher_information, variance
 from robloss._distribution.sampling import sample
 from robloss._fit.linear import fit_linear
-from robloss._fit.result import ConvergenceWarning, Fit
+from robloss._fit.progress import Iterate
+from robloss._fit.residuals import fit_residuals
+from robloss._fit.result import ConvergenceWarning, Fit, LinearFit
 from robloss._loss import curvature, evaluate, grad_alpha, grad_scale, influence, loss, weight
 from robloss._reparam import AlphaMap, ScaleMap
 
@@ -19,6 +21,8 @@ __all__ = [
     "AlphaMap",
     "ConvergenceWarning",
     "Fit",
+    "Iterate",
+    "LinearFit",
     "ScaleMap",
     "cdf",
     "curvature",
@@ -27,6 +31,7 @@ __all__ = [
     "evaluate",
     "fisher_information",
     "fit_linear",
+    "fit_residuals",
     "grad_alpha",
     "grad_scale",
     "influence",

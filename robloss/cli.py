@@ -21,7 +21,7 @@ import numpy as np
 
 from robloss import __version__, plot
 from robloss._fit.linear import fit_linear
-from robloss._fit.result import Fit
+from robloss._fit.result import LinearFit
 from robloss.datasets import DATASETS, Dataset
 
 _NUMERIC_OPTIONS = ("--alpha", "--scale", "--tol")
@@ -170,7 +170,7 @@ def _run_curves(options: argparse.Namespace) -> None:
     _save(axes.figure, options.out)
 
 
-def _to_json(fit: Fit) -> str:
+def _to_json(fit: LinearFit) -> str:
     """Return a fit as JSON; what JSON has no number for is the string inf, -inf or nan."""
     fields = {
         "intercept": fit.intercept,

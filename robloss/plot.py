@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
 
-    from robloss._fit.result import Fit
+    from robloss._fit.result import Fit, LinearFit
 
 __all__ = ["convergence", "curves", "fit"]
 
@@ -86,7 +86,7 @@ def curves(
 
 
 def fit(
-    fit: "Fit",
+    fit: "LinearFit",
     X: Any,
     y: Any,
     *,
@@ -100,7 +100,7 @@ def fit(
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
         What :func:`robloss.fit_linear` returned.
     X : array, shape (n, p)
         Features that the fit was made from.

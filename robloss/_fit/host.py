@@ -66,7 +66,8 @@ class HostData(LinearData):
         """The same data with some columns set to 0."""
         return HostData(self.xp, self.X, self.y, self.intercept, self.center, columns)
 
-    def _taken(self, index: NDArray[np.intp]) -> "HostData":
+    def taken(self, index: NDArray[np.intp]) -> "HostData":
+        """Some of the rows, in their order."""
         X, y = self.X[index], self.y[index]
         return HostData(self.xp, X, y, self.intercept, self.center, self.dropped)
 

@@ -1,6 +1,8 @@
-"""The joint negative log-likelihood of coefficients, shape and scale, with its derivatives.
+"""The joint negative log-likelihood of parameters, shape and scale, with its derivatives.
 
-    F(θ, α, c) = Σ ρ(y − Xθ, α, c) + n log c + n log Z(α)
+    F(θ, α, c) = Σ ρ(r(θ), α, c) + n log c + n log Z(α) [+ ½ l2 Σ θ²]
+
+with r = y − Xθ, or any residuals: second derivatives of these are left out (Gauss and Newton).
 
 Its coordinates are θ, α and log c − g(α), with g(α) = −sign(α − 2) (b/4) log b, b = |α − 2|. Around
 α = 2 both ρ and log Z have slopes that diverge like log b; at the best scale they cancel, and
@@ -12,9 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robloss._backends import evaluate
-from robloss._fit.sums import HostArray, LinearData, Sums, Wanted
-from robloss._partition.lookup import log_partition_second_derivative
+from robloss._fit.normaliser import Normaliser
+from robloss._fit.sums import Data, HostArray, Sums, Wanted
 from robloss._typing import Array
 
 # A few roundings of a number and of its sum: what separates a value from nothing at all.
@@ -52,6 +53,9 @@ class Local:
     noise : float
         How far rounding of the sums alone may move `nll`.
     gradient, hessian : ndarray
+        The Hessian is empty where only its `diagonal` was asked for.
+    diagonal : ndarray
+        Of the reweighted problem's Hessian: positive, whatever the sign of the curvature.
     gradient_noise : ndarray
         How far rounding alone, of the data or of the sums, may move the gradient in θ.
     gram : ndarray
@@ -69,6 +73,7 @@ class Local:
     noise: float
     gradient: HostArray
     hessian: HostArray
+    diagonal: HostArray
     gradient_noise: HostArray
     gram: HostArray
     floor: float
@@ -112,22 +117,26 @@ def solve(matrix: HostArray, vector: HostArray, eps: float) -> tuple[HostArray, 
 
 
 class Likelihood:
-    """F for a linear model."""
+    """F for a model, with a ridge of weight `l2` on some of its parameters."""
 
-    def __init__(self, data: LinearData, free: Free) -> None:
+    def __init__(
+        self, data: Data, free: Free, normaliser: Normaliser | None = None, l2: float = 0.0
+    ) -> None:
         self.data = data
         self.free = free
+        self.normaliser = normaliser or Normaliser()
+        self.ridge = l2 * data.penalised
         self.eps = data.eps
         self._beside_two: float = data.eps ** (2 / 3)
 
-    def _log_partition(self, alpha: float) -> float:
-        """log Z, and 0 below α = 0, where there is no density and α is not estimated."""
-        return float(evaluate("log_partition", alpha)) if alpha >= 0 else 0.0
+    def penalty(self, point: Point) -> float:
+        """½ l2 Σ θ²."""
+        return 0.5 * float(self.ridge @ point.theta**2)
 
     def nll(self, sums: Sums, point: Point) -> float:
         """F at a point."""
-        per_row = math.log(point.scale) + self._log_partition(point.alpha)
-        return sums.loss + self.data.n * per_row
+        per_row = math.log(point.scale) + self.normaliser.value(point.alpha)
+        return sums.loss + self.data.n * per_row + self.penalty(point)
 
     def _sums(self, point: Point, wanted: Wanted) -> Sums:
         return self.data.sums(point.theta, point.alpha, point.scale, wanted)
@@ -152,8 +161,8 @@ class Likelihood:
             sums = self._sums(point, Wanted(hessian=False, shape=True))
         shape = sums.shape
         n = self.data.n
-        slope = shape.slope + n * float(evaluate("log_partition_derivative", point.alpha))
-        bow = shape.bow + n * float(log_partition_second_derivative(np, np.asarray(point.alpha)))
+        slope = shape.slope + n * self.normaliser.slope(point.alpha)
+        bow = shape.bow + n * self.normaliser.bow(point.alpha)
         if not self.free.scale:
             return slope, np.append(-shape.tilt, bow)
         # In the coordinate log scale − g(α): the chain rule, with ∂F/∂ log scale = n − Σ z ψ.
@@ -165,25 +174,29 @@ class Likelihood:
         mixed = drift * sums.stretch - shape.pull
         return slope, np.concatenate([drift * sums.cross - shape.tilt, [bow, mixed]])
 
-    def _derivatives(
-        self, sums: Sums, point: Point, inner: HostArray
-    ) -> tuple[HostArray, HostArray]:
-        """The gradient, and the Hessian around its part in θ."""
+    def _gradient(self, sums: Sums, point: Point) -> tuple[HostArray, HostArray]:
+        """The gradient, and the columns of the Hessian that belong to α and scale."""
         free, size = self.free, self.data.size
         total = size + free.alpha + free.scale
-        gradient, hessian = np.empty(total), np.zeros((total, total))
-        gradient[:size] = -sums.slope
-        hessian[:size, :size] = inner
+        gradient, border = np.empty(total), np.empty((total, total - size))
+        gradient[:size] = self.ridge * point.theta * point.scale - sums.slope
         if free.scale:
             gradient[-1] = self.data.n - sums.pull
-            hessian[:size, -1] = hessian[-1, :size] = sums.cross
-            hessian[-1, -1] = sums.stretch
+            border[:size, -1] = sums.cross
+            border[-1, -1] = sums.stretch
         if free.alpha:
             gradient[size], column = self._by_alpha(sums, point)
-            hessian[size, :] = hessian[:, size] = column
-        return gradient, hessian
+            border[:, 0] = column
+            border[size, :] = column[size:]
+        return gradient, border
 
-    def at(self, point: Point, gram: bool = False, beside: Local | None = None) -> Local:
+    def at(
+        self,
+        point: Point,
+        gram: bool = False,
+        beside: Local | None = None,
+        hessian: bool = True,
+    ) -> Local:
         """The objective and its derivatives at a point.
 
         Parameters
@@ -194,28 +207,33 @@ class Likelihood:
         beside : Local, optional
             A point so near that the Hessian in θ can be taken from it: this is likely to be the
             last point, and its residuals and weights are wanted.
+        hessian : bool, default True
+            Whether second derivatives are wanted, which take time like the square of θ's length.
         """
         shape = self.free.alpha and not self._is_at_two(point)
-        last = beside is not None
-        sums = self._sums(point, Wanted(hessian=not last, gram=gram, shape=shape, rows=last))
-        inner = (
-            sums.hessian if beside is None else beside.hessian[: self.data.size, : self.data.size]
-        )
-        gradient, hessian = self._derivatives(sums, point, inner)
+        last, size, n = beside is not None, self.data.size, self.data.n
+        wanted = Wanted(hessian=hessian and not last, gram=gram, shape=shape, rows=last)
+        sums = self._sums(point, wanted)
+        gradient, border = self._gradient(sums, point)
+        ridge = self.ridge * point.scale**2
         nll = self.nll(sums, point)
-        if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
+        if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(border))):
             nll = math.inf
-        n = self.data.n
+        if beside is not None:
+            inner = beside.hessian[:size, :size]
+        else:
+            inner = sums.hessian + np.diag(ridge) if hessian else np.empty((0, 0))
         spread = sums.loss + n * (1.0 + abs(math.log(point.scale)))
         return Local(
             point,
-            nll if math.isfinite(nll) else math.inf,
+            nll if math.isfinite(nll) and np.all(np.isfinite(inner)) else math.inf,
             noise=self.eps * (4.0 * spread + math.sqrt(n) * sums.size / point.scale),
             gradient=gradient,
-            hessian=hessian,
+            hessian=_bordered(inner, border) if hessian else inner,
+            diagonal=np.concatenate([sums.squares + ridge, np.abs(np.diag(border[size:]))]),
             # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
             gradient_noise=FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull),
-            gram=sums.gram,
+            gram=sums.gram + np.diag(ridge) if gram else sums.gram,
             floor=FLOOR * self.data.resolution * (sums.size or 1.0),
             total_weight=sums.weight,
             rows=sums.rows if last else None,
@@ -227,15 +245,24 @@ class Likelihood:
             return local.rows
         return self._sums(local.point, Wanted(hessian=False, rows=True)).rows
 
-    def reweighted(self, local: Local) -> HostArray:
-        """The step in θ to the solution of the reweighted least-squares problem."""
-        gram = local.gram
-        if not gram.size:
-            gram = self._sums(local.point, Wanted(hessian=False, gram=True)).gram
-        step, _ = solve(gram, -local.gradient[: self.data.size], self.eps)
-        return step
+    def gram(self, local: Local) -> HostArray:
+        """Σ w x xᵀ, with the ridge: the Hessian in θ of the reweighted least-squares problem."""
+        if local.gram.size:
+            return local.gram
+        gram = self._sums(local.point, Wanted(hessian=False, gram=True)).gram
+        return gram + np.diag(self.ridge * local.point.scale**2)
 
     def rounded(self, alpha: float) -> float:
         """α as the sums hold it, and inside its bounds."""
         low, high = self.free.bounds
         return max(low, min(high, as_held(alpha, self.eps)))
+
+
+def _bordered(inner: HostArray, border: HostArray) -> HostArray:
+    """A symmetric matrix from its first block and its last columns."""
+    size, total = len(inner), len(border)
+    matrix = np.empty((total, total))
+    matrix[:size, :size] = inner
+    matrix[:, size:] = border
+    matrix[size:, :size] = border[:size].T
+    return matrix

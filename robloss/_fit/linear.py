@@ -1,36 +1,22 @@
 """Robust linear regression: coefficients, shape and scale by joint maximum likelihood."""
 
 import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
-from robloss._args import check_values, common_library, is_number, real_dtype
-from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
-from robloss._fit.likelihood import Free, Likelihood, as_held
-from robloss._fit.loop import Outcome
-from robloss._fit.result import ConvergenceWarning, Fit, History
-from robloss._fit.search import LeastSquares, Search, least_squares
-from robloss._fit.sums import linear_data
+from robloss._args import common_library, library_of, real_dtype
+from robloss._fit.finish import finished
+from robloss._fit.least_squares import Problem, least_squares
+from robloss._fit.options import checked, number, truth
+from robloss._fit.progress import Iterate, watch
+from robloss._fit.result import LinearFit
+from robloss._fit.search import Search
+from robloss._fit.sums import LinearData, linear_data, to_host
 from robloss._typing import Array
-
-_MESSAGES = {
-    "converged": "The Newton step is shorter than `tol` standard errors, or than rounding allows.",
-    "max_iter": "`max_iter` steps were taken before the tolerance was met. Raise it.",
-    "stalled": "No step lowers the objective, yet this is no minimum of it.",
-    "no_weight": (
-        "The weights of nearly all rows are 0: `scale` is too small for these residuals, and the "
-        "objective is flat. Give `scale` a larger number."
-    ),
-    "scale_floor": (
-        "The scale fell to the size of rounding errors: the model fits the data (or at least half "
-        "of the rows) exactly, and the likelihood grows without bound. Give `scale` a number."
-    ),
-    "not_finite": "The objective is not finite at the start. Give `scale` a larger number.",
-}
 
 
 def _as_data(X: Any, y: Any) -> tuple[Any, Array, Array]:
@@ -66,61 +52,6 @@ def _as_data(X: Any, y: Any) -> tuple[Any, Array, Array]:
     return xp, *(xp.astype(a, d, copy=False) for a, d in zip((X, y), dtypes, strict=True))
 
 
-def _given(domain: Domain, value: Any) -> float | None:
-    """The number an option was given, or None for "adapt"."""
-    if isinstance(value, str) and value == "adapt":
-        return None
-    number = _number(domain.name, value, '"adapt" or a number')
-    if math.isnan(number):
-        raise ValueError(f"`{domain.name}` must lie in {domain}, but got nan. Give a number.")
-    check_values(domain, number)
-    return number
-
-
-def _number(name: str, value: Any, kind: str = "a number") -> float:
-    """A Python number, NumPy scalar or 0-d array as float."""
-    is_scalar = getattr(value, "ndim", None) == 0 and not isinstance(value, np.bool_)
-    if not (is_number(value) or is_scalar):
-        raise TypeError(f"`{name}` must be {kind}, but got {value!r}. Pass one number.")
-    return float(value)
-
-
-def _check_options(
-    alpha: float | None, scale: float | None, bounds: Any, tol: Any, max_iter: Any
-) -> tuple[float, float]:
-    """Refuse options out of range; return the bounds of alpha."""
-    if isinstance(bounds, str) or np.shape(bounds) != (2,):
-        raise TypeError(
-            f"`alpha_bounds` must be two numbers, but got {bounds!r}. Pass (low, high)."
-        )
-    low, high = (_number("alpha_bounds", bound, "two numbers") for bound in bounds)
-    if not 0 <= low < high < math.inf:
-        raise ValueError(
-            f"`alpha_bounds` must be two numbers 0 <= low < high < inf, but got {bounds!r}. "
-            "Give `alpha` a number to fix it."
-        )
-    if alpha is not None and alpha < 0 and scale is None:
-        raise ValueError(
-            f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got {alpha!r}. "
-            "Below 0 there is no likelihood to choose a scale by; give `scale` a number."
-        )
-    if not _number("tol", tol) > 0:
-        raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for 1e-8.")
-    if not (_number("max_iter", max_iter) >= 0 and float(max_iter).is_integer()):
-        raise ValueError(
-            f"`max_iter` must be a whole number from 0 on, but got {max_iter!r}. "
-            "Leave it out for 200."
-        )
-    return low, high
-
-
-def _truth(name: str, value: Any) -> bool:
-    """A Python or NumPy truth value as bool."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be True or False, but got {value!r}. Pass one of these.")
-    return bool(value)
-
-
 def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
     if names is None:
         return tuple(f"x{j}" for j in range(columns))
@@ -134,26 +65,34 @@ def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _flags(outcome: Outcome, free: Free, rank: int, size: int) -> tuple[str, ...]:
-    """What a reader of the result must know."""
-    flags = []
-    alpha = outcome.local.point.alpha
-    low, high = free.bounds
-    if free.alpha and alpha in (low, high):
-        end = "lower" if alpha == low else "upper"
-        also = ": this is ordinary least squares" if alpha == 2 else ""
-        flags.append(f"alpha is on its {end} bound {alpha:g}{also}.")
-    if alpha < 0:
-        flags.append(
-            "Below alpha = 0 there is no density: nll lacks log Z and does not compare with that "
-            "of fits at other shapes."
+def _ridge(value: Any) -> float:
+    given = number("l2", value)
+    if not 0 <= given < math.inf:
+        raise ValueError(
+            f"`l2` must lie in [0, inf), but got {value!r}. It is the weight of half the sum of "
+            "squared coefficients."
         )
-    if rank < size:
-        flags.append(
-            f"The design has rank {rank} but {size} coefficients: they are not determined by the "
-            "data (collinear or constant columns, or too few rows); one solution is given."
+    return given
+
+
+def _begun(problem: Problem, data: LinearData, start: Any) -> Problem:
+    """The problem with the parameters to start from, if there are any."""
+    if start is None:
+        return problem
+    if isinstance(start, LinearFit):
+        begun = replace(problem, alpha=start.alpha, scale=start.scale, is_given=True)
+        given = to_host(start.params)
+    else:
+        begun = replace(problem, is_given=True)
+        given = to_host(start) if library_of(start) else np.asarray(start, dtype=np.float64)
+    if given.shape != (data.size,):
+        raise ValueError(
+            f"`start` must hold {data.size} parameters, the intercept first if there is one, but "
+            f"got shape {given.shape}."
         )
-    return tuple(flags)
+    if not np.all(np.isfinite(given)):
+        raise ValueError("`start` must be finite. Leave it out to start from least squares.")
+    return replace(begun, theta=data.inside(given))
 
 
 def fit_linear(
@@ -161,19 +100,28 @@ def fit_linear(
     y: Array,
     *,
     intercept: bool = True,
+    l2: float = 0.0,
     alpha: float | str = "adapt",
     scale: float | str = "adapt",
     alpha_bounds: tuple[float, float] = (0.0, 2.0),
+    truncation: float | None = None,
+    start: Any = None,
+    n_starts: int = 1,
+    rng: Any = None,
+    method: str = "irls",
+    anneal: str | Sequence[float] | None = None,
     tol: float = 1e-8,
     max_iter: int = 200,
+    callback: Callable[[Iterate], object] | None = None,
+    verbose: int = 0,
     feature_names: Sequence[str] | None = None,
-) -> Fit:
+) -> LinearFit:
     r"""Fit a robust linear regression whose shape and scale adapt to the data.
 
     .. math::
 
         \min_{\theta, \alpha, c} \; \sum_i \rho(y_i - x_i^T\theta, \alpha, c)
-        + n \log c + n \log Z(\alpha)
+        + n \log c + n \log Z(\alpha) + \tfrac{1}{2} l_2 \|\theta\|^2
 
     Joint maximum likelihood over the coefficients, `alpha` and `scale`, by iteratively reweighted
     least squares that ends in Newton's method. The objective never rises from one iterate to the
@@ -187,24 +135,54 @@ def fit_linear(
         Response, in the same library and on the same device.
     intercept : bool, default True
         Whether to fit a constant; do not put a column of ones into `X` then.
+    l2 : float, default 0.0
+        Ridge: weight of ½Σθ², over all coefficients but the intercept, beside a sum of losses of
+        residuals in units of `scale`. At alpha = 2 and scale = 1 it is the alpha of scikit-learn's
+        Ridge.
     alpha : "adapt" or float, default "adapt"
         Shape: estimated within `alpha_bounds`, or fixed at any number (±inf included; below 0
-        only with a fixed `scale`).
+        only with a fixed `scale` or a `truncation`).
     scale : "adapt" or float, default "adapt"
         Scale, in the unit of `y`: estimated, or fixed at a number in (0, inf).
     alpha_bounds : (float, float), default (0.0, 2.0)
-        Where to look for `alpha`; 0 <= low < high < inf.
+        Where to look for `alpha`; finite, and from 0 on without a `truncation`.
+    truncation : float, optional
+        τ, in units of the scale: log Z becomes that of the law cut off at ±τ, which exists for every
+        shape, so that `alpha` can be estimated below 0. Its estimate depends on τ. If the scale is
+        adapted as well, the likelihood below 0 grows without bound for scales towards 0: what is
+        found then is the local maximum that the start leads to.
+    start : array (q,) or LinearFit, optional
+        Parameters to start from, the intercept first if there is one; or an earlier fit, whose
+        shape and scale are then started from too. By default the least-squares solution.
+    n_starts : int, default 1
+        How many starts to try; those after the first are fits of as many random rows as there are
+        parameters.
+    rng : int or numpy.random.Generator, optional
+        What those rows are drawn by.
+    method : {"irls", "gradient"}, default "irls"
+        "gradient" minimises the same objective by its first derivatives (L-BFGS), whose steps take
+        time like p instead of p²: for thousands of columns.
+    anneal : {"barron", "jung", "yang"} or sequence of float, optional
+        Graduated non-convexity: fit a sequence of easier objectives first, each from the end of the
+        one before. The shapes of Barron's list; α(μ) of Jung et al.; a shrinking scale (Yang et al.,
+        for a fixed `alpha` and `scale`); or your own list of shapes.
     tol : float, default 1e-8
         Stop once the Newton step is this many standard errors long. Where sums are of float32
         (float32 arrays of any library but NumPy) rounding ends the fit earlier.
     max_iter : int, default 200
-        Most steps to take. Those on the sample that a fit of many rows starts from count apart.
+        Most steps to take. Those on the sample that a fit of many rows starts from, and those of
+        annealing, count apart.
+    callback : callable, optional
+        Called with an `Iterate` (n_iter, params, alpha, scale, nll) at every iterate on the full
+        data; raising StopIteration ends the fit.
+    verbose : {0, 1, 2}, default 0
+        1 prints how the fit ended, 2 every iterate.
     feature_names : sequence of str, optional
         Names of the columns, for the summary.
 
     Returns
     -------
-    Fit
+    LinearFit
         With `coef`, `weights` and `residuals` in the library, device and dtype of the data.
 
     Warns
@@ -239,6 +217,10 @@ def fit_linear(
     References
     ----------
     J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+    N. Chebrolu, T. Läbe, O. Vysotska, J. Behley, C. Stachniss, "Adaptive Robust Kernels for
+    Non-Linear Least Squares Problems", RA-L 2021 (truncation).
+    H. Yang, P. Antonante, V. Tzoumas, L. Carlone, "Graduated Non-Convexity for Robust Spatial
+    Perception", RA-L 2020; K. Jung, T. Hitchcox, J. R. Forbes, arXiv:2305.06869 (annealing).
 
     Examples
     --------
@@ -248,45 +230,37 @@ def fit_linear(
     >>> round(fit.alpha, 4), round(fit.scale, 4), fit.converged
     (0.0729, 0.6978, True)
     """
-    fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
-    bounds = _check_options(fixed_alpha, fixed_scale, alpha_bounds, tol, max_iter)
-    constant = _truth("intercept", intercept)
+    options = checked(
+        alpha=alpha,
+        scale=scale,
+        alpha_bounds=alpha_bounds,
+        truncation=truncation,
+        n_starts=n_starts,
+        rng=rng,
+        method=method,
+        anneal=anneal,
+        tol=tol,
+        max_iter=max_iter,
+        callback=callback,
+        verbose=verbose,
+    )
+    constant, ridge = truth("intercept", intercept), _ridge(l2)
     xp, X, y = _as_data(X, y)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
-        squares = least_squares(linear_data(xp, X, y, constant))
-        eps = squares.data.eps
-        bounds = (as_held(bounds[0], eps), as_held(bounds[1], eps))
-        search = Search(fixed_alpha, fixed_scale, bounds, tol, int(max_iter))
-        return _result(squares, search.best(squares), search.free, names)
-
-
-def _result(squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[str, ...]) -> Fit:
-    data, point = squares.data, outcome.local.point
-    converged = outcome.status == "converged"
-    message = _MESSAGES[outcome.status]
-    flags = _flags(outcome, free, squares.rank, data.size)
-    if not converged:
-        warnings.warn(f"The fit did not converge: {message}", ConvergenceWarning, stacklevel=3)
-    coef, constant = data.coefficients(point.theta)
-    residuals, weights = Likelihood(data, free).rows(outcome.local)
-    trace = outcome.trace
-    return Fit(
-        coef=coef,
-        intercept=constant,
-        alpha=point.alpha,
-        scale=point.scale,
-        nll=trace.nll[-1],
-        weights=weights,
-        residuals=residuals,
-        n_iter=len(trace.nll) - 1,
-        converged=converged,
-        status=outcome.status,
-        message=message,
-        flags=flags,
-        history=History(*(np.asarray(part) for part in (trace.nll, trace.alpha, trace.scale))),
-        adapted=tuple(name for name in ("alpha", "scale") if getattr(free, name)),
-        alpha_bounds=free.bounds,
-        feature_names=names,
-        fitted_intercept=data.intercept,
-    )
+        problem = least_squares(linear_data(xp, X, y, constant))
+        data = problem.data
+        problem = _begun(problem, data, start)
+        search = Search(options, ridge, watch(options, data.params))
+        outcome = search.best(problem)
+        theta = outcome.local.point.theta
+        coef, fitted = data.coefficients(theta)
+        return LinearFit(
+            params=data.params(theta),
+            names=("intercept",) * constant + names,
+            coef=coef,
+            intercept=fitted,
+            feature_names=names,
+            fitted_intercept=constant,
+            **finished(search, problem, outcome),
+        )

@@ -10,7 +10,7 @@ where the step before was a reweighted one, and otherwise fetched if it is neede
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,9 @@ from robloss._fit.sums import HostArray
 _NEAR = 0.1
 _LONGEST_ALPHA = 0.5
 _AT_TWO = 1e-3  # the distance from which α may be set to 2 at a fixed scale
-_HALVINGS = 40
+HALVINGS = 40
+# Levenberg and Marquardt's damping: where it begins, in units of the diagonal, and how it changes.
+_DAMPING, _HARDER, _EASIER = 1e-3, 10.0, 0.1
 
 
 @dataclass
@@ -58,16 +60,24 @@ class Outcome:
     trace: Trace
 
 
+# Is shown the number of steps so far and where they led; a true answer ends the loop.
+Watch = Callable[[int, Local], bool]
+
+
 class Loop:
     """Minimise F from a starting point."""
 
-    def __init__(self, likelihood: Likelihood, tol: float, max_iter: int) -> None:
+    def __init__(
+        self, likelihood: Likelihood, tol: float, max_iter: int, watch: Watch | None = None
+    ) -> None:
         self.likelihood = likelihood
         self.free = likelihood.free
         self.size = likelihood.data.size
         self.near = max(1.0, _NEAR * math.sqrt(likelihood.data.n))
         self.tol = tol
         self.max_iter = max_iter
+        self.watch = watch or (lambda step, local: False)
+        self.damping = _DAMPING
 
     def run(self, start: Point | Local) -> Outcome:
         """Iterate until the Newton step is `tol` standard errors long.
@@ -77,13 +87,15 @@ class Loop:
         start : Point or Local
             Where to start, or what is already known of it.
         """
-        local = self.likelihood.at(start, gram=True) if isinstance(start, Point) else start
+        local = self.first(start) if isinstance(start, Point) else start
         trace = Trace()
         trace.add(local)
         if not math.isfinite(local.nll):
             return Outcome(local, "not_finite", trace)
         last, before = math.inf, None
         for _ in range(self.max_iter):
+            if self.watch(len(trace.nll) - 1, local):
+                return Outcome(local, "stopped", trace)
             newton, length = self.newton(local)
             ends = newton is not None and self._expected(length, before) <= self.tol
             before = length if newton is not None and length <= self.near else None
@@ -91,7 +103,7 @@ class Loop:
             if length <= self.tol or (at_rounding and length > 0.5 * last):
                 return self._settled(local, trace)
             floor = local.floor
-            accepted = self._advance(local, newton, length, trace, ends)
+            accepted = self.advance(local, newton, length, trace, ends)
             if accepted is not None:
                 local = accepted
                 (trace.refine if at_rounding else trace.add)(local)
@@ -104,12 +116,16 @@ class Loop:
             last = length if at_rounding else math.inf
         return Outcome(local, "max_iter", trace)
 
+    def first(self, start: Point) -> Local:
+        """What is known of the start."""
+        return self.likelihood.at(start, gram=True)
+
     def _settled(self, local: Local, trace: Trace) -> Outcome:
         """Where F is flat: an optimum, or a place where all rows have lost their weight."""
         lost = local.total_weight < 0.5 * min(self.size, self.likelihood.data.n)
         return Outcome(local, "no_weight" if lost else "converged", trace)
 
-    def _held(self, local: Local) -> bool:
+    def held(self, local: Local) -> bool:
         """Whether α is on a bound and F would fall beyond it."""
         if not self.free.alpha:
             return False
@@ -126,11 +142,15 @@ class Loop:
         if not math.isfinite(local.nll):
             return None, math.inf
         index = np.arange(len(local.gradient))
-        if self._held(local):
+        if self.held(local):
             index = np.delete(index, self.size)
         hessian = local.hessian[np.ix_(index, index)]
         gradient = local.gradient[index]
         part, values = solve(hessian, -gradient, self.likelihood.eps)
+        if np.any(values < 0) and not self.likelihood.data.is_linear:
+            # Gauss and Newton's Hessian need not be positive at a minimum; reweighting's is.
+            hessian[: self.size, : self.size] = self.likelihood.gram(local)
+            part, values = solve(hessian, -gradient, self.likelihood.eps)
         # What is left of the gradient lies in directions in which F looks flat but is not.
         left = np.abs(gradient + hessian @ part)[: self.size]
         if np.any(values < 0) or np.any(left > local.gradient_noise):
@@ -144,7 +164,7 @@ class Loop:
         """Stop α at its bound or longest step, and give the others their best step beside it."""
         if not self.free.alpha:
             return step
-        limited = self._limited_alpha(local, step[self.size])
+        limited = self.limited_alpha(local, step[self.size])
         if limited == step[self.size]:
             return step
         others = index[index != self.size]
@@ -154,7 +174,7 @@ class Loop:
         step[self.size] = limited
         return step
 
-    def _limited_alpha(self, local: Local, move: float) -> float:
+    def limited_alpha(self, local: Local, move: float) -> float:
         """A move of α that is not too long and stays within the bounds."""
         low, high = self.free.bounds
         longest = _LONGEST_ALPHA
@@ -169,7 +189,7 @@ class Loop:
         """A step of (α, scale) alone, downhill whatever the sign of the curvature."""
         step = np.zeros_like(local.gradient)
         index = np.arange(self.size, len(step))
-        if self._held(local):
+        if self.held(local):
             index = index[1:]
         if not len(index):
             return step
@@ -179,7 +199,7 @@ class Loop:
         part = -vectors @ ((vectors.T @ local.gradient[index]) / steep)
         step[index] = part / max(1.0, float(np.max(np.abs(part))))
         if self.free.alpha and not self.free.scale:
-            step[self.size] = self._limited_alpha(local, step[self.size])
+            step[self.size] = self.limited_alpha(local, step[self.size])
         return step
 
     def _proposals(
@@ -188,13 +208,30 @@ class Loop:
         """Steps to try, the most promising first."""
         if newton is not None and length <= self.near:
             yield newton
-        reweighted = np.zeros_like(local.gradient)
-        reweighted[: self.size] = self.likelihood.reweighted(local)
-        shape = self._shape_step(local)
-        majorised = local.point.alpha <= 2
-        for halving in range(_HALVINGS):
-            part = 0.5**halving
-            yield part * shape + (reweighted if majorised else part * reweighted)
+        step = self._shape_step(local)
+        if self.likelihood.data.is_linear:
+            majorised = local.point.alpha <= 2
+            step[: self.size] = self._reweighted(local)
+            for _ in range(HALVINGS):
+                yield step
+                step = 0.5 * step
+                if majorised:
+                    step[: self.size] *= 2.0
+            return
+        for _ in range(HALVINGS):
+            damped = step.copy()
+            damped[: self.size] = self._reweighted(local, self.damping)
+            yield damped
+            step *= 0.5
+            self.damping *= _HARDER
+
+    def _reweighted(self, local: Local, damping: float = 0.0) -> HostArray:
+        """The step in θ to the solution of the reweighted least-squares problem, or towards it."""
+        gram = self.likelihood.gram(local)
+        if damping:
+            gram = gram + damping * np.diag(np.diag(gram))
+        step, _ = solve(gram, -local.gradient[: self.size], self.likelihood.eps)
+        return step
 
     def _expected(self, length: float, before: float | None) -> float:
         """The length of the Newton step that will follow one of this length.
@@ -205,19 +242,20 @@ class Loop:
         rate = 1.0 / math.sqrt(self.likelihood.data.n)
         return length**2 * (rate if before is None else min(rate, length / before**2))
 
-    def _advance(
+    def advance(
         self, local: Local, newton: HostArray | None, length: float, trace: Trace, ends: bool
     ) -> Local | None:
         """The first proposal that does not raise F; `ends`: a Newton step is likely the last."""
-        beside = local if ends else None
+        beside = local if ends and self.likelihood.data.is_linear else None
         if 0.5 * length**2 <= local.noise:
             return self._refined(local, newton, length, trace, beside)
         for step in self._proposals(local, newton, length):
             again = step is not newton  # one reweighted step is likely to be followed by another
             trial = self.likelihood.at(
-                self._moved(local, step), gram=again, beside=None if again else beside
+                self.moved(local, step), gram=again, beside=None if again else beside
             )
             if trial.nll <= local.nll and np.any(step):
+                self.damping *= _EASIER
                 return trial
         return None
 
@@ -232,13 +270,14 @@ class Loop:
         """A Newton step whose gain rounding hides: the gradient tells whether it is good."""
         if newton is None:
             return None
-        trial = self.likelihood.at(self._moved(local, newton), beside=beside)
+        trial = self.likelihood.at(self.moved(local, newton), beside=beside)
         before = trace.nll[-2] if len(trace.nll) > 1 else math.inf
         if not trial.nll <= min(local.nll + local.noise, before):
             return None
         return trial if self.newton(trial)[1] < length else None
 
-    def _moved(self, local: Local, step: HostArray) -> Point:
+    def moved(self, local: Local, step: HostArray) -> Point:
+        """Where a step leads."""
         point = local.point
         alpha, scale = point.alpha, point.scale
         if self.free.alpha:

@@ -1,6 +1,7 @@
 """What a fit returns."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,30 +30,28 @@ class History:
     scale: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Fit:
-    """A fitted linear model.
+    """A fitted model.
 
     Attributes
     ----------
-    coef : array (p,)
-        Coefficients, in units of y per unit of x, in the library of the data.
-    intercept : float
-        0.0 where none was asked for.
+    params : array (q,)
+        The parameters of the model; for a linear one the intercept, if fitted, and coefficients.
     alpha, scale : float
-        Shape, and scale in the unit of y: estimated, or as given.
+        Shape, and scale in the unit of the residuals: estimated, or as given.
     nll : float
         Σρ + n log scale + n log Z(alpha), in nats. Below alpha = 0, where the density cannot be
-        normalised, without the last term.
+        normalised without a truncation, without the last term.
     weights : array (n,)
         ψ(r)/r in units of its value at 0: 1 for an ordinary observation, near 0 for an outlier.
     residuals : array (n,)
-        y minus the fitted values.
+        What the model leaves; for a linear one y minus the fitted values.
     n_iter : int
         Steps taken on the full data.
     converged : bool
     status : str
-        ``converged``, ``max_iter``, ``stalled``, ``scale_floor``, ``no_weight`` or
+        ``converged``, ``max_iter``, ``stalled``, ``stopped``, ``scale_floor``, ``no_weight`` or
         ``not_finite``.
     message : str
         The same in a sentence.
@@ -62,12 +61,12 @@ class Fit:
     adapted : tuple of str
         Which of "alpha" and "scale" were estimated.
     alpha_bounds : tuple of float
-    feature_names : tuple of str
-    fitted_intercept : bool
+    truncation : float, or None
+    names : tuple of str
+        Of the parameters.
     """
 
-    coef: Array
-    intercept: float
+    params: Array
     alpha: float
     scale: float
     nll: float
@@ -81,8 +80,43 @@ class Fit:
     history: History
     adapted: tuple[str, ...]
     alpha_bounds: tuple[float, float]
+    truncation: float | None
+    names: tuple[str, ...]
+
+    title: ClassVar[str] = "Robust fit with the general adaptive loss"
+
+    def summary(self) -> str:
+        """Write the fit as a table, in the manner of statsmodels."""
+        return summary(self)
+
+    def __repr__(self) -> str:
+        """Name the estimates and how the fit ended."""
+        return (
+            f"<{type(self).__name__} alpha={self.alpha:.6g} scale={self.scale:.6g} "
+            f"nll={self.nll:.6g} status={self.status!r}>"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class LinearFit(Fit):
+    """A fitted linear model: a `Fit` with these besides.
+
+    Attributes
+    ----------
+    coef : array (p,)
+        Coefficients, in units of y per unit of x, in the library of the data.
+    intercept : float
+        0.0 where none was asked for.
+    feature_names : tuple of str
+    fitted_intercept : bool
+    """
+
+    coef: Array
+    intercept: float
     feature_names: tuple[str, ...]
     fitted_intercept: bool
+
+    title: ClassVar[str] = "Robust linear regression with the general adaptive loss"
 
     def predict(self, X: Array) -> Array:
         """Fitted values, ``X @ coef + intercept``.
@@ -114,14 +148,3 @@ class Fit:
             )
         real_dtype("X", X, xp)
         return xp.astype(X, self.coef.dtype, copy=False) @ self.coef + self.intercept
-
-    def summary(self) -> str:
-        """Write the fit as a table, in the manner of statsmodels."""
-        return summary(self)
-
-    def __repr__(self) -> str:
-        """Name the estimates and how the fit ended."""
-        return (
-            f"<Fit alpha={self.alpha:.6g} scale={self.scale:.6g} nll={self.nll:.6g} "
-            f"status={self.status!r}>"
-        )

@@ -3,12 +3,15 @@
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from robloss._fit.likelihood import FLOOR, Free, Likelihood, Local, Point, solve
-from robloss._fit.loop import Loop, Outcome
-from robloss._fit.sums import HostArray, LinearData, Moments, to_host
-from robloss._typing import Array
+from robloss._fit.anneal import stages
+from robloss._fit.gradient import GradientLoop
+from robloss._fit.least_squares import Problem, solved
+from robloss._fit.likelihood import FLOOR, Free, Likelihood, Point, as_held
+from robloss._fit.loop import Loop, Outcome, Watch
+from robloss._fit.normaliser import Normaliser
+from robloss._fit.options import Options
+from robloss._fit.starts import largest, middle_spread, resampled
+from robloss._fit.sums import Data, LinearData
 
 # Rows of the sample, in all and per coefficient: its optimum is 1/√20000 of a row's information, or
 # a thirtieth per coefficient, from that of the data, where three Newton steps reach rounding.
@@ -17,120 +20,117 @@ _WORTHWHILE = 4  # times that many rows of data, and the sample saves more than 
 _SAMPLE_TOL = 0.01
 # How many times farther from the optimum than it should be by chance a sample may lie.
 _ASTRAY = 5.0
-
-
-@dataclass(frozen=True)
-class LeastSquares:
-    """The data to go on with, the least-squares solution, the design's rank, and the size of y."""
-
-    data: LinearData
-    theta: HostArray
-    rank: int
-    size_of_y: float
-
-
-def _refuse_non_finite(X: Array, y: Array) -> None:
-    """Say where the first NaN or inf is, for data on the host; else that there is one."""
-    for name, array in (("X", X), ("y", y)):
-        if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
-            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise ValueError(
-                f"`{name}` must be finite, but got {float(array[index])} at index {index}. "
-                "Drop or impute such rows first."
-            )
-    raise ValueError(
-        "`X` and `y` must be finite, with squares that neither overflow nor underflow, but their "
-        "sums are not. Drop or impute such rows, or change the unit."
-    )
-
-
-def _underflows(data: LinearData, moments: Moments) -> bool:
-    """Whether the squares of y or of a column are lost although it is not 0."""
-    if moments.largest_y > 0 and moments.mean_square_y < data.tiny:
-        return True
-    squares = np.diag(moments.gram)[int(data.intercept) :] / data.n
-    small = np.flatnonzero(squares < data.tiny)
-    return any(to_host(data.xp.any(data.X[:, int(j)] != 0)) for j in small)
-
-
-def least_squares(data: LinearData) -> LeastSquares:
-    """Solve the least-squares problem; columns far from 0 are centred for good."""
-    moments = data.moments()
-    finite = np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))
-    if not finite or _underflows(data, moments):
-        _refuse_non_finite(data.X, data.y)
-    if data.intercept:
-        mean = moments.gram[0, 1:] / data.n
-        square = np.diag(moments.gram)[1:] / data.n
-        # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
-        if np.any(mean**2 > data.eps**-0.25 * np.abs(square - mean**2)):
-            data = data.centered(mean)
-            moments = data.moments()
-            constant = np.sqrt(np.diag(moments.gram)[1:] / data.n) <= FLOOR * data.eps * abs(mean)
-            if np.any(constant):
-                data = data.without(constant)
-                moments = data.moments()
-    return _solved(data, moments)
-
-
-def _solved(data: LinearData, moments: Moments) -> LeastSquares:
-    theta, kept = solve(moments.gram, moments.slope, data.eps)
-    return LeastSquares(data, theta, len(kept), math.sqrt(moments.mean_square_y))
+# The stages of an annealed fit end this many standard errors from their optimum.
+_STAGE_TOL = 0.1
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is to be estimated, and how long to try.
+    """How to look for the optimum.
 
     Attributes
     ----------
-    alpha, scale : float, or None
-        Fixed, or to be estimated.
-    bounds : (float, float)
-        Of α.
-    tol : float
-    max_iter : int
+    options : Options
+    l2 : float
+    watch : callable, or None
+        Is shown the iterates on the full data.
     """
 
-    alpha: float | None
-    scale: float | None
-    bounds: tuple[float, float]
-    tol: float
-    max_iter: int
+    options: Options
+    l2: float = 0.0
+    watch: Watch | None = None
 
     @property
-    def free(self) -> Free:
-        """Which of shape and scale are to be estimated."""
-        return Free(self.alpha is None, self.scale is None, self.bounds)
+    def normaliser(self) -> Normaliser:
+        """Of the law that is fitted."""
+        return Normaliser(self.options.truncation)
 
-    def best(self, squares: LeastSquares) -> Outcome:
+    def free(self, data: Data) -> Free:
+        """Which of shape and scale are to be estimated, between bounds as the data's sums hold."""
+        options = self.options
+        low, high = (as_held(bound, data.eps) for bound in options.bounds)
+        return Free(options.alpha is None, options.scale is None, (low, high))
+
+    def likelihood(self, data: Data, free: Free | None = None) -> Likelihood:
+        """F of the data."""
+        return Likelihood(data, free or self.free(data), self.normaliser, self.l2)
+
+    def best(self, problem: Problem) -> Outcome:
         """The likeliest end that is found."""
-        return self._from_sample(squares) or self.ends(squares)[0]
+        return self._from_sample(problem) or self.ends(problem)[0]
 
-    def _run(self, data: LinearData, start: Point | Local, free: Free) -> Outcome:
-        return Loop(Likelihood(data, free), self.tol, self.max_iter).run(start)
+    def _loop(self, data: Data, free: Free | None = None) -> Loop:
+        kind = GradientLoop if self.options.method == "gradient" else Loop
+        options = self.options
+        return kind(self.likelihood(data, free), options.tol, options.max_iter, self.watch)
 
-    def _start(self, squares: LeastSquares) -> Point:
-        """Least squares, alpha = 1 (or the middle of its bounds), and the spread of residuals."""
-        data, alpha, scale = squares.data, self.alpha, self.scale
+    def _run(self, data: Data, start: Point) -> Outcome:
+        """The end from one start."""
+        return self._loop(data).run(self._annealed(data, start))
+
+    def _annealed(self, data: Data, start: Point) -> Point:
+        """Where the stages of graduated non-convexity lead from a start."""
+        options = self.options
+        if options.anneal is None:
+            return start
+        target = options.bounds[0] if options.alpha is None else options.alpha
+        free = Free(False, options.scale is None, options.bounds)
+        loose = replace(self, options=replace(options, tol=max(options.tol, _STAGE_TOL)))
+        way = stages(options.anneal, target, lambda: largest(data, start.theta) / start.scale)
+        for stage in way:
+            at = Point(start.theta, stage.alpha, start.scale * stage.widening)
+            point = loose._loop(data, free).run(at).local.point  # noqa: SLF001 - of its own kind
+            start = Point(
+                point.theta,
+                start.alpha if options.alpha is not None else self._inside(stage.alpha),
+                point.scale if free.scale else start.scale,
+            )
+        return start
+
+    def _inside(self, alpha: float) -> float:
+        """An alpha between the bounds, and not 2, where the loss has no derivative in alpha."""
+        low, high = self.options.bounds
+        alpha = max(low, min(high, alpha))
+        return alpha if alpha != 2 else 0.5 * (low + alpha)
+
+    def _first_alpha(self) -> float:
+        """The alpha that was given, or 1, or the middle of the bounds."""
+        if self.options.alpha is not None:
+            return self.options.alpha
+        low, high = self.options.bounds
+        return self._inside(1.0 if low < 1 < high else 0.5 * (low + high))
+
+    def start(self, problem: Problem) -> Point:
+        """Where to begin: what the problem says; else alpha = 1 and the spread of residuals."""
+        data, theta = problem.data, problem.theta
+        alpha, scale = self.options.alpha, self.options.scale
         if alpha is None:
-            low, high = self.bounds
-            alpha = 1.0 if low < 1 < high else 0.5 * (low + high)
-            # At exactly 2 the loss has no derivative in alpha.
-            alpha = alpha if alpha != 2 else 0.5 * (low + alpha)
+            alpha = self._first_alpha() if problem.alpha is None else self._inside(problem.alpha)
         if scale is None:
-            least = FLOOR * data.resolution * (squares.size_of_y or 1.0)
             # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
             wide = math.sqrt(data.n) if alpha > 2 else 1.0
-            scale = max(least, wide * data.spread(squares.theta))
-        return Point(squares.theta, alpha, scale)
+            spread = problem.scale or (
+                middle_spread(data, theta) if problem.is_given else data.spread(theta)
+            )
+            scale = max(self._least_scale(problem), wide * spread)
+        return Point(theta, alpha, scale)
 
-    def ends(self, squares: LeastSquares) -> list[Outcome]:
+    @staticmethod
+    def _least_scale(problem: Problem) -> float:
+        return FLOOR * problem.data.resolution * (problem.size_of_y or 1.0)
+
+    def ends(self, problem: Problem) -> list[Outcome]:
         """Ends of the loop from where it may start, the likeliest first."""
-        start = self._start(squares)
-        end = self._run(squares.data, start, self.free)
-        other = self._grown(squares, start) if self._may_hide_another(end) else None
-        ends = [end] if other is None else [end, other]
+        start = self.start(problem)
+        ends = [self._run(problem.data, start)]
+        if self._may_hide_another(ends[0]):
+            ends += self._grown(problem.data, start)
+        for other in resampled(problem, self.options.n_starts - 1, self.options.rng):
+            if ends[-1].status == "stopped":
+                return ends[-1:]
+            end = self._run(problem.data, self.start(other))
+            if end.status in ("converged", "stopped"):
+                ends.append(end)
         return sorted(ends, key=lambda outcome: outcome.local.nll)
 
     def _may_hide_another(self, end: Outcome) -> bool:
@@ -139,43 +139,47 @@ class Search:
         Many outliers on one side look like a wide normal distribution to a fit that starts from
         least squares: it then ends near alpha = 2, although a heavy tail is far likelier.
         """
-        return self.free.alpha and end.local.point.alpha > 1 and self.max_iter > 0
+        options = self.options
+        adapts = options.alpha is None and options.anneal is None and options.max_iter > 0
+        return adapts and end.local.point.alpha > 1 and end.status != "stopped"
 
-    def _grown(self, squares: LeastSquares, start: Point) -> Outcome | None:
-        """The end that grows from the fit with the most forgiving loss."""
-        forgiving = Free(False, self.free.scale, self.bounds)
-        low = Point(start.theta, self.bounds[0], start.scale)
-        below = self._run(squares.data, low, forgiving)
-        if below.status != "converged":
-            return None
-        return self._run(squares.data, below.local.point, self.free)
+    def _grown(self, data: Data, start: Point) -> list[Outcome]:
+        """The end that grows from the fit with the most forgiving loss, if that has an end."""
+        free = self.free(data)
+        forgiving = Free(False, free.scale, free.bounds)
+        # Below 0 a scale that adapts has no best value: the likelihood is that of a cut-off law.
+        lowest = free.bounds[0] if not free.scale else max(free.bounds[0], min(0.0, free.bounds[1]))
+        below = self._loop(data, forgiving).run(Point(start.theta, lowest, start.scale))
+        return [self._loop(data).run(below.local.point)] if below.status == "converged" else []
 
-    def _from_sample(self, squares: LeastSquares) -> Outcome | None:
+    def _from_sample(self, problem: Problem) -> Outcome | None:
         """The end from the optimum of a sample of many rows, unless that leads astray."""
-        data = squares.data
+        data = problem.data
         rows = max(_ROWS, _ROWS_EACH * data.size)
-        if data.n < _WORTHWHILE * rows or self.max_iter == 0:
+        if not isinstance(data, LinearData) or problem.is_given:
+            return None
+        if data.n < _WORTHWHILE * rows or self.options.max_iter == 0:
             return None
         part = data.sample(rows)
-        sample = _solved(part, part.moments())
-        if sample.rank < squares.rank:
+        sample = solved(part, part.moments())
+        if sample.rank < problem.rank:
             return None
-        ends = replace(self, tol=_SAMPLE_TOL).ends(sample)
+        quick = replace(self.options, tol=_SAMPLE_TOL)
+        ends = replace(self, options=quick, watch=None).ends(sample)
         if any(end.status != "converged" for end in ends):
             return None
-        loop = Loop(Likelihood(data, self.free), self.tol, self.max_iter)
-        starts = [loop.likelihood.at(point) for point in _distinct(ends)]
+        loop = self._loop(data)
+        starts = [loop.first(point) for point in _distinct(ends)]
         local = min(starts, key=lambda start: start.nll)
         _, length = loop.newton(local)
         if length > _ASTRAY * math.sqrt((data.size + 2) * data.n / rows):
             return None
         outcome = loop.run(local)
-        if outcome.status not in ("converged", "max_iter"):
+        if outcome.status not in ("converged", "max_iter", "stopped"):
             return None
         if len(ends) > 1 or not self._may_hide_another(outcome):
             return outcome
-        other = self._grown(squares, local.point)
-        return outcome if other is None or other.local.nll > outcome.local.nll else other
+        return min([outcome, *self._grown(data, local.point)], key=lambda end: end.local.nll)
 
 
 def _distinct(ends: list[Outcome]) -> list[Point]:

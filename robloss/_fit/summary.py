@@ -24,11 +24,9 @@ def _how(fit: "Fit", name: str) -> str:
     return "adapted" if name in fit.adapted else "given"
 
 
-def _coefficients(fit: "Fit") -> list[str]:
-    rows = list(zip(fit.feature_names, to_host(fit.coef).tolist(), strict=True))
-    if fit.fitted_intercept:
-        rows.insert(0, ("intercept", fit.intercept))
-    width = max([len("intercept"), *(len(name) for name, _ in rows)])
+def _parameters(fit: "Fit") -> list[str]:
+    width = max(len(name) for name in ("intercept", *fit.names))
+    rows = zip(fit.names, to_host(fit.params).tolist(), strict=True)
     return [f"{'':{width}}  {'coefficient':>14}"] + [
         f"{name:{width}}  {value:>14.7g}" for name, value in rows
     ]
@@ -56,7 +54,7 @@ def summary(fit: "Fit") -> str:
     low, high = fit.alpha_bounds
     bounds = f"  bounds [{low:g}, {high:g}]" if "alpha" in fit.adapted else ""
     lines = [
-        "Robust linear regression with the general adaptive loss",
+        fit.title,
         "=" * _WIDTH,
         _line("observations", str(rows), "nll", f"{fit.nll:.7g}"),
         _line("iterations", str(fit.n_iter), "status", fit.status),
@@ -64,7 +62,7 @@ def summary(fit: "Fit") -> str:
         f"alpha  {fit.alpha:>12.6g}  ({_how(fit, 'alpha')}){bounds}",
         f"scale  {fit.scale:>12.6g}  ({_how(fit, 'scale')})",
         rule,
-        *_coefficients(fit),
+        *_parameters(fit),
         rule,
         "Robustness weights (1 at residual 0; rows are counted from 0)",
         *_weights(fit),

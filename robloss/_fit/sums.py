@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 import array_api_compat
 import numpy as np
@@ -148,6 +148,32 @@ def weighted_size(squares: float, weight: float) -> float:
     return math.sqrt(squares / weight) if weight > 0 else 0.0
 
 
+class Data(Protocol):
+    """What the likelihood asks of observations; see `LinearData` for what the attributes are."""
+
+    n: int
+    size: int
+    resolution: float
+    eps: float
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether residuals are linear in the parameters."""
+
+    @property
+    def penalised(self) -> HostArray:
+        """1 for each parameter that a ridge shrinks, 0 for the others."""
+
+    def spread(self, theta: HostArray) -> float:
+        """Root mean square of the residuals."""
+
+    def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
+        """What a step needs at one set of parameters."""
+
+    def taken(self, index: NDArray[np.intp]) -> "Data":
+        """Some of the rows."""
+
+
 class LinearData(ABC):
     """A design matrix (with or without a column of ones before it) and a response.
 
@@ -192,6 +218,18 @@ class LinearData(ABC):
         """What residuals, the loss and products are computed in."""
         return self.dtype
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether residuals are linear in the parameters."""
+        return True
+
+    @property
+    def penalised(self) -> HostArray:
+        """1 for each coefficient, 0 for the constant."""
+        ones = np.ones(self.size)
+        ones[: int(self.intercept)] = 0.0
+        return ones
+
     @abstractmethod
     def centered(self, mean: HostArray) -> "LinearData":
         """The same data with the columns shifted by their means."""
@@ -223,6 +261,20 @@ class LinearData(ABC):
             return self.beside(theta), 0.0
         return self.beside(theta[1:]), float(theta[0] - self.center @ theta[1:])
 
+    def params(self, theta: HostArray) -> Array:
+        """All parameters as the user counts them, intercept first."""
+        theta = theta.copy()
+        if self.intercept:
+            theta[0] -= self.center @ theta[1:]
+        return self.beside(theta)
+
+    def inside(self, params: HostArray) -> HostArray:
+        """Parameters as the user counts them, intercept first, in those of centred columns."""
+        theta = params.copy()
+        if self.intercept:
+            theta[0] += self.center @ theta[1:]
+        return theta
+
     def sample(self, size: int) -> "LinearData":
         """Some of the rows, in memory: one from each of as many stretches of equal length.
 
@@ -232,9 +284,9 @@ class LinearData(ABC):
         edges = np.linspace(0, self.n, size + 1).astype(np.intp)
         places = np.random.default_rng(_SEED).random(size)
         index = edges[:-1] + (places * np.diff(edges)).astype(np.intp)
-        return self._taken(index)
+        return self.taken(index)
 
-    def _taken(self, index: NDArray[np.intp]) -> "LinearData":
+    def taken(self, index: NDArray[np.intp]) -> "LinearData":
         """Rows of the data, brought to the host in their dtype."""
         chosen = self.xp.asarray(index, device=array_api_compat.device(self.X))
         dtype = np.float32 if self.resolution > 1e-10 else np.float64

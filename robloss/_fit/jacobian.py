@@ -1,0 +1,66 @@
+"""Jacobians of a user's residual function: given, by automatic differentiation, or by differences."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from robloss._fit.sums import HostArray
+from robloss._typing import Array
+
+# Balances the error of a central difference, of the order of the step squared, with rounding.
+_STEP = np.finfo(np.float64).eps ** (1 / 3)
+
+Function = Callable[[Array], Array]
+
+
+def by_torch(function: Function) -> Function:
+    """Forward-mode derivatives, all columns at once."""
+    from torch.func import jacfwd
+
+    derivative: Function = jacfwd(function)
+    return derivative
+
+
+def by_jax(function: Function) -> Function:
+    """Forward-mode derivatives, all columns at once."""
+    from jax import jacfwd
+
+    derivative: Function = jacfwd(function)
+    return derivative
+
+
+def by_differences(function: Function, xp: Any, as_array: Callable[[HostArray], Array]) -> Function:
+    """Central differences, each parameter moved by a cube root of rounding, in its own size.
+
+    Parameters
+    ----------
+    function : callable
+    xp : namespace
+    as_array : callable
+        Turns a host vector into what `function` takes.
+    """
+
+    def jacobian(theta: Array) -> Array:
+        here = np.asarray([float(one) for one in theta])
+        columns = []
+        for j, value in enumerate(here):
+            step = _STEP * max(1.0, abs(value))
+            above, below = here.copy(), here.copy()
+            above[j], below[j] = value + step, value - step
+            width = above[j] - below[j]
+            columns.append((function(as_array(above)) - function(as_array(below))) / width)
+        return xp.stack(columns, axis=-1)
+
+    return jacobian
+
+
+def jacobian_of(
+    function: Function, library: str, xp: Any, as_array: Callable[[HostArray], Array]
+) -> Function:
+    """What differentiates a function of arrays of a library."""
+    if library == "torch":
+        return by_torch(function)
+    if library == "jax":
+        return by_jax(function)
+    return by_differences(function, xp, as_array)

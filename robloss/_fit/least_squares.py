@@ -1,0 +1,88 @@
+"""Least squares of a linear model: what shows whether its data can be used, and the first start."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from robloss._fit.likelihood import FLOOR, solve
+from robloss._fit.sums import Data, HostArray, LinearData, Moments, to_host
+from robloss._typing import Array
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be fitted, and where to begin.
+
+    Attributes
+    ----------
+    data : Data
+    theta : ndarray
+        Parameters to start from.
+    rank : int
+        How many of them the data determine.
+    size_of_y : float
+        What residuals are small or large by.
+    is_given : bool
+        Whether `theta` is a start of its own, rather than least squares of all rows.
+    alpha, scale : float, or None
+        To start from, if they are known.
+    """
+
+    data: Data
+    theta: HostArray
+    rank: int
+    size_of_y: float
+    is_given: bool = False
+    alpha: float | None = None
+    scale: float | None = None
+
+
+def _refuse_non_finite(X: Array, y: Array) -> None:
+    """Say where the first NaN or inf is, for data on the host; else that there is one."""
+    for name, array in (("X", X), ("y", y)):
+        if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(
+                f"`{name}` must be finite, but got {float(array[index])} at index {index}. "
+                "Drop or impute such rows first."
+            )
+    raise ValueError(
+        "`X` and `y` must be finite, with squares that neither overflow nor underflow, but their "
+        "sums are not. Drop or impute such rows, or change the unit."
+    )
+
+
+def _underflows(data: LinearData, moments: Moments) -> bool:
+    """Whether the squares of y or of a column are lost although it is not 0."""
+    if moments.largest_y > 0 and moments.mean_square_y < data.tiny:
+        return True
+    squares = np.diag(moments.gram)[int(data.intercept) :] / data.n
+    small = np.flatnonzero(squares < data.tiny)
+    return any(to_host(data.xp.any(data.X[:, int(j)] != 0)) for j in small)
+
+
+def least_squares(data: LinearData) -> Problem:
+    """Solve the least-squares problem; columns far from 0 are centred for good."""
+    moments = data.moments()
+    finite = np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))
+    if not finite or _underflows(data, moments):
+        _refuse_non_finite(data.X, data.y)
+    if data.intercept:
+        mean = moments.gram[0, 1:] / data.n
+        square = np.diag(moments.gram)[1:] / data.n
+        # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
+        if np.any(mean**2 > data.eps**-0.25 * np.abs(square - mean**2)):
+            data = data.centered(mean)
+            moments = data.moments()
+            constant = np.sqrt(np.diag(moments.gram)[1:] / data.n) <= FLOOR * data.eps * abs(mean)
+            if np.any(constant):
+                data = data.without(constant)
+                moments = data.moments()
+    return solved(data, moments)
+
+
+def solved(data: LinearData, moments: Moments) -> Problem:
+    """The least-squares problem of data with these moments."""
+    theta, kept = solve(moments.gram, moments.slope, data.eps)
+    return Problem(data, theta, len(kept), math.sqrt(moments.mean_square_y))

@@ -1,0 +1,73 @@
+"""The logarithm of what makes e^(−ρ) a density, with two derivatives in α, for a single α."""
+
+import math
+from dataclasses import dataclass
+
+import array_api_compat
+import numpy as np
+
+from robloss._backends import evaluate
+from robloss._distribution.density import log_partition
+from robloss._distribution.integrals import both_ends, nodes, span, width
+from robloss._partition.lookup import log_partition_second_derivative
+
+# Relative to |α − 2| (of 1 far from it), the difference of two slopes, each right to 1e-12, gives
+# their slope to 1e-8: a step of Newton's method needs three digits.
+_STEP = 1e-4
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """log Z(α), or that of the law cut off at ±τ scales.
+
+    Below α = 0, where the whole law has no Z, all are 0: the shape is not estimated there.
+
+    Attributes
+    ----------
+    truncation : float, or None
+    """
+
+    truncation: float | None = None
+
+    def _exists(self, alpha: float) -> bool:
+        return alpha >= 0 or self.truncation is not None
+
+    def value(self, alpha: float) -> float:
+        """Log Z."""
+        return float(log_partition(alpha, truncation=self.truncation)) if self._exists(alpha) else 0.0
+
+    def slope(self, alpha: float) -> float:
+        """d log Z/dα = −E[∂ρ/∂α]; infinite at α = 2."""
+        if self.truncation is None:
+            return float(evaluate("log_partition_derivative", alpha)) if alpha >= 0 else 0.0
+        return -_mean_grad_alpha(alpha, self.truncation)
+
+    def bow(self, alpha: float) -> float:
+        """d² log Z/dα², to the digits that a step needs, at an α other than 2."""
+        if self.truncation is None:
+            return float(log_partition_second_derivative(np, np.asarray([alpha]))[0])
+        step = _STEP * min(1.0, abs(alpha - 2.0))
+        return (self.slope(alpha + step) - self.slope(alpha - step)) / (2 * step)
+
+    def slope_by_truncation(self, alpha: float) -> float:
+        """d² log Z/(dα d log τ): how the slope moves with the logarithm of the truncation."""
+        tau = self.truncation
+        if tau is None:
+            return 0.0
+        end = math.exp(-float(evaluate("loss", tau, alpha, 1.0)) - self.value(alpha))
+        at_end = float(evaluate("grad_alpha", tau, alpha, 1.0))
+        return 2 * tau * end * (-at_end - self.slope(alpha))
+
+
+def _mean_grad_alpha(alpha: float, truncation: float) -> float:
+    """E[∂ρ/∂α] under the truncated law of scale 1."""
+    xp = array_api_compat.array_namespace(np.empty(0))
+    bottom, top, shape = np.asarray(0.0), np.asarray(truncation), np.asarray(alpha)
+    m = width(xp, shape)
+    places = both_ends(xp, span(xp, bottom, top, m))
+    mass = moment = 0.0
+    for x, dx in nodes(xp, bottom, places, m):
+        density = dx * np.exp(-evaluate("loss", x, alpha, 1.0))
+        mass += float(np.sum(density))
+        moment += float(np.sum(density * evaluate("grad_alpha", x, alpha, 1.0)))
+    return moment / mass

@@ -1,0 +1,196 @@
+"""The options that every fit has, checked."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robloss._args import check_values, is_number
+from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, TRUNCATION, Domain
+from robloss._fit.anneal import SCHEDULES
+
+METHODS = ("irls", "gradient")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is to be estimated, from where, and how long to try.
+
+    Attributes
+    ----------
+    alpha, scale : float, or None
+        Fixed, or to be estimated.
+    bounds : (float, float)
+        Of α.
+    truncation : float, or None
+    n_starts : int
+    rng : numpy.random.Generator
+    method : str
+    anneal : str, tuple of float, or None
+    tol : float
+    max_iter : int
+    callback : callable, or None
+    verbose : int
+    """
+
+    alpha: float | None
+    scale: float | None
+    bounds: tuple[float, float]
+    truncation: float | None
+    n_starts: int
+    rng: np.random.Generator
+    method: str
+    anneal: str | tuple[float, ...] | None
+    tol: float
+    max_iter: int
+    callback: Callable[[Any], object] | None
+    verbose: int
+
+
+def number(name: str, value: Any, kind: str = "a number") -> float:
+    """A Python number, NumPy scalar or 0-d array as float."""
+    is_scalar = getattr(value, "ndim", None) == 0 and not isinstance(value, np.bool_)
+    if not (is_number(value) or is_scalar):
+        raise TypeError(f"`{name}` must be {kind}, but got {value!r}. Pass one number.")
+    return float(value)
+
+
+def whole_number(name: str, value: Any, least: int, default: int) -> int:
+    """A whole number as int."""
+    given = number(name, value)
+    if not (given >= least and given.is_integer()):
+        raise ValueError(
+            f"`{name}` must be a whole number from {least} on, but got {value!r}. "
+            f"Leave it out for {default}."
+        )
+    return int(given)
+
+
+def truth(name: str, value: Any) -> bool:
+    """A Python or NumPy truth value as bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, but got {value!r}. Pass one of these.")
+    return bool(value)
+
+
+def _given(domain: Domain, value: Any) -> float | None:
+    """The number an option was given, or None for "adapt"."""
+    if isinstance(value, str) and value == "adapt":
+        return None
+    given = number(domain.name, value, '"adapt" or a number')
+    if math.isnan(given):
+        raise ValueError(f"`{domain.name}` must lie in {domain}, but got nan. Give a number.")
+    check_values(domain, given)
+    return given
+
+
+def _bounds(bounds: Any, truncated: bool) -> tuple[float, float]:
+    if isinstance(bounds, str) or np.shape(bounds) != (2,):
+        raise TypeError(
+            f"`alpha_bounds` must be two numbers, but got {bounds!r}. Pass (low, high)."
+        )
+    low, high = (number("alpha_bounds", bound, "two numbers") for bound in bounds)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(
+            f"`alpha_bounds` must be two finite numbers low < high, but got {bounds!r}. "
+            "Give `alpha` a number to fix it."
+        )
+    if low < 0 and not truncated:
+        raise ValueError(
+            f"`alpha_bounds` must be two numbers 0 <= low < high, but got {bounds!r}. Below 0 the "
+            "density has no integral; give `truncation` a number to cut it off."
+        )
+    return low, high
+
+
+def _truncation(value: Any) -> float | None:
+    if value is None:
+        return None
+    given = number("truncation", value, "None or a number")
+    if not 0 < given < math.inf:
+        raise ValueError(
+            f"`truncation` must lie in (0, inf), but got {given!r}. {TRUNCATION.remedy}"
+        )
+    return given
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    if not (isinstance(value, str) and value in choices):
+        listed = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"`{name}` must be {listed}, but got {value!r}. Pass one of these.")
+    return value
+
+
+def _anneal(value: Any) -> str | tuple[float, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _choice("anneal", value, tuple(SCHEDULES))
+    if not isinstance(value, Sequence | np.ndarray) or not len(value):
+        raise TypeError(
+            f"`anneal` must be None, the name of a schedule or a list of alphas, but got "
+            f"{value!r}. Pass one of these."
+        )
+    alphas = tuple(number("anneal", one, "a list of numbers") for one in value)
+    if any(math.isnan(alpha) for alpha in alphas):
+        raise ValueError(f"`anneal` must hold no nan, but got {value!r}. Drop it.")
+    return alphas
+
+
+def _generator(rng: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`rng` must be None, a seed or a numpy.random.Generator, but got {rng!r}. "
+            "Pass a whole number."
+        ) from error
+
+
+def checked(
+    *,
+    alpha: Any,
+    scale: Any,
+    alpha_bounds: Any,
+    truncation: Any,
+    n_starts: Any,
+    rng: Any,
+    method: Any,
+    anneal: Any,
+    tol: Any,
+    max_iter: Any,
+    callback: Any,
+    verbose: Any,
+) -> Options:
+    """Refuse options out of range."""
+    fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
+    cut = _truncation(truncation)
+    if fixed_alpha is not None and fixed_alpha < 0 and fixed_scale is None and cut is None:
+        raise ValueError(
+            f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got {alpha!r}. "
+            "Below 0 there is no likelihood to choose a scale by; give `scale` or `truncation` a "
+            "number."
+        )
+    if not number("tol", tol) > 0:
+        raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for 1e-8.")
+    if not (callback is None or callable(callback)):
+        raise TypeError(
+            f"`callback` must be None or callable, but got {callback!r}. Pass a function of one "
+            "argument."
+        )
+    return Options(
+        alpha=fixed_alpha,
+        scale=fixed_scale,
+        bounds=_bounds(alpha_bounds, cut is not None),
+        truncation=cut,
+        n_starts=whole_number("n_starts", n_starts, 1, 1),
+        rng=_generator(rng),
+        method=_choice("method", method, METHODS),
+        anneal=_anneal(anneal),
+        tol=float(tol),
+        max_iter=whole_number("max_iter", max_iter, 0, 200),
+        callback=callback,
+        verbose=whole_number("verbose", verbose, 0, 0),
+    )

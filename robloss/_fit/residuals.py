@@ -1,0 +1,280 @@
+"""Robust fits of any model: residuals as a function of parameters."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
+
+from robloss._args import common_library, real_dtype
+from robloss._fit.jacobian import Function, jacobian_of
+from robloss._fit.least_squares import Problem
+from robloss._fit.options import checked
+from robloss._fit.progress import Iterate, watch
+from robloss._fit.result import Fit
+from robloss._fit.search import Search
+from robloss._fit.sums import HostArray, LinearData, Sums, Wanted, linear_data, to_host
+from robloss._fit.finish import finished
+from robloss._typing import Array
+
+
+class ResidualData:
+    """A residual function, looked at through its linear model around each point.
+
+    Attributes
+    ----------
+    xp : namespace
+    function, jacobian : callable
+        Of parameters as an array: residuals (n,) and their derivatives (n, q).
+    like : array
+        Tells the dtype and device of parameters.
+    index : ndarray, or None
+        The rows that count, if not all.
+    """
+
+    is_linear = False
+
+    def __init__(
+        self,
+        xp: Any,
+        function: Function,
+        jacobian: Function,
+        theta: Array,
+        index: NDArray[np.intp] | None = None,
+    ) -> None:
+        self.xp = xp
+        self.function = function
+        self.jacobian = jacobian
+        self.like = theta
+        self.index = index
+        self.size: int = theta.shape[0]
+        here = self._linear(to_host(theta))
+        self.n = here.n
+        self.resolution = here.resolution
+        self.eps = here.eps
+
+    @property
+    def penalised(self) -> HostArray:
+        """No parameter is shrunk."""
+        return np.zeros(self.size)
+
+    def params(self, theta: HostArray) -> Array:
+        """Parameters as the user's functions take them."""
+        return as_like(self.xp, theta, self.like)
+
+    def _rows(self, array: Array) -> Array:
+        if self.index is None:
+            return array
+        chosen = self.xp.asarray(self.index, device=array_api_compat.device(array))
+        return self.xp.take(array, chosen, axis=0)
+
+    def _linear(self, theta: HostArray) -> LinearData:
+        """The linear model r ≈ r(θ) + J δ, whose design is −J and whose response is r."""
+        at = self.params(theta)
+        slopes, response = self._rows(self.jacobian(at)), self._rows(self.function(at))
+        return linear_data(self.xp, -slopes, response, intercept=False)
+
+    def spread(self, theta: HostArray) -> float:
+        """Root mean square of the residuals."""
+        return self._linear(theta).spread(np.zeros(self.size))
+
+    def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
+        """What a step needs at one set of parameters."""
+        return self._linear(theta).sums(np.zeros(self.size), alpha, scale, wanted)
+
+    def taken(self, index: NDArray[np.intp]) -> "ResidualData":
+        """The same function with some of its rows."""
+        index = index if self.index is None else self.index[index]
+        return ResidualData(self.xp, self.function, self.jacobian, self.like, index)
+
+
+def _parameters(theta0: Any) -> tuple[str, Any, Array]:
+    """The library of the parameters, its namespace, and them as an array of it."""
+    library, xp = common_library({"theta0": theta0})
+    if library == "numpy":
+        theta0 = np.asarray(theta0)
+    elif library == "torch":
+        theta0 = theta0.detach()
+    if theta0.ndim != 1 or theta0.shape[0] == 0:
+        raise ValueError(
+            f"`theta0` must have one dimension and a length of at least 1, but got shape "
+            f"{tuple(theta0.shape)}. Pass a list of numbers."
+        )
+    theta = xp.astype(theta0, real_dtype("theta0", theta0, xp), copy=False)
+    if not np.all(np.isfinite(to_host(theta))):
+        raise ValueError("`theta0` must be finite. Pass parameters to start from.")
+    return library, xp, theta
+
+
+def _noted(name: str, function: Callable[[Array], Any]) -> Function:
+    """The user's function, whose exceptions say where it was called."""
+
+    def called(theta: Array) -> Array:
+        try:
+            return function(theta)
+        except Exception as error:
+            error.add_note(f"robloss called `{name}` with theta = {theta}.")
+            raise
+
+    return called
+
+
+def _check_residuals(library: str, xp: Any, value: Any) -> None:
+    """Refuse what the residual function returns at the start, if it is of no use."""
+    other, _ = common_library({"residuals": value})
+    if other != library or not hasattr(value, "ndim"):
+        raise TypeError(
+            f"`residuals` must return an array of the library of `theta0`, {library}, but got "
+            f"{type(value).__name__}. Compute with the array it is given."
+        )
+    real_dtype("residuals", value, xp)
+    if value.ndim != 1 or value.shape[0] == 0:
+        raise ValueError(
+            f"`residuals` must return an array of one dimension, but got shape "
+            f"{tuple(value.shape)}."
+        )
+    if not bool(xp.all(xp.isfinite(value))):
+        raise ValueError("`residuals` must be finite at `theta0`. Start from other parameters.")
+
+
+def _check_jacobian(library: str, value: Any, shape: tuple[int, int]) -> None:
+    other, _ = common_library({"jac": value})
+    if other != library or not hasattr(value, "ndim"):
+        raise TypeError(
+            f"`jac` must return an array of the library of `theta0`, {library}, but got "
+            f"{type(value).__name__}."
+        )
+    if tuple(value.shape) != shape:
+        raise ValueError(
+            f"`jac` must return an array of shape {shape}, rows by parameters, but got "
+            f"{tuple(value.shape)}."
+        )
+
+
+def fit_residuals(
+    residuals: Callable[[Array], Array],
+    theta0: Array,
+    *,
+    jac: Callable[[Array], Array] | None = None,
+    alpha: float | str = "adapt",
+    scale: float | str = "adapt",
+    alpha_bounds: tuple[float, float] = (0.0, 2.0),
+    truncation: float | None = None,
+    n_starts: int = 1,
+    rng: Any = None,
+    method: str = "irls",
+    anneal: str | Sequence[float] | None = None,
+    tol: float = 1e-8,
+    max_iter: int = 200,
+    callback: Callable[[Iterate], object] | None = None,
+    verbose: int = 0,
+) -> Fit:
+    r"""Fit any model whose residuals are a function of its parameters.
+
+    .. math::
+
+        \min_{\theta, \alpha, c} \; \sum_i \rho(r_i(\theta), \alpha, c)
+        + n \log c + n \log Z(\alpha)
+
+    Joint maximum likelihood, as :func:`fit_linear` for models that are not linear: reweighted
+    Gauss–Newton steps, damped as by Levenberg and Marquardt where they would raise the objective,
+    and all parameters together once near.
+
+    Parameters
+    ----------
+    residuals : callable
+        ``residuals(theta)`` gives the residuals (n,), in one unit, as an array of the library of
+        `theta0`. A step to where they are not finite is not taken.
+    theta0 : array (q,)
+        Parameters to start from.
+    jac : callable, optional
+        ``jac(theta)`` gives the derivatives (n, q). By default: automatic differentiation for torch
+        and JAX, central differences for other libraries.
+    alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter, callback, \
+    verbose
+        As for :func:`fit_linear`.
+
+    Returns
+    -------
+    Fit
+        With the parameters in `params`; `weights` and `residuals` are of the library of the
+        residuals.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the fit did not converge; the result is returned all the same, with ``converged=False``.
+
+    Raises
+    ------
+    TypeError
+        If a function returns something else than an array of the library of `theta0`, or an option
+        is of a wrong type.
+    ValueError
+        For arrays of a wrong shape, residuals that are not finite at `theta0`, or options out of
+        range.
+
+    See Also
+    --------
+    fit_linear
+
+    Notes
+    -----
+    The Hessian leaves out second derivatives of the residuals, as Gauss and Newton do. Where
+    residuals are large *and* curved, the last steps converge linearly.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    An exponential decay with every tenth measurement spoilt:
+
+    >>> import numpy as np, robloss
+    >>> t = np.linspace(0, 4, 50)
+    >>> y = 3 * np.exp(-0.7 * t) + 0.01 * np.cos(40 * t)
+    >>> y[::10] += 5.0
+    >>> fit = robloss.fit_residuals(lambda p: y - p[0] * np.exp(-p[1] * t), [1.0, 1.0])
+    >>> print(np.round(fit.params, 2), fit.converged)
+    [3.  0.7] True
+    """
+    options = checked(
+        alpha=alpha,
+        scale=scale,
+        alpha_bounds=alpha_bounds,
+        truncation=truncation,
+        n_starts=n_starts,
+        rng=rng,
+        method=method,
+        anneal=anneal,
+        tol=tol,
+        max_iter=max_iter,
+        callback=callback,
+        verbose=verbose,
+    )
+    library, xp, theta = _parameters(theta0)
+    function = _noted("residuals", residuals)
+    with np.errstate(all="ignore"):
+        first = function(theta)
+        _check_residuals(library, xp, first)
+        if jac is None:
+            jacobian = jacobian_of(function, library, xp, lambda host: as_like(xp, host, theta))
+        else:
+            jacobian = _noted("jac", jac)
+        _check_jacobian(library, jacobian(theta), (first.shape[0], theta.shape[0]))
+        data = ResidualData(xp, function, jacobian, theta)
+        size = float(xp.max(xp.abs(first)))
+        problem = Problem(data, to_host(theta), min(data.n, data.size), size)
+        search = Search(options, 0.0, watch(options, data.params))
+        outcome = search.best(problem)
+        params = data.params(outcome.local.point.theta)
+        names = tuple(f"theta{j}" for j in range(data.size))
+        return Fit(params=params, names=names, **finished(search, problem, outcome))
+
+
+def as_like(xp: Any, values: HostArray, example: Array) -> Array:
+    """Host numbers as an array of the dtype and device of another."""
+    return xp.asarray(values, dtype=example.dtype, device=array_api_compat.device(example))

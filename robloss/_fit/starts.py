@@ -1,0 +1,61 @@
+"""Starts that a few rows give: among many of them one is likely to be free of outliers."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from robloss._fit.least_squares import Problem, solved
+from robloss._fit.likelihood import Free, Likelihood, Point
+from robloss._fit.loop import Loop
+from robloss._fit.sums import Data, HostArray, LinearData, Wanted, to_host
+from robloss._typing import Array
+
+# The median of |x| at the unit normal law is 1/1.4826: the usual estimate of its scale.
+_OF_NORMAL = 1.4826
+_ROWS = 20_000  # at most so many rows are drawn from
+_STEPS, _TOL = 20, 0.01  # of the fit to a few rows, where the model is not linear
+_DRAWS = 20  # in a row that leave parameters undetermined, and no more are tried
+
+
+def residuals(data: Data, theta: HostArray) -> Array:
+    """What is left of the response at some parameters."""
+    return data.sums(theta, 2.0, 1.0, Wanted(hessian=False, rows=True)).rows[0]
+
+
+def largest(data: Data, theta: HostArray) -> float:
+    """The largest size of a residual."""
+    return float(np.max(np.abs(to_host(residuals(data, theta)))))
+
+
+def middle_spread(data: Data, theta: HostArray) -> float:
+    """The median size of residuals, in units of that of the normal law."""
+    return _OF_NORMAL * float(np.median(np.abs(to_host(residuals(data, theta)))))
+
+
+def resampled(problem: Problem, count: int, rng: np.random.Generator) -> Iterator[Problem]:
+    """The problem with parameters that fit as many random rows as there are parameters."""
+    if count <= 0:
+        return
+    data = problem.data
+    part = data.sample(_ROWS) if isinstance(data, LinearData) and data.n > _ROWS else data
+    found = failed = 0
+    while found < count and failed < _DRAWS:
+        few = part.taken(rng.choice(part.n, min(part.n, part.size), replace=False))
+        theta = _fitted(few, problem.theta)
+        if theta is None:
+            failed += 1
+            continue
+        found, failed = found + 1, 0
+        scale = middle_spread(part, theta)
+        yield replace(problem, theta=theta, is_given=True, scale=scale or None)
+
+
+def _fitted(few: Data, theta: HostArray) -> HostArray | None:
+    """The parameters that fit a few rows best, if those determine them."""
+    if isinstance(few, LinearData):
+        least = solved(few, few.moments())
+        return least.theta if least.rank == few.size else None
+    loop = Loop(Likelihood(few, Free(False, False, (0.0, 2.0))), _TOL, _STEPS)
+    end = loop.run(Point(theta, 2.0, max(few.spread(theta), np.finfo(float).tiny)))
+    return end.local.point.theta if np.isfinite(end.local.nll) else None

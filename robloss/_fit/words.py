@@ -1,0 +1,58 @@
+"""How a fit ended, in words."""
+
+import math
+
+from robloss._fit.likelihood import Free
+from robloss._fit.loop import Outcome
+
+MESSAGES = {
+    "converged": "The Newton step is shorter than `tol` standard errors, or than rounding allows.",
+    "max_iter": "`max_iter` steps were taken before the tolerance was met. Raise it.",
+    "stalled": "No step lowers the objective, yet this is no minimum of it.",
+    "stopped": "`callback` ended the fit.",
+    "no_weight": (
+        "The weights of nearly all rows are 0: `scale` is too small for these residuals, and the "
+        "objective is flat. Give `scale` a larger number."
+    ),
+    "scale_floor": (
+        "The scale fell to the size of rounding errors: the model fits the data (or at least half "
+        "of the rows) exactly, and the likelihood grows without bound. Give `scale` a number."
+    ),
+    "not_finite": "The objective is not finite at the start. Give `scale` a larger number.",
+}
+
+
+def flags(outcome: Outcome, free: Free, rank: int, truncation: float | None) -> tuple[str, ...]:
+    """What a reader of the result must know.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    free : Free
+    rank : int
+        How many parameters the data determine.
+    truncation : float, or None
+    """
+    found = []
+    alpha, size = outcome.local.point.alpha, len(outcome.local.point.theta)
+    low, high = free.bounds
+    if free.alpha and alpha in (low, high):
+        end = "lower" if alpha == low else "upper"
+        also = ": this is ordinary least squares" if alpha == 2 else ""
+        found.append(f"alpha is on its {end} bound {alpha:g}{also}.")
+    if alpha < 0 and truncation is None:
+        found.append(
+            "Below alpha = 0 there is no density: nll lacks log Z and does not compare with that "
+            "of fits at other shapes."
+        )
+    if truncation is not None and not math.isinf(truncation) and free.alpha:
+        found.append(
+            f"alpha and nll are those of the law cut off at {truncation:g} scales, and move with "
+            "that number."
+        )
+    if rank < size:
+        found.append(
+            f"The design has rank {rank} but {size} coefficients: they are not determined by the "
+            "data (collinear or constant columns, or too few rows); one solution is given."
+        )
+    return tuple(found)
