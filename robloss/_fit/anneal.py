@@ -33,12 +33,12 @@ class Stage:
     widening: float = 1.0
 
 
-def _barron(target: float, largest: float) -> Iterator[Stage]:
+def _barron(target: float) -> Iterator[Stage]:
     """The listed shapes above the target."""
     yield from (Stage(alpha) for alpha in _BARRON if alpha > target)
 
 
-def _jung(target: float, largest: float) -> Iterator[Stage]:
+def _jung(target: float) -> Iterator[Stage]:
     """Shapes (α*μ + 2)/(μ + 1) with a growing μ."""
     end, mu = max(target, _LOWEST), _FIRST
     while mu < _LAST:
@@ -57,11 +57,8 @@ def _yang(target: float, largest: float) -> Iterator[Stage]:
         mu /= _FACTOR
 
 
-SCHEDULES: dict[str, Callable[[float, float], Iterator[Stage]]] = {
-    "barron": _barron,
-    "jung": _jung,
-    "yang": _yang,
-}
+SHRINKING = "yang"  # the one schedule that moves the scale: alpha and scale must be fixed
+SCHEDULES = ("barron", "jung", SHRINKING)
 
 
 def stages(
@@ -80,4 +77,6 @@ def stages(
     """
     if not isinstance(schedule, str):
         return [Stage(alpha) for alpha in schedule]
-    return list(SCHEDULES[schedule](target, largest() if schedule == "yang" else math.nan))
+    if schedule == SHRINKING:
+        return list(_yang(target, largest()))
+    return list(_barron(target) if schedule == "barron" else _jung(target))

@@ -10,10 +10,11 @@ from robloss._fit.loop import Outcome
 from robloss._fit.progress import report
 from robloss._fit.result import ConvergenceWarning, History
 from robloss._fit.search import Search
+from robloss._fit.sums import Data
 from robloss._fit.words import MESSAGES, flags
 
 
-def finished(search: Search, problem: Problem, outcome: Outcome) -> dict[str, Any]:
+def finished(search: Search, problem: Problem[Data], outcome: Outcome) -> dict[str, Any]:
     """What fits of all models have in common, by the names of `Fit`; warns where it must.
 
     Parameters
@@ -23,8 +24,8 @@ def finished(search: Search, problem: Problem, outcome: Outcome) -> dict[str, An
     outcome : Outcome
     """
     data, point, trace = problem.data, outcome.local.point, outcome.trace
-    likelihood = search.likelihood(data)
-    free, options = likelihood.free, search.options
+    likelihood, options = outcome.likelihood, search.options
+    free = likelihood.free
     message = MESSAGES[outcome.status]
     if outcome.status != "converged":
         warning = f"The fit did not converge: {message}"

@@ -73,7 +73,12 @@ class GradientLoop(Loop):
         return -step
 
     def advance(
-        self, local: Local, newton: HostArray | None, length: float, trace: Trace, ends: bool
+        self,
+        local: Local,
+        newton: HostArray | None,
+        length: float,
+        trace: Trace,  # noqa: ARG002 - it and what follows are for steps of second order
+        ends: bool,  # noqa: ARG002
     ) -> Local | None:
         """The first point along the step where F has fallen enough."""
         for _ in range(2):

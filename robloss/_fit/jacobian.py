@@ -1,4 +1,4 @@
-"""Jacobians of a user's residual function: given, by automatic differentiation, or by differences."""
+"""Jacobians of a residual function: by automatic differentiation, or by differences."""
 
 from collections.abc import Callable
 from typing import Any

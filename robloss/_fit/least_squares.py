@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -9,9 +10,11 @@ from robloss._fit.likelihood import FLOOR, solve
 from robloss._fit.sums import Data, HostArray, LinearData, Moments, to_host
 from robloss._typing import Array
 
+AnyData = TypeVar("AnyData", bound=Data, covariant=True)
+
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(Generic[AnyData]):
     """What is to be fitted, and where to begin.
 
     Attributes
@@ -29,7 +32,7 @@ class Problem:
         To start from, if they are known.
     """
 
-    data: Data
+    data: AnyData
     theta: HostArray
     rank: int
     size_of_y: float
@@ -62,7 +65,7 @@ def _underflows(data: LinearData, moments: Moments) -> bool:
     return any(to_host(data.xp.any(data.X[:, int(j)] != 0)) for j in small)
 
 
-def least_squares(data: LinearData) -> Problem:
+def least_squares(data: LinearData) -> Problem[LinearData]:
     """Solve the least-squares problem; columns far from 0 are centred for good."""
     moments = data.moments()
     finite = np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))
@@ -82,7 +85,7 @@ def least_squares(data: LinearData) -> Problem:
     return solved(data, moments)
 
 
-def solved(data: LinearData, moments: Moments) -> Problem:
+def solved(data: LinearData, moments: Moments) -> Problem[LinearData]:
     """The least-squares problem of data with these moments."""
     theta, kept = solve(moments.gram, moments.slope, data.eps)
     return Problem(data, theta, len(kept), math.sqrt(moments.mean_square_y))

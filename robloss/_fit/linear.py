@@ -75,8 +75,9 @@ def _ridge(value: Any) -> float:
     return given
 
 
-def _begun(problem: Problem, data: LinearData, start: Any) -> Problem:
+def _begun(problem: Problem[LinearData], start: Any) -> Problem[LinearData]:
     """The problem with the parameters to start from, if there are any."""
+    data = problem.data
     if start is None:
         return problem
     if isinstance(start, LinearFit):
@@ -141,16 +142,16 @@ def fit_linear(
         Ridge.
     alpha : "adapt" or float, default "adapt"
         Shape: estimated within `alpha_bounds`, or fixed at any number (±inf included; below 0
-        only with a fixed `scale` or a `truncation`).
+        only with a fixed `scale`).
     scale : "adapt" or float, default "adapt"
         Scale, in the unit of `y`: estimated, or fixed at a number in (0, inf).
     alpha_bounds : (float, float), default (0.0, 2.0)
         Where to look for `alpha`; finite, and from 0 on without a `truncation`.
     truncation : float, optional
-        τ, in units of the scale: log Z becomes that of the law cut off at ±τ, which exists for every
-        shape, so that `alpha` can be estimated below 0. Its estimate depends on τ. If the scale is
-        adapted as well, the likelihood below 0 grows without bound for scales towards 0: what is
-        found then is the local maximum that the start leads to.
+        τ, in units of the scale: log Z becomes that of the law cut off at ±τ, which exists for
+        every shape, so that `alpha` can be estimated below 0. Its estimate depends on τ. Below
+        0 the likelihood has no maximum in the scale: if that is adapted and the best shape from 0
+        on is 0 itself, the scale is held where it is then.
     start : array (q,) or LinearFit, optional
         Parameters to start from, the intercept first if there is one; or an earlier fit, whose
         shape and scale are then started from too. By default the least-squares solution.
@@ -163,9 +164,9 @@ def fit_linear(
         "gradient" minimises the same objective by its first derivatives (L-BFGS), whose steps take
         time like p instead of p²: for thousands of columns.
     anneal : {"barron", "jung", "yang"} or sequence of float, optional
-        Graduated non-convexity: fit a sequence of easier objectives first, each from the end of the
-        one before. The shapes of Barron's list; α(μ) of Jung et al.; a shrinking scale (Yang et al.,
-        for a fixed `alpha` and `scale`); or your own list of shapes.
+        Graduated non-convexity: fit a sequence of easier objectives first, each from the end of
+        the one before. The shapes of Barron's list; α(μ) of Jung et al.; a shrinking scale (Yang et
+        al., for a fixed `alpha` and `scale`); or your own list of shapes.
     tol : float, default 1e-8
         Stop once the Newton step is this many standard errors long. Where sums are of float32
         (float32 arrays of any library but NumPy) rounding ends the fit earlier.
@@ -248,9 +249,8 @@ def fit_linear(
     xp, X, y = _as_data(X, y)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
-        problem = least_squares(linear_data(xp, X, y, constant))
+        problem = _begun(least_squares(linear_data(xp, X, y, constant)), start)
         data = problem.data
-        problem = _begun(problem, data, start)
         search = Search(options, ridge, watch(options, data.params))
         outcome = search.best(problem)
         theta = outcome.local.point.theta

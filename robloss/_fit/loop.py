@@ -24,6 +24,9 @@ from robloss._fit.sums import HostArray
 # parabola there, so that it finds the optimum that reweighting was heading for.
 _NEAR = 0.1
 _LONGEST_ALPHA = 0.5
+# Per row, the curvature of F in log scale at and below which the scale is not determined: 0.5 at
+# alpha = 0, more above it; where half of the rows are fitted exactly it is next to nothing.
+_FLAT = 1e-6
 _AT_TWO = 1e-3  # the distance from which α may be set to 2 at a fixed scale
 HALVINGS = 40
 # Levenberg and Marquardt's damping: where it begins, in units of the diagonal, and how it changes.
@@ -53,11 +56,12 @@ class Trace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where the loop ended, and why."""
+    """Where the loop ended, why, and what it minimised."""
 
     local: Local
     status: str
     trace: Trace
+    likelihood: Likelihood
 
 
 # Is shown the number of steps so far and where they led; a true answer ends the loop.
@@ -76,7 +80,7 @@ class Loop:
         self.near = max(1.0, _NEAR * math.sqrt(likelihood.data.n))
         self.tol = tol
         self.max_iter = max_iter
-        self.watch = watch or (lambda step, local: False)
+        self.watch = watch
         self.damping = _DAMPING
 
     def run(self, start: Point | Local) -> Outcome:
@@ -91,11 +95,11 @@ class Loop:
         trace = Trace()
         trace.add(local)
         if not math.isfinite(local.nll):
-            return Outcome(local, "not_finite", trace)
+            return self._ended(local, "not_finite", trace)
         last, before = math.inf, None
         for _ in range(self.max_iter):
-            if self.watch(len(trace.nll) - 1, local):
-                return Outcome(local, "stopped", trace)
+            if self.watch is not None and self.watch(len(trace.nll) - 1, local):
+                return self._ended(local, "stopped", trace)
             newton, length = self.newton(local)
             ends = newton is not None and self._expected(length, before) <= self.tol
             before = length if newton is not None and length <= self.near else None
@@ -110,20 +114,28 @@ class Loop:
             elif at_rounding:
                 return self._settled(local, trace)
             else:
-                return Outcome(local, "stalled", trace)
+                return self._ended(local, "stalled", trace)
             if self.free.scale and local.point.scale <= max(floor, local.floor):
-                return Outcome(local, "scale_floor", trace)
+                return self._ended(local, "scale_floor", trace)
             last = length if at_rounding else math.inf
-        return Outcome(local, "max_iter", trace)
+        return self._ended(local, "max_iter", trace)
+
+    def _ended(self, local: Local, status: str, trace: Trace) -> Outcome:
+        return Outcome(local, status, trace, self.likelihood)
 
     def first(self, start: Point) -> Local:
         """What is known of the start."""
         return self.likelihood.at(start, gram=True)
 
     def _settled(self, local: Local, trace: Trace) -> Outcome:
-        """Where F is flat: an optimum, or a place where all rows have lost their weight."""
-        lost = local.total_weight < 0.5 * min(self.size, self.likelihood.data.n)
-        return Outcome(local, "no_weight" if lost else "converged", trace)
+        """Where F is flat: an optimum, or a place where rows or the scale mean nothing."""
+        n = self.likelihood.data.n
+        status = "converged"
+        if local.total_weight < 0.5 * min(self.size, n):
+            status = "no_weight"
+        elif self.free.scale and local.diagonal[-1] < _FLAT * n:
+            status = "scale_floor"
+        return self._ended(local, status, trace)
 
     def held(self, local: Local) -> bool:
         """Whether α is on a bound and F would fall beyond it."""

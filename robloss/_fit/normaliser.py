@@ -34,7 +34,9 @@ class Normaliser:
 
     def value(self, alpha: float) -> float:
         """Log Z."""
-        return float(log_partition(alpha, truncation=self.truncation)) if self._exists(alpha) else 0.0
+        return (
+            float(log_partition(alpha, truncation=self.truncation)) if self._exists(alpha) else 0.0
+        )
 
     def slope(self, alpha: float) -> float:
         """d log Z/dα = −E[∂ρ/∂α]; infinite at α = 2."""

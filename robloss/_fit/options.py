@@ -9,7 +9,7 @@ import numpy as np
 
 from robloss._args import check_values, is_number
 from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, TRUNCATION, Domain
-from robloss._fit.anneal import SCHEDULES
+from robloss._fit.anneal import SCHEDULES, SHRINKING
 
 METHODS = ("irls", "gradient")
 
@@ -94,7 +94,7 @@ def _bounds(bounds: Any, truncated: bool) -> tuple[float, float]:
     low, high = (number("alpha_bounds", bound, "two numbers") for bound in bounds)
     if not -math.inf < low < high < math.inf:
         raise ValueError(
-            f"`alpha_bounds` must be two finite numbers low < high, but got {bounds!r}. "
+            f"`alpha_bounds` must be two numbers -inf < low < high < inf, but got {bounds!r}. "
             "Give `alpha` a number to fix it."
         )
     if low < 0 and not truncated:
@@ -127,7 +127,7 @@ def _anneal(value: Any) -> str | tuple[float, ...] | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return _choice("anneal", value, tuple(SCHEDULES))
+        return _choice("anneal", value, SCHEDULES)
     if not isinstance(value, Sequence | np.ndarray) or not len(value):
         raise TypeError(
             f"`anneal` must be None, the name of a schedule or a list of alphas, but got "
@@ -167,11 +167,18 @@ def checked(
     """Refuse options out of range."""
     fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
     cut = _truncation(truncation)
-    if fixed_alpha is not None and fixed_alpha < 0 and fixed_scale is None and cut is None:
+    bounds = _bounds(alpha_bounds, cut is not None)
+    if fixed_scale is None and (bounds[1] <= 0 if fixed_alpha is None else fixed_alpha < 0):
         raise ValueError(
-            f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got {alpha!r}. "
-            "Below 0 there is no likelihood to choose a scale by; give `scale` or `truncation` a "
-            "number."
+            f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got "
+            f"{bounds if fixed_alpha is None else alpha!r}. Below 0 there is no likelihood to "
+            "choose a scale by; give `scale` a number."
+        )
+    schedule = _anneal(anneal)
+    if schedule == SHRINKING and (fixed_alpha is None or fixed_scale is None):
+        raise ValueError(
+            f"`anneal` must be another where alpha or scale is adapted, but got {schedule!r}, "
+            "a way through scales. Fix both, or choose another."
         )
     if not number("tol", tol) > 0:
         raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for 1e-8.")
@@ -183,12 +190,12 @@ def checked(
     return Options(
         alpha=fixed_alpha,
         scale=fixed_scale,
-        bounds=_bounds(alpha_bounds, cut is not None),
+        bounds=bounds,
         truncation=cut,
         n_starts=whole_number("n_starts", n_starts, 1, 1),
         rng=_generator(rng),
         method=_choice("method", method, METHODS),
-        anneal=_anneal(anneal),
+        anneal=schedule,
         tol=float(tol),
         max_iter=whole_number("max_iter", max_iter, 0, 200),
         callback=callback,

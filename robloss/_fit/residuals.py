@@ -1,6 +1,5 @@
 """Robust fits of any model: residuals as a function of parameters."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robloss._args import common_library, real_dtype
+from robloss._fit.finish import finished
 from robloss._fit.jacobian import Function, jacobian_of
 from robloss._fit.least_squares import Problem
 from robloss._fit.options import checked
@@ -16,7 +16,6 @@ from robloss._fit.progress import Iterate, watch
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
 from robloss._fit.sums import HostArray, LinearData, Sums, Wanted, linear_data, to_host
-from robloss._fit.finish import finished
 from robloss._typing import Array
 
 
@@ -192,8 +191,9 @@ def fit_residuals(
     jac : callable, optional
         ``jac(theta)`` gives the derivatives (n, q). By default: automatic differentiation for torch
         and JAX, central differences for other libraries.
-    alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter, callback, \
-    verbose
+    alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
+        As for :func:`fit_linear`.
+    callback, verbose
         As for :func:`fit_linear`.
 
     Returns

@@ -20,6 +20,7 @@ _WORTHWHILE = 4  # times that many rows of data, and the sample saves more than 
 _SAMPLE_TOL = 0.01
 # How many times farther from the optimum than it should be by chance a sample may lie.
 _ASTRAY = 5.0
+_BELOW = -0.1  # where a search for negative shapes begins that starts from 0
 # The stages of an annealed fit end this many standard errors from their optimum.
 _STAGE_TOL = 0.1
 
@@ -55,9 +56,20 @@ class Search:
         """F of the data."""
         return Likelihood(data, free or self.free(data), self.normaliser, self.l2)
 
-    def best(self, problem: Problem) -> Outcome:
+    def best(self, problem: Problem[Data]) -> Outcome:
         """The likeliest end that is found."""
-        return self._from_sample(problem) or self.ends(problem)[0]
+        options = self.options
+        low, high = options.bounds
+        if options.alpha is not None or options.scale is not None or low >= 0:
+            return self._from_sample(problem) or self.ends(problem)[0]
+        # For negative shapes the likelihood has no maximum in the scale, since a loss that is
+        # bounded forgives every row: the scale is then that of the best fit from 0 on.
+        above = replace(self, options=replace(options, bounds=(0.0, high))).best(problem)
+        point = above.local.point
+        if above.status != "converged" or point.alpha > 0:
+            return above
+        below = replace(self, options=replace(options, scale=point.scale))
+        return below._loop(problem.data).run(replace(point, alpha=self._inside(_BELOW)))  # noqa: SLF001
 
     def _loop(self, data: Data, free: Free | None = None) -> Loop:
         kind = GradientLoop if self.options.method == "gradient" else Loop
@@ -100,7 +112,7 @@ class Search:
         low, high = self.options.bounds
         return self._inside(1.0 if low < 1 < high else 0.5 * (low + high))
 
-    def start(self, problem: Problem) -> Point:
+    def start(self, problem: Problem[Data]) -> Point:
         """Where to begin: what the problem says; else alpha = 1 and the spread of residuals."""
         data, theta = problem.data, problem.theta
         alpha, scale = self.options.alpha, self.options.scale
@@ -116,10 +128,10 @@ class Search:
         return Point(theta, alpha, scale)
 
     @staticmethod
-    def _least_scale(problem: Problem) -> float:
+    def _least_scale(problem: Problem[Data]) -> float:
         return FLOOR * problem.data.resolution * (problem.size_of_y or 1.0)
 
-    def ends(self, problem: Problem) -> list[Outcome]:
+    def ends(self, problem: Problem[Data]) -> list[Outcome]:
         """Ends of the loop from where it may start, the likeliest first."""
         start = self.start(problem)
         ends = [self._run(problem.data, start)]
@@ -147,12 +159,10 @@ class Search:
         """The end that grows from the fit with the most forgiving loss, if that has an end."""
         free = self.free(data)
         forgiving = Free(False, free.scale, free.bounds)
-        # Below 0 a scale that adapts has no best value: the likelihood is that of a cut-off law.
-        lowest = free.bounds[0] if not free.scale else max(free.bounds[0], min(0.0, free.bounds[1]))
-        below = self._loop(data, forgiving).run(Point(start.theta, lowest, start.scale))
+        below = self._loop(data, forgiving).run(Point(start.theta, free.bounds[0], start.scale))
         return [self._loop(data).run(below.local.point)] if below.status == "converged" else []
 
-    def _from_sample(self, problem: Problem) -> Outcome | None:
+    def _from_sample(self, problem: Problem[Data]) -> Outcome | None:
         """The end from the optimum of a sample of many rows, unless that leads astray."""
         data = problem.data
         rows = max(_ROWS, _ROWS_EACH * data.size)

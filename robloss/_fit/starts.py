@@ -33,7 +33,9 @@ def middle_spread(data: Data, theta: HostArray) -> float:
     return _OF_NORMAL * float(np.median(np.abs(to_host(residuals(data, theta)))))
 
 
-def resampled(problem: Problem, count: int, rng: np.random.Generator) -> Iterator[Problem]:
+def resampled(
+    problem: Problem[Data], count: int, rng: np.random.Generator
+) -> Iterator[Problem[Data]]:
     """The problem with parameters that fit as many random rows as there are parameters."""
     if count <= 0:
         return
