@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import check_values, common_library, is_number, real_dtype
+from robloss._args import as_number, common_library, number_in, real_dtype
 from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
 from robloss._fit.likelihood import Free, Likelihood, as_held
 from robloss._fit.loop import Outcome
@@ -70,19 +70,7 @@ def _given(domain: Domain, value: Any) -> float | None:
     """The number an option was given, or None for "adapt"."""
     if isinstance(value, str) and value == "adapt":
         return None
-    number = _number(domain.name, value, '"adapt" or a number')
-    if math.isnan(number):
-        raise ValueError(f"`{domain.name}` must lie in {domain}, but got nan. Give a number.")
-    check_values(domain, number)
-    return number
-
-
-def _number(name: str, value: Any, kind: str = "a number") -> float:
-    """A Python number, NumPy scalar or 0-d array as float."""
-    is_scalar = getattr(value, "ndim", None) == 0 and not isinstance(value, np.bool_)
-    if not (is_number(value) or is_scalar):
-        raise TypeError(f"`{name}` must be {kind}, but got {value!r}. Pass one number.")
-    return float(value)
+    return number_in(domain, value, '"adapt" or a number')
 
 
 def _check_options(
@@ -93,7 +81,7 @@ def _check_options(
         raise TypeError(
             f"`alpha_bounds` must be two numbers, but got {bounds!r}. Pass (low, high)."
         )
-    low, high = (_number("alpha_bounds", bound, "two numbers") for bound in bounds)
+    low, high = (as_number("alpha_bounds", bound, "two numbers") for bound in bounds)
     if not 0 <= low < high < math.inf:
         raise ValueError(
             f"`alpha_bounds` must be two numbers 0 <= low < high < inf, but got {bounds!r}. "
@@ -104,9 +92,9 @@ def _check_options(
             f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got {alpha!r}. "
             "Below 0 there is no likelihood to choose a scale by; give `scale` a number."
         )
-    if not _number("tol", tol) > 0:
+    if not as_number("tol", tol) > 0:
         raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for 1e-8.")
-    if not (_number("max_iter", max_iter) >= 0 and float(max_iter).is_integer()):
+    if not (as_number("max_iter", max_iter) >= 0 and float(max_iter).is_integer()):
         raise ValueError(
             f"`max_iter` must be a whole number from 0 on, but got {max_iter!r}. "
             "Leave it out for 200."
