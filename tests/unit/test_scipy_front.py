@@ -15,7 +15,7 @@ from robloss.scipy import f_scale, least_squares_loss
 optimize = pytest.importorskip("scipy.optimize", reason="scipy is not installed")
 
 ALPHAS = [
-    -math.inf, -1e300, -1e10 / 3, -1000.0, -32.5, -2.0, -1.0, -1e-16, 0.0, 5e-324, 1e-16, 0.3, 1.0,
+    -math.inf, -1e300, -1e10 / 3, math.nextafter(-1024, 0), -1000.0, -32.5, -2.0, -1.0, -1e-16, 0.0, 5e-324, 1e-16, 0.3, 1.0,
     1.999, math.nextafter(2, 0), 2.0, math.nextafter(2, 3), 2.001, 3.0, 4.0, 5.7, 1000.0, 1e10 / 3,
     1e300, math.inf,
 ]  # fmt: skip
@@ -71,7 +71,7 @@ def points(alpha):
     exponent = rng.uniform(0, 700, 60)  # of w
     half = 1.0 if math.isinf(alpha) else abs(alpha / 2 - 1) or 1.0
     steep = exponent if math.isinf(alpha) else np.expm1(np.minimum(exponent / half, 700.0))
-    return np.concatenate([[5e-324, 1e-308, 1.7e308], everywhere, ordinary, steep])
+    return np.concatenate([[5e-324, 3e-308, 1.7e308], everywhere, ordinary, steep])
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
@@ -90,6 +90,15 @@ def test_textbook_rows_are_not():
     # the rounding of √(b z) alone, which the front takes back
     rows[1] = robloss.weight(np.sqrt(1002.0) * np.sqrt(z), -1000.0)
     assert max(error for row, _, error in errors(rows, z, -1000.0) if row == 1) > 100
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_overflow_and_underflow_keep_signs(alpha):
+    z = np.concatenate([points(alpha), 10 ** np.linspace(0, 308, 200)])
+    loss, slope, bend = least_squares_loss(alpha)(z)
+    assert np.all(loss >= 0)
+    assert np.all(slope >= 0)
+    assert np.all((bend >= 0) if alpha > 2 else (bend <= 0))
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
@@ -133,6 +142,17 @@ def test_z_is_left_alone_and_rows_are_new():
     first = loss(z)
     first *= 0  # as SciPy writes to them
     assert (loss(z) > 0).any()
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2.0, -math.inf])
+def test_long_arrays_are_done_in_pieces(alpha):
+    z = np.random.default_rng(2).exponential(size=40_001)
+    loss = least_squares_loss(alpha)
+    rows = loss(z)
+    for place in (0, 16_383, 16_384, 32_768, 40_000):
+        # Vectors and what is left over after them may differ in the last places.
+        np.testing.assert_allclose(rows[:, place], loss(z[place : place + 1])[:, 0], rtol=2e-15)
+    np.testing.assert_array_equal(loss(z[::2].reshape(-1, 3)).shape, (3, 6667, 3))
 
 
 def test_empty():
