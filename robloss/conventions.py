@@ -130,7 +130,7 @@ def from_peer(package: str, name: str, constant: float) -> Loss:
     Parameters
     ----------
     package, name : str
-        As in `MEMBERS`: ``"ceres", "CauchyLoss"``.
+        As in `MEMBERS`, for example ``"ceres", "CauchyLoss"``.
     constant : float
         What the loss is given there, in (0, inf).
 
@@ -175,7 +175,7 @@ def to_peer(package: str, name: str, scale: float) -> float:
     Parameters
     ----------
     package, name : str
-        As in `MEMBERS`: ``"ceres", "CauchyLoss"``.
+        As in `MEMBERS`, for example ``"ceres", "CauchyLoss"``.
     scale : float
         Scale of the loss here whose `alpha` the member has, in (0, inf).
 

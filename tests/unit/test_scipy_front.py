@@ -15,9 +15,9 @@ from robloss.scipy import f_scale, least_squares_loss
 optimize = pytest.importorskip("scipy.optimize", reason="scipy is not installed")
 
 ALPHAS = [
-    -math.inf, -1e300, -1e10 / 3, math.nextafter(-1024, 0), -1000.0, -32.5, -2.0, -1.0, -1e-16, 0.0, 5e-324, 1e-16, 0.3, 1.0,
-    1.999, math.nextafter(2, 0), 2.0, math.nextafter(2, 3), 2.001, 3.0, 4.0, 5.7, 1000.0, 1e10 / 3,
-    1e300, math.inf,
+    -math.inf, -1e300, -1e10 / 3, math.nextafter(-1024, 0), -1000.0, -32.5, -2.0, -1.0, -1e-16,
+    0.0, 5e-324, 1e-16, 0.3, 1.0, 1.999, math.nextafter(2, 0), 2.0, math.nextafter(2, 3), 2.001,
+    3.0, 4.0, 5.7, 1000.0, 1e10 / 3, 1e300, math.inf,
 ]  # fmt: skip
 SMALLEST, LARGEST = 2.0**-1022, float(np.finfo(float).max)
 
