@@ -109,7 +109,7 @@ def least_squares_loss(alpha: float) -> "_LeastSquaresLoss":
 
     Notes
     -----
-    The removable cases are the limits of the formula; four are SciPy's own under other names:
+    The removable cases are the limits of the formula; three are SciPy's own under other names:
 
     ======  =====================  =================
     alpha   ρ(z)                   loss of SciPy
