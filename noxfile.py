@@ -106,9 +106,11 @@ def has_gpu() -> bool:
 
 @nox.session
 def fronts(session: nox.Session) -> None:
-    """What needs Matplotlib or SciPy, which the tests sessions do without."""
-    install(session, ".[cli,scipy]", *group("tests"), TORCH, *LIBRARIES["dask"])
-    files = [f"tests/unit/test_{name}.py" for name in ("cli", "plot", "numerics")]
+    """What needs Matplotlib, SciPy or statsmodels, which the tests sessions do without."""
+    libraries = [TORCH, *LIBRARIES["dask"], "statsmodels>=0.15"]
+    install(session, ".[cli,scipy]", *group("tests"), *libraries)
+    names = ("cli", "plot", "numerics", "scipy_front", "conventions")
+    files = [f"tests/unit/test_{name}.py" for name in names]
     files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
     session.run("pytest", "--library", "numpy", *files)
 
@@ -134,7 +136,7 @@ def pythons(session: nox.Session) -> None:
 def doctests(session: nox.Session) -> None:
     """Every example of the docstrings, of README and of the documentation's pages."""
     libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"], *LIBRARIES["dask"]]
-    install(session, ".[cli]", *group("tests"), *libraries)
+    install(session, ".[cli,scipy]", *group("tests"), *libraries)
     session.run("pytest", "--doctest-modules", "--pyargs", "robloss")
     session.run("pytest", "--doctest-glob=*.md", "README.md", "docs")
 
@@ -146,6 +148,7 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/figures.py")
     session.run("python", "docs/numerics.py")
     session.run("python", "docs/performance.py")
+    session.run("python", "docs/peers.py")
     html = ROOT / "docs" / "_build" / "html"
     shutil.rmtree(html, ignore_errors=True)
     session.run("sphinx-build", "-W", "-n", "-E", "--keep-going", "docs", str(html))

@@ -46,7 +46,7 @@ __all__ = [
     "weight",
 ]
 
-_SUBMODULES = frozenset({"datasets", "plot"})
+_SUBMODULES = frozenset({"conventions", "datasets", "plot", "scipy"})
 
 
 def __getattr__(name: str) -> Any:

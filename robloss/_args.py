@@ -161,6 +161,34 @@ def check_values(domain: Domain, value: Any) -> None:
     )
 
 
+def as_number(name: str, value: Any, kind: str = "a number") -> float:
+    """Take a Python number, NumPy scalar or 0-d array as float.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    is_scalar = getattr(value, "ndim", None) == 0 and not isinstance(value, np.bool_)
+    if not (is_number(value) or is_scalar):
+        raise TypeError(f"`{name}` must be {kind}, but got {value!r}. Pass one number.")
+    return float(value)
+
+
+def number_in(domain: Domain, value: Any, kind: str = "a number") -> float:
+    """Take a number of a domain, where NaN would be of no use, as float.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    number = as_number(domain.name, value, kind)
+    if math.isnan(number):
+        raise ValueError(f"`{domain.name}` must lie in {domain}, but got nan. Give a number.")
+    check_values(domain, number)
+    return number
+
+
 def _check_shapes(domains: tuple[Domain, ...], values: tuple[Any, ...]) -> None:
     shapes = [tuple(getattr(value, "shape", ())) for value in values]
     if len({*shapes} - {()}) < 2:

@@ -8,10 +8,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import common_library, library_of, real_dtype
+from robloss._args import as_number, common_library, library_of, real_dtype
 from robloss._fit.finish import finished
 from robloss._fit.least_squares import Problem, least_squares
-from robloss._fit.options import checked, number, truth
+from robloss._fit.options import checked, truth
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.result import LinearFit
 from robloss._fit.search import Search
@@ -66,7 +66,7 @@ def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
 
 
 def _ridge(value: Any) -> float:
-    given = number("l2", value)
+    given = as_number("l2", value)
     if not 0 <= given < math.inf:
         raise ValueError(
             f"`l2` must lie in [0, inf), but got {value!r}. It is the weight of half the sum of "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import check_values, is_number
+from robloss._args import as_number, number_in
 from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, TRUNCATION, Domain
 from robloss._fit.anneal import SCHEDULES, SHRINKING
 
@@ -49,17 +49,9 @@ class Options:
     verbose: int
 
 
-def number(name: str, value: Any, kind: str = "a number") -> float:
-    """A Python number, NumPy scalar or 0-d array as float."""
-    is_scalar = getattr(value, "ndim", None) == 0 and not isinstance(value, np.bool_)
-    if not (is_number(value) or is_scalar):
-        raise TypeError(f"`{name}` must be {kind}, but got {value!r}. Pass one number.")
-    return float(value)
-
-
 def whole_number(name: str, value: Any, least: int, default: int) -> int:
     """A whole number as int."""
-    given = number(name, value)
+    given = as_number(name, value)
     if not (given >= least and given.is_integer()):
         raise ValueError(
             f"`{name}` must be a whole number from {least} on, but got {value!r}. "
@@ -79,11 +71,7 @@ def _given(domain: Domain, value: Any) -> float | None:
     """The number an option was given, or None for "adapt"."""
     if isinstance(value, str) and value == "adapt":
         return None
-    given = number(domain.name, value, '"adapt" or a number')
-    if math.isnan(given):
-        raise ValueError(f"`{domain.name}` must lie in {domain}, but got nan. Give a number.")
-    check_values(domain, given)
-    return given
+    return number_in(domain, value, '"adapt" or a number')
 
 
 def _bounds(bounds: Any, truncated: bool) -> tuple[float, float]:
@@ -91,7 +79,7 @@ def _bounds(bounds: Any, truncated: bool) -> tuple[float, float]:
         raise TypeError(
             f"`alpha_bounds` must be two numbers, but got {bounds!r}. Pass (low, high)."
         )
-    low, high = (number("alpha_bounds", bound, "two numbers") for bound in bounds)
+    low, high = (as_number("alpha_bounds", bound, "two numbers") for bound in bounds)
     if not -math.inf < low < high < math.inf:
         raise ValueError(
             f"`alpha_bounds` must be two numbers -inf < low < high < inf, but got {bounds!r}. "
@@ -108,12 +96,8 @@ def _bounds(bounds: Any, truncated: bool) -> tuple[float, float]:
 def _truncation(value: Any) -> float | None:
     if value is None:
         return None
-    given = number("truncation", value, "None or a number")
-    if not 0 < given < math.inf:
-        raise ValueError(
-            f"`truncation` must lie in (0, inf), but got {given!r}. {TRUNCATION.remedy}"
-        )
-    return given
+    given = number_in(TRUNCATION, value, "None or a number")
+    return None if math.isinf(given) else given
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
@@ -133,7 +117,7 @@ def _anneal(value: Any) -> str | tuple[float, ...] | None:
             f"`anneal` must be None, the name of a schedule or a list of alphas, but got "
             f"{value!r}. Pass one of these."
         )
-    alphas = tuple(number("anneal", one, "a list of numbers") for one in value)
+    alphas = tuple(as_number("anneal", one, "a list of numbers") for one in value)
     if any(math.isnan(alpha) for alpha in alphas):
         raise ValueError(f"`anneal` must hold no nan, but got {value!r}. Drop it.")
     return alphas
@@ -180,7 +164,7 @@ def checked(
             f"`anneal` must be another where alpha or scale is adapted, but got {schedule!r}, "
             "a way through scales. Fix both, or choose another."
         )
-    if not number("tol", tol) > 0:
+    if not as_number("tol", tol) > 0:
         raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for 1e-8.")
     if not (callback is None or callable(callback)):
         raise TypeError(

@@ -29,7 +29,9 @@ def probe(module: str) -> tuple[float, set[str]]:
     return float(seconds), set(names.split())
 
 
-@pytest.mark.parametrize("module", ["robloss", "robloss.datasets"])
+@pytest.mark.parametrize(
+    "module", ["robloss", "robloss.datasets", "robloss.conventions", "robloss.scipy"]
+)
 def test_loads_no_slow_or_optional_library(module, record_property, capsys):
     runs = [probe(module) for _ in range(5)]
     cost = min(seconds for seconds, _ in runs)
@@ -44,12 +46,13 @@ def test_the_probe_sees_a_slow_library():
     assert "numba" in probe("numba")[1]
 
 
-def test_plot_and_datasets_are_attributes_of_the_package():
-    code = "import robloss; print(robloss.datasets.__name__, robloss.plot.__name__)"
+@pytest.mark.parametrize("front", ["conventions", "datasets", "plot", "scipy"])
+def test_fronts_are_attributes_of_the_package(front):
+    code = f"import robloss; print(robloss.{front}.__name__, '{front}' in dir(robloss))"
     run = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
-    assert run.stdout.split() == ["robloss.datasets", "robloss.plot"]
+    assert run.stdout.split() == [f"robloss.{front}", "True"]
 
 
 def test_an_unknown_attribute_is_an_attribute_error():
