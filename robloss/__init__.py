@@ -9,9 +9,11 @@ from robloss._distribution.efficiency import efficiency, scale_for_efficiency
 from robloss._distribution.moments import entropy, fisher_information, variance
 from robloss._distribution.sampling import sample
 from robloss._fit.linear import fit_linear
+from robloss._fit.location import fit_location
 from robloss._fit.progress import Iterate
 from robloss._fit.residuals import fit_residuals
-from robloss._fit.result import ConvergenceWarning, Fit, LinearFit
+from robloss._fit.result import ConvergenceWarning, Fit, LinearFit, LocationFit
+from robloss._fit.several import Fits, LinearFits, LocationFits
 from robloss._loss import curvature, evaluate, grad_alpha, grad_scale, influence, loss, weight
 from robloss._reparam import AlphaMap, ScaleMap
 
@@ -21,8 +23,12 @@ __all__ = [
     "AlphaMap",
     "ConvergenceWarning",
     "Fit",
+    "Fits",
     "Iterate",
     "LinearFit",
+    "LinearFits",
+    "LocationFit",
+    "LocationFits",
     "ScaleMap",
     "cdf",
     "curvature",
@@ -31,6 +37,7 @@ __all__ = [
     "evaluate",
     "fisher_information",
     "fit_linear",
+    "fit_location",
     "fit_residuals",
     "grad_alpha",
     "grad_scale",

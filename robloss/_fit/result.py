@@ -148,3 +148,18 @@ class LinearFit(Fit):
             )
         real_dtype("X", X, xp)
         return xp.astype(X, self.coef.dtype, copy=False) @ self.coef + self.intercept
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class LocationFit(Fit):
+    """A fitted location: a `Fit` with this besides.
+
+    Attributes
+    ----------
+    location : float
+        The robust mean, in the unit of the data.
+    """
+
+    location: float
+
+    title: ClassVar[str] = "Robust location with the general adaptive loss"

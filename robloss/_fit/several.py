@@ -1,0 +1,150 @@
+"""Fits side by side, one per column, as one result."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
+
+from robloss._fit.result import Fit
+from robloss._typing import Array
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fits(Sequence[Fit]):
+    """One fit per column, each with a shape and a scale of its own.
+
+    It is a sequence of the fits, and has their attributes for all columns at once.
+
+    Attributes
+    ----------
+    fits : tuple of Fit
+    shape : tuple of int
+        Of the columns: the shape of `alpha`.
+    """
+
+    fits: tuple[Fit, ...]
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.fits)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One of the fits, the columns counted in one row."""
+        return self.fits[index]
+
+    def __iter__(self) -> Iterator[Fit]:
+        return iter(self.fits)
+
+    def _numbers(self, name: str) -> NDArray[np.float64]:
+        return np.asarray([getattr(fit, name) for fit in self.fits]).reshape(self.shape)
+
+    def _stacked(self, take: Callable[[Any], Array]) -> Array:
+        """Arrays of the fits, with the columns as the last axes."""
+        arrays = [take(fit) for fit in self.fits]
+        xp = array_api_compat.array_namespace(arrays[0])
+        return xp.reshape(xp.stack(arrays, axis=-1), (*arrays[0].shape, *self.shape))
+
+    @property
+    def params(self) -> Array:
+        """Parameters (q, …), in the library of the data."""
+        return self._stacked(lambda fit: fit.params)
+
+    @property
+    def alpha(self) -> NDArray[np.float64]:
+        """Shapes."""
+        return self._numbers("alpha")
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """Scales, in the unit of the residuals."""
+        return self._numbers("scale")
+
+    @property
+    def nll(self) -> float:
+        """The sum of the columns' negative log-likelihoods, in nats."""
+        return math.fsum(fit.nll for fit in self.fits)
+
+    @property
+    def weights(self) -> Array:
+        """Robustness weights (n, …)."""
+        return self._stacked(lambda fit: fit.weights)
+
+    @property
+    def residuals(self) -> Array:
+        """Residuals (n, …)."""
+        return self._stacked(lambda fit: fit.residuals)
+
+    @property
+    def n_iter(self) -> int:
+        """Steps of the column that took most."""
+        return max(fit.n_iter for fit in self.fits)
+
+    @property
+    def converged(self) -> bool:
+        """Whether all columns did."""
+        return all(fit.converged for fit in self.fits)
+
+    @property
+    def status(self) -> str:
+        """``converged``, or how the first column ended that did not."""
+        return next((fit.status for fit in self.fits if not fit.converged), "converged")
+
+    @property
+    def message(self) -> str:
+        """The same in a sentence."""
+        failed = [(k, fit) for k, fit in enumerate(self.fits) if not fit.converged]
+        if not failed:
+            return self.fits[0].message
+        column, first = failed[0]
+        return f"{len(failed)} of {len(self)} columns, the first of them {column}: {first.message}"
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader of the result must know, column by column."""
+        return tuple(f"Column {k}: {flag}" for k, fit in enumerate(self.fits) for flag in fit.flags)
+
+    def summary(self) -> str:
+        """Write the fits as tables, one after the other."""
+        tables = (f"Column {k}\n{fit.summary()}" for k, fit in enumerate(self.fits))
+        return "\n\n".join(tables)
+
+    def __repr__(self) -> str:
+        """Say how many there are and how they ended."""
+        good = sum(fit.converged for fit in self.fits)
+        return f"<{type(self).__name__} of {len(self)} columns, {good} converged>"
+
+
+class LinearFits(Fits):
+    """One linear fit per response: a `Fits` with these besides."""
+
+    @property
+    def coef(self) -> Array:
+        """Coefficients (p, k)."""
+        return self._stacked(lambda fit: fit.coef)
+
+    @property
+    def intercept(self) -> NDArray[np.float64]:
+        """Intercepts (k,)."""
+        return self._numbers("intercept")
+
+    def predict(self, X: Array) -> Array:
+        """Fitted values (m, k); see `LinearFit.predict`."""
+        return self._stacked(lambda fit: fit.predict(X))
+
+
+class LocationFits(Fits):
+    """One location per column: a `Fits` with these besides."""
+
+    @property
+    def params(self) -> Array:
+        """The locations, in the shape of the columns."""
+        return self._stacked(lambda fit: fit.params)[0, ...]
+
+    @property
+    def location(self) -> Array:
+        """The same."""
+        return self.params
