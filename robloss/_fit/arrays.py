@@ -25,7 +25,7 @@ _MOMENT_SERIES = tuple(1 / (math.factorial(k) * (k + 3)) for k in range(15))
 
 
 def _second_derivatives(xp: Any, z: Array, alpha: float) -> tuple[Array, Array]:
-    """∂ψ/∂α and ∂²ρ/∂α² at a finite α >= 0 other than 2, to the digits a Newton step needs.
+    """∂ψ/∂α and ∂²ρ/∂α² at a finite α other than 2, to the digits a Newton step needs.
 
     With ρ = Λ φ(E), φ(E) = (e^E − 1)/E, Λ = |α − 2| L/2, E = α L/2, L = log(1 + u),
     u = z²/|α − 2|; a name ending in _1 or _2 is a derivative with respect to α, v = u/(1 + u).
@@ -41,7 +41,7 @@ def _second_derivatives(xp: Any, z: Array, alpha: float) -> tuple[Array, Array]:
     e_1 = 0.5 * (log_u - (alpha / d) * v)
     e_2 = (v / d) * (0.5 * (alpha / d) * (2 - v) - 1)
     # φ and its derivatives are ∫₀¹ t^k e^(Et) dt: each gives the next, one way or the other.
-    small = e < 1
+    small = xp.abs(e) < 1
     inside = xp.where(small, e, 0.0)
     power = xp.exp(e)
     third = xp.zeros_like(e)

@@ -5,11 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from robloss._fit.sums import HostArray
+from robloss._fit.sums import HostArray, to_host
 from robloss._typing import Array
-
-# Balances the error of a central difference, of the order of the step squared, with rounding.
-_STEP = np.finfo(np.float64).eps ** (1 / 3)
 
 Function = Callable[[Array], Array]
 
@@ -31,7 +28,9 @@ def by_jax(function: Function) -> Function:
 
 
 def by_differences(function: Function, xp: Any, as_array: Callable[[HostArray], Array]) -> Function:
-    """Central differences, each parameter moved by a cube root of rounding, in its own size.
+    """Central differences, each parameter moved by the cube root of rounding, in its own size.
+
+    That balances the error of a difference, of the order of the step squared, with rounding.
 
     Parameters
     ----------
@@ -42,14 +41,15 @@ def by_differences(function: Function, xp: Any, as_array: Callable[[HostArray], 
     """
 
     def jacobian(theta: Array) -> Array:
-        here = np.asarray([float(one) for one in theta])
+        here = to_host(theta)
+        relative = float(xp.finfo(theta.dtype).eps) ** (1 / 3)
         columns = []
         for j, value in enumerate(here):
-            step = _STEP * max(1.0, abs(value))
+            step = relative * max(1.0, abs(value))
             above, below = here.copy(), here.copy()
             above[j], below[j] = value + step, value - step
-            width = above[j] - below[j]
-            columns.append((function(as_array(above)) - function(as_array(below))) / width)
+            one, other = as_array(above), as_array(below)
+            columns.append((function(one) - function(other)) / float(one[j] - other[j]))
         return xp.stack(columns, axis=-1)
 
     return jacobian

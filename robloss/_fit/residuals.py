@@ -1,6 +1,7 @@
 """Robust fits of any model: residuals as a function of parameters."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import array_api_compat
@@ -29,6 +30,8 @@ class ResidualData:
         Of parameters as an array: residuals (n,) and their derivatives (n, q).
     like : array
         Tells the dtype and device of parameters.
+    size_of_y : float
+        What residuals are left of, as far as it is known: their rounding is relative to that.
     index : ndarray, or None
         The rows that count, if not all.
     """
@@ -41,18 +44,19 @@ class ResidualData:
         function: Function,
         jacobian: Function,
         theta: Array,
+        size_of_y: float,
         index: NDArray[np.intp] | None = None,
     ) -> None:
         self.xp = xp
         self.function = function
         self.jacobian = jacobian
         self.like = theta
+        self.size_of_y = size_of_y
         self.index = index
         self.size: int = theta.shape[0]
         here = self._linear(to_host(theta))
         self.n = here.n
-        self.resolution = here.resolution
-        self.eps = here.eps
+        self.resolution = self.eps = here.resolution
 
     @property
     def penalised(self) -> HostArray:
@@ -81,12 +85,14 @@ class ResidualData:
 
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
-        return self._linear(theta).sums(np.zeros(self.size), alpha, scale, wanted)
+        sums = self._linear(theta).sums(np.zeros(self.size), alpha, scale, wanted)
+        return replace(sums, size=max(sums.size, self.size_of_y))
 
     def taken(self, index: NDArray[np.intp]) -> "ResidualData":
         """The same function with some of its rows."""
         index = index if self.index is None else self.index[index]
-        return ResidualData(self.xp, self.function, self.jacobian, self.like, index)
+        parts = self.xp, self.function, self.jacobian, self.like, self.size_of_y
+        return ResidualData(*parts, index)
 
 
 def _parameters(theta0: Any) -> tuple[str, Any, Array]:
@@ -265,8 +271,8 @@ def fit_residuals(
         else:
             jacobian = _noted("jac", jac)
         _check_jacobian(library, jacobian(theta), (first.shape[0], theta.shape[0]))
-        data = ResidualData(xp, function, jacobian, theta)
         size = float(xp.max(xp.abs(first)))
+        data = ResidualData(xp, function, jacobian, theta, size)
         problem = Problem(data, to_host(theta), min(data.n, data.size), size)
         search = Search(options, 0.0, watch(options, data.params))
         outcome = search.best(problem)

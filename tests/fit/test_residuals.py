@@ -1,0 +1,177 @@
+"""Fits of residual functions: linear ones end where fit_linear does, others at an optimum."""
+
+import math
+
+import numpy as np
+import pytest
+
+import robloss
+from fit.references import REFERENCES, synthetic
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+
+T = np.linspace(0.0, 4.0, 120)
+TRUE = np.array([3.0, 0.7, 0.5])
+
+
+def decay(xp, theta, t):
+    return theta[0] * xp.exp(-theta[1] * t) + theta[2]
+
+
+def slopes(xp, theta, t):
+    fall = xp.exp(-theta[1] * t)
+    return -xp.stack([fall, -theta[0] * t * fall, xp.ones_like(t)], axis=-1)
+
+
+def spoilt(seed=0):
+    noise = robloss.sample(0.6, 0.05, shape=(120,), rng=seed)
+    return decay(np, TRUE, T) + noise + np.where(np.arange(120) % 9 == 0, 4.0, 0.0)
+
+
+Y = spoilt()
+
+
+def problem(backend, dtype="float64"):
+    """Residuals, their derivatives and a start, with arrays of a library."""
+    xp, t, y = backend.xp, backend.array(T, dtype), backend.array(Y, dtype)
+    start = backend.array([1.0, 1.0, 0.0], dtype)
+    return lambda theta: y - decay(xp, theta, t), lambda theta: slopes(xp, theta, t), start
+
+
+def test_a_linear_function_ends_where_fit_linear_does(backend):
+    X, y, _ = synthetic(0, "student")
+    design = backend.array(np.column_stack([np.ones(len(y)), X]))
+    response = backend.array(y)
+    fit = robloss.fit_residuals(lambda theta: response - design @ theta, backend.array(np.zeros(4)))
+    linear = robloss.fit_linear(X, y)
+    assert fit.converged
+    assert backend.owns(fit.params)
+    np.testing.assert_allclose(backend.to_numpy(fit.params), linear.params, rtol=1e-7)
+    assert fit.alpha == pytest.approx(linear.alpha, abs=1e-7)
+    assert fit.scale == pytest.approx(linear.scale, rel=1e-7)
+    assert fit.nll == pytest.approx(linear.nll, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["irls", "gradient"])
+@pytest.mark.parametrize("given", [True, False], ids=["jac", "no-jac"])
+def test_every_library_ends_at_the_same_optimum(backend, given, method):
+    residuals, jac, start = problem(backend)
+    fit = robloss.fit_residuals(residuals, start, jac=jac if given else None, method=method)
+    host = np.array([1.0, 1.0, 0.0])
+    plain = robloss.fit_residuals(
+        lambda p: Y - decay(np, p, T), host, jac=lambda p: slopes(np, p, T)
+    )
+    assert fit.converged
+    # Central differences are right to eps^(2/3), about 4e-11, in each slope.
+    np.testing.assert_allclose(backend.to_numpy(fit.params), plain.params, rtol=1e-7)
+    assert fit.alpha == pytest.approx(plain.alpha, abs=1e-6)
+    assert np.all(np.diff(fit.history.nll) <= 0)
+    assert backend.owns(fit.weights)
+
+
+def test_float32(backend):
+    residuals, jac, start = problem(backend, "float32")
+    fit = robloss.fit_residuals(residuals, start, jac=jac)
+    wide = robloss.fit_residuals(lambda p: Y - decay(np, p, T), [1.0, 1.0, 0.0])
+    assert backend.dtype_name(fit.params) == "float32"
+    np.testing.assert_allclose(backend.to_numpy(fit.params), wide.params, atol=1e-3)
+
+
+def test_it_is_an_optimum():
+    fit = robloss.fit_residuals(lambda p: Y - decay(np, p, T), [1.0, 1.0, 0.0])
+    np.testing.assert_allclose(fit.params, TRUE, atol=0.05)
+    np.testing.assert_allclose(fit.residuals, Y - decay(np, fit.params, T), atol=1e-12)
+    psi = robloss.influence(fit.residuals, fit.alpha, fit.scale)
+    derivatives = slopes(np, fit.params, T)
+    size = np.abs(derivatives).T @ np.abs(psi)
+    assert np.all(np.abs(derivatives.T @ psi) <= 1e-7 * size)
+    assert float(fit.residuals @ psi) == pytest.approx(len(T), rel=1e-7)
+
+
+def test_least_squares_is_not_that_optimum():
+    """The twin of the test above: at the least-squares parameters the gradient is far from 0."""
+    fit = robloss.fit_residuals(lambda p: Y - decay(np, p, T), [1.0, 1.0, 0.0])
+    squares = robloss.fit_residuals(lambda p: Y - decay(np, p, T), [1.0, 1.0, 0.0], alpha=2.0)
+    psi = robloss.influence(squares.residuals, fit.alpha, fit.scale)
+    derivatives = slopes(np, squares.params, T)
+    assert np.any(np.abs(derivatives.T @ psi) > 1e-2 * (np.abs(derivatives).T @ np.abs(psi)))
+
+
+@pytest.mark.parametrize("name", ["stackloss", "stackloss-alpha1", "phones"])
+def test_published_fits(name):
+    reference = REFERENCES[name]
+    data = reference.data()
+    design = np.column_stack([np.ones(len(data.y)), data.X])
+    start = np.linalg.lstsq(design, data.y, rcond=None)[0]
+    fit = robloss.fit_residuals(lambda p: data.y - design @ p, start, **reference.options)
+    assert fit.nll == pytest.approx(reference.nll, abs=1e-6)
+    np.testing.assert_allclose(fit.params, reference.coefficients, rtol=2e-5)
+
+
+def test_a_step_to_where_there_is_no_value_is_not_taken():
+    """The first step from 1 leads to the root of a negative number."""
+    y = 0.1 + 0.01 * np.cos(np.arange(30))
+    visited = []
+
+    def residuals(p):
+        visited.append(float(p[0]))
+        with np.errstate(invalid="ignore"):
+            return y - np.sqrt(p) * np.ones(30)
+
+    fit = robloss.fit_residuals(residuals, [1.0], alpha=1.0, scale=0.1)
+    assert min(visited) < 0
+    assert fit.converged
+    assert fit.params[0] == pytest.approx(0.01, rel=0.05)
+
+
+def test_an_exception_of_the_model_comes_through_with_a_note():
+    calls = 0
+
+    def residuals(p):
+        nonlocal calls
+        calls += 1
+        if calls > 6:
+            raise ZeroDivisionError("model out of range")
+        return Y - decay(np, p, T)
+
+    with pytest.raises(ZeroDivisionError, match="model out of range") as caught:
+        robloss.fit_residuals(residuals, [1.0, 1.0, 0.0])
+    assert "robloss called `residuals` with theta = [" in caught.value.__notes__[0]
+
+
+def plain(p):
+    return Y - decay(np, p, T)
+
+
+ERRORS = {
+    "no parameters": ((plain, []), {}, ValueError, "`theta0` must have one dimension"),
+    "a matrix": ((plain, np.ones((1, 3))), {}, ValueError, "`theta0` must have one dimension"),
+    "words": ((plain, ["a", "b"]), {}, TypeError, "`theta0` must have a real dtype"),
+    "NaN": ((plain, [1.0, math.nan, 0.0]), {}, ValueError, "`theta0` must be finite"),
+    "a list": ((lambda p: list(plain(p)), [1.0, 1.0, 0.0]), {}, TypeError, "must return an array"),
+    "a number": ((lambda p: 1.0, [1.0]), {}, TypeError, "must return an array"),
+    "two axes": ((lambda p: plain(p)[:, None], [1.0] * 3), {}, ValueError, "one dimension"),
+    "complex": ((lambda p: plain(p) * 1j, [1.0] * 3), {}, TypeError, "real dtype"),
+    "NaN at the start": ((lambda p: plain(p) * math.nan, [1.0] * 3), {}, ValueError, "at `theta0`"),
+    "jac transposed": (
+        (plain, [1.0] * 3),
+        {"jac": lambda p: slopes(np, p, T).T},
+        ValueError,
+        r"`jac` must return an array of shape \(120, 3\)",
+    ),
+    "jac a list": ((plain, [1.0] * 3), {"jac": lambda p: [1.0]}, TypeError, "`jac` must return"),
+    "method": ((plain, [1.0] * 3), {"method": "newton"}, ValueError, '"irls" or "gradient"'),
+    "scale": ((plain, [1.0] * 3), {"scale": -1.0}, ValueError, "`scale` must lie in"),
+}
+
+
+@pytest.mark.parametrize(("given", "options", "error", "sentence"), ERRORS.values(), ids=ERRORS)
+def test_errors(given, options, error, sentence):
+    with pytest.raises(error, match=sentence):
+        robloss.fit_residuals(*given, **options)
+
+
+@pytest.mark.backends(lambda library: not library.is_host)
+def test_another_library_than_that_of_the_start(backend):
+    with pytest.raises(TypeError, match="of the library of `theta0`"):
+        robloss.fit_residuals(lambda p: Y, backend.array([1.0, 1.0, 0.0]))
