@@ -1,6 +1,8 @@
 """The joint negative log-likelihood of coefficients, shape and scale, with its derivatives.
 
-    F(θ, α, c) = Σ ρ(y − Xθ, α, c) + n log c + n log Z(α)
+    F(θ, α, c) = Σ s ρ(y − Xθ, α, c) + n log c + n log Z(α),    n = Σ s
+
+with the weights s of rows, which count a row as often as they say.
 
 Its coordinates are θ, α and log c − g(α), with g(α) = −sign(α − 2) (b/4) log b, b = |α − 2|. Around
 α = 2 both ρ and log Z have slopes that diverge like log b; at the best scale they cancel, and
@@ -127,7 +129,7 @@ class Likelihood:
     def nll(self, sums: Sums, point: Point) -> float:
         """F at a point."""
         per_row = math.log(point.scale) + self._log_partition(point.alpha)
-        return sums.loss + self.data.n * per_row
+        return sums.loss + self.data.observations * per_row
 
     def _sums(self, point: Point, wanted: Wanted) -> Sums:
         return self.data.sums(point.theta, point.alpha, point.scale, wanted)
@@ -151,7 +153,7 @@ class Likelihood:
             point = self.moved(point, 2.0 + inward * self._beside_two)
             sums = self._sums(point, Wanted(hessian=False, shape=True))
         shape = sums.shape
-        n = self.data.n
+        n = self.data.observations
         slope = shape.slope + n * float(evaluate("log_partition_derivative", point.alpha))
         bow = shape.bow + n * float(log_partition_second_derivative(np, np.asarray(point.alpha)))
         if not self.free.scale:
@@ -175,7 +177,7 @@ class Likelihood:
         gradient[:size] = -sums.slope
         hessian[:size, :size] = inner
         if free.scale:
-            gradient[-1] = self.data.n - sums.pull
+            gradient[-1] = self.data.observations - sums.pull
             hessian[:size, -1] = hessian[-1, :size] = sums.cross
             hessian[-1, -1] = sums.stretch
         if free.alpha:
@@ -205,7 +207,7 @@ class Likelihood:
         nll = self.nll(sums, point)
         if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
             nll = math.inf
-        n = self.data.n
+        n = self.data.observations
         spread = sums.loss + n * (1.0 + abs(math.log(point.scale)))
         return Local(
             point,

@@ -15,6 +15,7 @@ from robloss._fit.loop import Outcome
 from robloss._fit.result import ConvergenceWarning, Fit, History
 from robloss._fit.search import LeastSquares, Search, least_squares
 from robloss._fit.sums import linear_data
+from robloss._fit.weights import counted
 from robloss._typing import Array
 
 _MESSAGES = {
@@ -33,9 +34,9 @@ _MESSAGES = {
 }
 
 
-def _as_data(X: Any, y: Any) -> tuple[Any, Array, Array]:
+def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
     """Bring X and y to one library and floating dtype, and check their shapes."""
-    library, xp = common_library({"X": X, "y": y})
+    library, xp = common_library(named)
     if library == "numpy":
         X, y = np.asarray(X), np.asarray(y)
     elif library == "torch":
@@ -166,14 +167,15 @@ def fit_linear(
     alpha_bounds: tuple[float, float] = (0.0, 2.0),
     tol: float = 1e-8,
     max_iter: int = 200,
+    sample_weight: Array | None = None,
     feature_names: Sequence[str] | None = None,
 ) -> Fit:
     r"""Fit a robust linear regression whose shape and scale adapt to the data.
 
     .. math::
 
-        \min_{\theta, \alpha, c} \; \sum_i \rho(y_i - x_i^T\theta, \alpha, c)
-        + n \log c + n \log Z(\alpha)
+        \min_{\theta, \alpha, c} \; \sum_i s_i \rho(y_i - x_i^T\theta, \alpha, c)
+        + n \log c + n \log Z(\alpha), \quad n = \sum_i s_i
 
     Joint maximum likelihood over the coefficients, `alpha` and `scale`, by iteratively reweighted
     least squares that ends in Newton's method. The objective never rises from one iterate to the
@@ -199,6 +201,10 @@ def fit_linear(
         (float32 arrays of any library but NumPy) rounding ends the fit earlier.
     max_iter : int, default 200
         Most steps to take. Those on the sample that a fit of many rows starts from count apart.
+    sample_weight : array (n,), optional
+        How often each row counts, the s of the formula: 1 where it is left out. A weight of 2 is
+        the row twice, a weight of 0 leaves it out (its `X` and `y` must be finite all the same).
+        Not negative, finite, and not all 0; in the library and on the device of `X`.
     feature_names : sequence of str, optional
         Names of the columns, for the summary.
 
@@ -215,8 +221,8 @@ def fit_linear(
     Raises
     ------
     TypeError
-        If `X` and `y` come from different libraries or are not real, or an option is of a wrong
-        type.
+        If `X`, `y` and `sample_weight` come from different libraries or are not real, or an option
+        is of a wrong type.
     ValueError
         For shapes that do not fit, data that are not finite or whose squares overflow or underflow,
         or options out of range.
@@ -251,17 +257,21 @@ def fit_linear(
     fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
     bounds = _check_options(fixed_alpha, fixed_scale, alpha_bounds, tol, max_iter)
     constant = _truth("intercept", intercept)
-    xp, X, y = _as_data(X, y)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    xp, X, y = _as_data(X, y, {"X": X, "y": y, **weights})
+    of_rows = counted(sample_weight, xp, X)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
-        squares = least_squares(linear_data(xp, X, y, constant))
+        squares = least_squares(linear_data(xp, X, y, constant, of_rows.rows))
         eps = squares.data.eps
         bounds = (as_held(bounds[0], eps), as_held(bounds[1], eps))
         search = Search(fixed_alpha, fixed_scale, bounds, tol, int(max_iter))
-        return _result(squares, search.best(squares), search.free, names)
+        return _result(squares, search.best(squares), search.free, names, of_rows.unit)
 
 
-def _result(squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[str, ...]) -> Fit:
+def _result(
+    squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[str, ...], unit: float
+) -> Fit:
     data, point = squares.data, outcome.local.point
     converged = outcome.status == "converged"
     message = _MESSAGES[outcome.status]
@@ -271,20 +281,22 @@ def _result(squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[st
     coef, constant = data.coefficients(point.theta)
     residuals, weights = Likelihood(data, free).rows(outcome.local)
     trace = outcome.trace
+    nll = unit * np.asarray(trace.nll)
     return Fit(
         coef=coef,
         intercept=constant,
         alpha=point.alpha,
         scale=point.scale,
-        nll=trace.nll[-1],
+        nll=float(nll[-1]),
         weights=weights,
         residuals=residuals,
-        n_iter=len(trace.nll) - 1,
+        observations=unit * data.observations,
+        n_iter=len(nll) - 1,
         converged=converged,
         status=outcome.status,
         message=message,
         flags=flags,
-        history=History(*(np.asarray(part) for part in (trace.nll, trace.alpha, trace.scale))),
+        history=History(nll, np.asarray(trace.alpha), np.asarray(trace.scale)),
         adapted=tuple(name for name in ("alpha", "scale") if getattr(free, name)),
         alpha_bounds=free.bounds,
         feature_names=names,

@@ -42,12 +42,15 @@ class Fit:
     alpha, scale : float
         Shape, and scale in the unit of y: estimated, or as given.
     nll : float
-        Σρ + n log scale + n log Z(alpha), in nats. Below alpha = 0, where the density cannot be
-        normalised, without the last term.
+        Σ s ρ + n log scale + n log Z(alpha), in nats, with the weights s given and n = Σ s. Below
+        alpha = 0, where the density cannot be normalised, without the last term.
     weights : array (n,)
-        ψ(r)/r in units of its value at 0: 1 for an ordinary observation, near 0 for an outlier.
+        ψ(r)/r in units of its value at 0: 1 for an ordinary observation, near 0 for an outlier,
+        whatever its `sample_weight`.
     residuals : array (n,)
         y minus the fitted values.
+    observations : float
+        The number of rows, each counted as often as its `sample_weight` says.
     n_iter : int
         Steps taken on the full data.
     converged : bool
@@ -73,6 +76,7 @@ class Fit:
     nll: float
     weights: Array
     residuals: Array
+    observations: float
     n_iter: int
     converged: bool
     status: str

@@ -48,9 +48,9 @@ def _underflows(data: LinearData, moments: Moments) -> bool:
     """Whether the squares of y or of a column are lost although it is not 0."""
     if moments.largest_y > 0 and moments.mean_square_y < data.tiny:
         return True
-    squares = np.diag(moments.gram)[int(data.intercept) :] / data.n
+    squares = np.diag(moments.gram)[int(data.intercept) :] / data.observations
     small = np.flatnonzero(squares < data.tiny)
-    return any(to_host(data.xp.any(data.X[:, int(j)] != 0)) for j in small)
+    return any(to_host(data.xp.any(data.occurs(data.X[:, int(j)] != 0))) for j in small)
 
 
 def least_squares(data: LinearData) -> LeastSquares:
@@ -60,13 +60,14 @@ def least_squares(data: LinearData) -> LeastSquares:
     if not finite or _underflows(data, moments):
         _refuse_non_finite(data.X, data.y)
     if data.intercept:
-        mean = moments.gram[0, 1:] / data.n
-        square = np.diag(moments.gram)[1:] / data.n
+        mean = moments.gram[0, 1:] / data.observations
+        square = np.diag(moments.gram)[1:] / data.observations
         # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
         if np.any(mean**2 > data.eps**-0.25 * np.abs(square - mean**2)):
             data = data.centered(mean)
             moments = data.moments()
-            constant = np.sqrt(np.diag(moments.gram)[1:] / data.n) <= FLOOR * data.eps * abs(mean)
+            rest = np.sqrt(np.diag(moments.gram)[1:] / data.observations)
+            constant = rest <= FLOOR * data.eps * abs(mean)
             if np.any(constant):
                 data = data.without(constant)
                 moments = data.moments()
@@ -121,7 +122,7 @@ class Search:
         if scale is None:
             least = FLOOR * data.resolution * (squares.size_of_y or 1.0)
             # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
-            wide = math.sqrt(data.n) if alpha > 2 else 1.0
+            wide = math.sqrt(data.observations) if alpha > 2 else 1.0
             scale = max(least, wide * data.spread(squares.theta))
         return Point(squares.theta, alpha, scale)
 
