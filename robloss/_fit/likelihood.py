@@ -205,7 +205,9 @@ class Likelihood:
         )
         gradient, hessian = self._derivatives(sums, point, inner)
         nll = self.nll(sums, point)
-        if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
+        # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
+        gradient_noise = FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull)
+        if not all(np.all(np.isfinite(part)) for part in (gradient, hessian, gradient_noise)):
             nll = math.inf
         n = self.data.observations
         spread = sums.loss + n * (1.0 + abs(math.log(point.scale)))
@@ -215,8 +217,7 @@ class Likelihood:
             noise=self.eps * (4.0 * spread + math.sqrt(n) * sums.size / point.scale),
             gradient=gradient,
             hessian=hessian,
-            # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
-            gradient_noise=FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull),
+            gradient_noise=gradient_noise,
             gram=sums.gram,
             floor=FLOOR * self.data.resolution * (sums.size or 1.0),
             total_weight=sums.weight,

@@ -13,7 +13,7 @@ from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
 from robloss._fit.likelihood import Free, Likelihood, as_held
 from robloss._fit.loop import Outcome
 from robloss._fit.result import ConvergenceWarning, Fit, History
-from robloss._fit.search import LeastSquares, Search, least_squares
+from robloss._fit.search import Found, Search
 from robloss._fit.sums import linear_data
 from robloss._fit.weights import counted
 from robloss._typing import Array
@@ -262,20 +262,18 @@ def fit_linear(
     of_rows = counted(sample_weight, xp, X)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
-        squares = least_squares(linear_data(xp, X, y, constant, of_rows.rows))
-        eps = squares.data.eps
-        bounds = (as_held(bounds[0], eps), as_held(bounds[1], eps))
+        data = linear_data(xp, X, y, constant, of_rows.rows)
+        bounds = (as_held(bounds[0], data.eps), as_held(bounds[1], data.eps))
         search = Search(fixed_alpha, fixed_scale, bounds, tol, int(max_iter))
-        return _result(squares, search.best(squares), search.free, names, of_rows.unit)
+        return _result(search.best(data), search.free, names, of_rows.unit)
 
 
-def _result(
-    squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[str, ...], unit: float
-) -> Fit:
-    data, point = squares.data, outcome.local.point
+def _result(found: Found, free: Free, names: tuple[str, ...], unit: float) -> Fit:
+    data, outcome = found.data, found.outcome
+    point = outcome.local.point
     converged = outcome.status == "converged"
     message = _MESSAGES[outcome.status]
-    flags = _flags(outcome, free, squares.rank, data.size)
+    flags = _flags(outcome, free, found.rank, data.size)
     if not converged:
         warnings.warn(f"The fit did not converge: {message}", ConvergenceWarning, stacklevel=3)
     coef, constant = data.coefficients(point.theta)

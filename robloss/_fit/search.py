@@ -56,27 +56,47 @@ def _underflows(data: LinearData, moments: Moments) -> bool:
 def least_squares(data: LinearData) -> LeastSquares:
     """Solve the least-squares problem; columns far from 0 are centred for good."""
     moments = data.moments()
-    finite = np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))
-    if not finite or _underflows(data, moments):
+    if not _is_sound(data, moments):
         _refuse_non_finite(data.X, data.y)
-    if data.intercept:
-        mean = moments.gram[0, 1:] / data.observations
-        square = np.diag(moments.gram)[1:] / data.observations
-        # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
-        if np.any(mean**2 > data.eps**-0.25 * np.abs(square - mean**2)):
-            data = data.centered(mean)
-            moments = data.moments()
-            rest = np.sqrt(np.diag(moments.gram)[1:] / data.observations)
-            constant = rest <= FLOOR * data.eps * abs(mean)
-            if np.any(constant):
-                data = data.without(constant)
-                moments = data.moments()
-    return _solved(data, moments)
+    return _solved(*_centered(data, moments, data.eps))
+
+
+def _is_sound(data: LinearData, moments: Moments) -> bool:
+    finite = np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))
+    return bool(finite) and not _underflows(data, moments)
+
+
+def _centered(data: LinearData, moments: Moments, eps: float) -> tuple[LinearData, Moments]:
+    """The data to go on with where sums are of this relative rounding, and their moments."""
+    if not data.intercept:
+        return data, moments
+    mean = moments.gram[0, 1:] / data.observations
+    square = np.diag(moments.gram)[1:] / data.observations
+    # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
+    if not np.any(mean**2 > eps**-0.25 * np.abs(square - mean**2)):
+        return data, moments
+    data = data.centered(mean)
+    moments = data.moments()
+    rest = np.sqrt(np.diag(moments.gram)[1:] / data.observations)
+    constant = rest <= FLOOR * data.eps * abs(mean)
+    if not np.any(constant):
+        return data, moments
+    data = data.without(constant)
+    return data, data.moments()
 
 
 def _solved(data: LinearData, moments: Moments) -> LeastSquares:
     theta, kept = solve(moments.gram, moments.slope, data.eps)
     return LeastSquares(data, theta, len(kept), math.sqrt(moments.mean_square_y))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The end that is kept, of which data (they may have been centred), and the design's rank."""
+
+    data: LinearData
+    rank: int
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -104,9 +124,13 @@ class Search:
         """Which of shape and scale are to be estimated."""
         return Free(self.alpha is None, self.scale is None, self.bounds)
 
-    def best(self, squares: LeastSquares) -> Outcome:
+    def best(self, data: LinearData) -> Found:
         """The likeliest end that is found."""
-        return self._from_sample(squares) or self.ends(squares)[0]
+        found = self._from_sample(data)
+        if found is not None:
+            return found
+        squares = least_squares(data)
+        return Found(squares.data, squares.rank, self.ends(squares)[0])
 
     def _run(self, data: LinearData, start: Point | Local, free: Free) -> Outcome:
         return Loop(Likelihood(data, free), self.tol, self.max_iter).run(start)
@@ -130,7 +154,7 @@ class Search:
         """Ends of the loop from where it may start, the likeliest first."""
         start = self._start(squares)
         end = self._run(squares.data, start, self.free)
-        other = self._grown(squares, start) if self._may_hide_another(end) else None
+        other = self._grown(squares.data, start) if self._may_hide_another(end) else None
         ends = [end] if other is None else [end, other]
         return sorted(ends, key=lambda outcome: outcome.local.nll)
 
@@ -142,41 +166,62 @@ class Search:
         """
         return self.free.alpha and end.local.point.alpha > 1 and self.max_iter > 0
 
-    def _grown(self, squares: LeastSquares, start: Point) -> Outcome | None:
+    def _grown(self, data: LinearData, start: Point) -> Outcome | None:
         """The end that grows from the fit with the most forgiving loss."""
         forgiving = Free(False, self.free.scale, self.bounds)
         low = Point(start.theta, self.bounds[0], start.scale)
-        below = self._run(squares.data, low, forgiving)
+        below = self._run(data, low, forgiving)
         if below.status != "converged":
             return None
-        return self._run(squares.data, below.local.point, self.free)
+        return self._run(data, below.local.point, self.free)
 
-    def _from_sample(self, squares: LeastSquares) -> Outcome | None:
-        """The end from the optimum of a sample of many rows, unless that leads astray."""
-        data = squares.data
+    def _from_sample(self, data: LinearData) -> Found | None:
+        """The end from the optimum of a sample of many rows, unless that leads astray.
+
+        The data are not looked at before: what is unsound of them shows at the sample's optimum.
+        """
         rows = max(_ROWS, _ROWS_EACH * data.size)
         if data.n < _WORTHWHILE * rows or self.max_iter == 0:
             return None
         part = data.sample(rows)
-        sample = _solved(part, part.moments())
-        if sample.rank < squares.rank:
+        if not part.observations > 0:
             return None
+        moments = part.moments()
+        if not _is_sound(part, moments):
+            return None
+        sample, rank = _solved(*_centered(part, moments, data.eps)), data.size
+        if sample.rank == rank:  # columns that are independent in some rows are so in all
+            data = data.centered(sample.data.center) if np.any(sample.data.center) else data
+        else:
+            squares = least_squares(data)
+            data, rank = squares.data, squares.rank
+            part = data.sample(rows)
+            sample = _solved(part, part.moments())
+            if sample.rank < rank:
+                return None
         ends = replace(self, tol=_SAMPLE_TOL).ends(sample)
         if any(end.status != "converged" for end in ends):
             return None
+        outcome = self._onward(data, _distinct(ends), sample.data)
+        if outcome is None:
+            return None
+        if len(ends) == 1 and self._may_hide_another(outcome):
+            other = self._grown(data, ends[0].local.point)
+            if other is not None and other.local.nll <= outcome.local.nll:
+                outcome = other
+        return Found(data, rank, outcome)
+
+    def _onward(self, data: LinearData, points: list[Point], sample: LinearData) -> Outcome | None:
+        """The end from the likeliest of the sample's optima, unless they lead astray."""
         loop = Loop(Likelihood(data, self.free), self.tol, self.max_iter)
-        starts = [loop.likelihood.at(point) for point in _distinct(ends)]
+        starts = [loop.likelihood.at(point) for point in points]
         local = min(starts, key=lambda start: start.nll)
         _, length = loop.newton(local)
-        if length > _ASTRAY * math.sqrt((data.size + 2) * data.n / rows):
+        by_chance = math.sqrt((data.size + 2) * data.observations * sample.scatter)
+        if length > _ASTRAY * by_chance:
             return None
         outcome = loop.run(local)
-        if outcome.status not in ("converged", "max_iter"):
-            return None
-        if len(ends) > 1 or not self._may_hide_another(outcome):
-            return outcome
-        other = self._grown(squares, local.point)
-        return outcome if other is None or other.local.nll > outcome.local.nll else other
+        return outcome if outcome.status in ("converged", "max_iter") else None
 
 
 def _distinct(ends: list[Outcome]) -> list[Point]:

@@ -221,6 +221,14 @@ class LinearData(ABC):
         """What residuals, the loss and products are computed in."""
         return self.dtype
 
+    @property
+    def scatter(self) -> float:
+        """Σs²/(Σs)², the variance of an optimum in units of what one observation tells."""
+        if self.row_weights is None:
+            return 1.0 / self.n
+        squares = self.xp.sum(self.row_weights.values**2)
+        return float(to_host(squares)) / self.observations**2
+
     @abstractmethod
     def centered(self, mean: HostArray) -> "LinearData":
         """The same data with the columns shifted by their means."""
