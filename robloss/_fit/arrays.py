@@ -1,7 +1,6 @@
 """The sums of a linear model by array expressions, for any library."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

@@ -285,9 +285,14 @@ class LinearData(ABC):
             to_host(self.xp.take(array, chosen, axis=0))
             for array in (self.X, self.y, *([] if weights is None else [weights.values]))
         )
-        X, y = (array.astype(dtype, copy=False) for array in (X, y))
         of_rows = RowWeights(given[0], float(np.sum(given[0]))) if given else None
-        return linear_data(array_api_compat.array_namespace(index), X, y, self.intercept, of_rows)
+        return linear_data(
+            array_api_compat.array_namespace(index),
+            X.astype(dtype, copy=False),
+            y.astype(dtype, copy=False),
+            self.intercept,
+            of_rows,
+        )
 
 
 @cache

@@ -82,7 +82,8 @@ def _beside(given: Any, xp: Any, X: Array) -> Array:
 def _looked_at(xp: Any, weight: Array) -> tuple[float, float, float]:
     """The least weight, their sum, and how many are not 0: in one transfer."""
     positive = xp.astype(weight > 0, weight.dtype)
-    found = to_host(xp.stack([xp.min(weight), xp.sum(weight), xp.sum(positive)]))
+    with np.errstate(over="ignore"):
+        found = to_host(xp.stack([xp.min(weight), xp.sum(weight), xp.sum(positive)]))
     return float(found[0]), float(found[1]), float(found[2])
 
 

@@ -82,6 +82,16 @@ class Block(NamedTuple):
     psi_alpha: Floats
 
 
+@kernel
+def _block(size: int) -> Block:
+    """Room for a block; every row counts once."""
+    rows = np.ones((10, BLOCK))
+    return Block(
+        np.zeros((size, BLOCK)), np.empty((size, BLOCK)),
+        rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9],
+    )  # fmt: skip
+
+
 @part
 def _long_total(vector: Any, width: int) -> float:
     """The sum over the lanes of a long vector."""
@@ -269,8 +279,9 @@ def _leave_out(sample_weight: Floats, first: int, count: int, block: Block) -> N
     for i in range(count):
         share[i] = sample_weight[first + i]
         if share[i] == 0.0:
-            block.z[i] = block.loss[i] = block.weight[i] = block.curvature[i] = 0.0
-            block.y[i] *= 0.0  # NaN stays, to be found
+            block.y[i] *= 0.0  # what is not finite becomes NaN, to be found
+            block.z[i] = block.y[i]
+            block.loss[i] = block.weight[i] = block.curvature[i] = 0.0
             for j in range(block.columns.shape[0]):
                 block.columns[j, i] *= 0.0
 
@@ -377,13 +388,9 @@ def accumulate(design: Design, at: At, chunk: int, start: int, stop: int, out: S
 
     `start` is a multiple of `chunk`.
     """
-    size, alpha, s = out.vectors.shape[2], at.alpha, design.sample_weight
-    columns, scaled, rows = np.zeros((size, BLOCK)), np.empty((size, BLOCK)), np.ones((10, BLOCK))
-    block = Block(
-        columns, scaled,
-        rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9],
-    )  # fmt: skip
-    z, weight, curvature = block.z, block.weight, block.curvature
+    alpha, s, block = at.alpha, design.sample_weight, _block(out.vectors.shape[2])
+    columns, scaled, z = block.columns, block.scaled, block.z
+    weight, curvature = block.weight, block.curvature
     of = lanes.quick(z, alpha, 1.0), lanes.shape(z, alpha), lanes.width(z, 1.0)
     for begin in range(start, stop, chunk):
         c = begin // chunk

@@ -82,8 +82,8 @@ def turned(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         even_top, odd_top, even_low, odd_low = (
-            _merged(builder, *pair, places)
-            for pair in (args[:2], args[2:])
+            _merged(builder, one, two, places)
+            for one, two in (args[:2], args[2:])
             for places in ([0, 4, 2, 6], [1, 5, 3, 7])
         )
         columns = [
