@@ -23,6 +23,9 @@ class Total(NamedTuple):
 def total(x: Any, alpha: float, scale: float, weights: Any = None) -> Total:
     """Sum up ρ and its derivatives in alpha and scale, with nothing of the length of x made.
 
+    Fits do not use it: their steps need second derivatives, and residuals that are at hand a block
+    at a time only (`_kernels/rows.py`); a second pass for these sums would cost more than they do.
+
     The sums are in float64, whatever the dtype, and the same for any number of threads: what is
     rounded in adding up is lost only at the end. What is left are the rounding errors of the terms:
     tests/unit/test_sums.py holds the sums of 20 000 different terms to 2e-14 (float64) and 2e-7

@@ -1,7 +1,6 @@
 """The sums of a linear model by array expressions, for any library."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,43 +17,8 @@ from robloss._fit.sums import (
     to_host,
     weighted_size,
 )
+from robloss._kernels.alpha import derivatives
 from robloss._typing import Array
-
-# ∫₀¹ t² e^(Et) dt = Σ E^k/(k! (k + 3)); for E < 1 what follows the 15th term is below 1e-12.
-_MOMENT_SERIES = tuple(1 / (math.factorial(k) * (k + 3)) for k in range(15))
-
-
-def _second_derivatives(xp: Any, z: Array, alpha: float) -> tuple[Array, Array]:
-    """∂ψ/∂α and ∂²ρ/∂α² at a finite α other than 2, to the digits a Newton step needs.
-
-    With ρ = Λ φ(E), φ(E) = (e^E − 1)/E, Λ = |α − 2| L/2, E = α L/2, L = log(1 + u),
-    u = z²/|α − 2|; a name ending in _1 or _2 is a derivative with respect to α, v = u/(1 + u).
-    """
-    d = alpha - 2.0
-    u = z * z / abs(d)
-    log_u = xp.log1p(u)
-    v = 1 - 1 / (1 + u)
-    lam = 0.5 * abs(d) * log_u
-    lam_1 = math.copysign(0.5, d) * (log_u - v)
-    lam_2 = (-0.5 / abs(d)) * (v * v)
-    e = 0.5 * alpha * log_u
-    e_1 = 0.5 * (log_u - (alpha / d) * v)
-    e_2 = (v / d) * (0.5 * (alpha / d) * (2 - v) - 1)
-    # φ and its derivatives are ∫₀¹ t^k e^(Et) dt: each gives the next, one way or the other.
-    small = xp.abs(e) < 1
-    inside = xp.where(small, e, 0.0)
-    power = xp.exp(e)
-    third = xp.zeros_like(e)
-    for coefficient in reversed(_MOMENT_SERIES):
-        third = third * inside + coefficient
-    second = 0.5 * (power - e * third)
-    first = power - e * second
-    outside = xp.where(small, 1.0, e)
-    first = xp.where(small, first, (power - 1) / outside)
-    second = xp.where(small, second, (power - first) / outside)
-    third = xp.where(small, third, (power - 2 * second) / outside)
-    bow = lam_2 * first + second * (2 * lam_1 * e_1 + lam * e_2) + lam * third * e_1 * e_1
-    return 0.5 * z * (power / (1 + u)) * (log_u - v), bow
 
 
 class ArrayData(LinearData):
@@ -62,12 +26,20 @@ class ArrayData(LinearData):
 
     def centered(self, mean: HostArray) -> "ArrayData":
         """The same data with the columns shifted to mean 0, at the price of a copy."""
-        return ArrayData(self.xp, self.X - self.beside(mean), self.y, self.intercept, mean)
+        X = self.X - self.beside(mean)
+        return ArrayData(self.xp, X, self.y, self.intercept, self.row_weights, mean)
 
     def without(self, columns: NDArray[np.bool_]) -> "ArrayData":
         """The same data with some columns set to 0."""
         X = self.X * self.beside(np.where(columns, 0.0, 1.0))
-        return ArrayData(self.xp, X, self.y, self.intercept, self.center)
+        return ArrayData(self.xp, X, self.y, self.intercept, self.row_weights, self.center)
+
+    def _counted(self, of_rows: Array) -> Array:
+        """One number for each row, times the row's weight; 0 where that is 0."""
+        if self.row_weights is None:
+            return of_rows
+        weight = self.row_weights.values
+        return self.xp.where(weight > 0, weight * of_rows, 0.0)
 
     def _residuals(self, theta: HostArray) -> Array:
         """y − x·theta."""
@@ -89,7 +61,8 @@ class ArrayData(LinearData):
 
     def _squares(self, weight: Array) -> list[Array]:
         """The pieces of Σ weight x²."""
-        inner = self.xp.matrix_transpose(self.X * self.X) @ weight
+        # Not X² times the weight: where that is 0, X² may overflow.
+        inner = self.xp.sum((weight[:, None] * self.X) * self.X, axis=0)
         return [self.xp.sum(weight), inner] if self.intercept else [inner]
 
     def _square(self, pieces: list[HostArray]) -> HostArray:
@@ -116,32 +89,34 @@ class ArrayData(LinearData):
         """What least squares needs."""
         xp = self.xp
         one = xp.ones_like(self.y)
-        (largest, mean_square), gram, slope = self._collect(
+        weight = one if self.row_weights is None else self.row_weights.values
+        y = weight * self.y
+        counts = xp.astype(weight > 0, self.dtype)
+        (largest, square), gram, slope = self._collect(
             [
-                [xp.max(xp.abs(self.y)), xp.mean(self.y * self.y)],
-                self._gram(one),
-                self._project(self.y),
+                [xp.max(counts * xp.abs(self.y)), xp.sum(y * self.y)],
+                self._gram(weight),
+                self._project(y),
             ]
         )
-        return Moments(
-            float(largest[0]), float(mean_square[0]), self._square(gram), np.concatenate(slope)
-        )
+        mean_square = float(square[0]) / self.observations
+        return Moments(float(largest[0]), mean_square, self._square(gram), np.concatenate(slope))
 
     def spread(self, theta: HostArray) -> float:
         """Root mean square of the residuals."""
         r = self._residuals(theta)
-        return math.sqrt(float(to_host(self.xp.mean(r * r))))
+        return math.sqrt(float(to_host(self.xp.sum(self._counted(r * r)))) / self.observations)
 
     def _shape_groups(self, z: Array, alpha: float) -> list[list[Array]]:
         xp = self.xp
-        psi_alpha, bow = _second_derivatives(xp, z, alpha)
+        u = z * z / abs(alpha - 2)
+        t, log_t = 1 + u, xp.log1p(u)
+        power = xp.exp(0.5 * alpha * log_t)
+        tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
+        slope = evaluate("grad_alpha", z, alpha, 1.0)  # float32 needs it to its last digits
         return [
-            [
-                xp.sum(evaluate("grad_alpha", z, alpha, 1.0)),
-                xp.sum(bow),
-                xp.sum(z * psi_alpha),
-            ],
-            self._project(psi_alpha),
+            [xp.sum(self._counted(value)) for value in (slope, bow, z * tilt)],
+            self._project(self._counted(tilt)),
         ]
 
     @staticmethod
@@ -158,19 +133,20 @@ class ArrayData(LinearData):
         curvature = evaluate("curvature", z, alpha, 1.0)
         weight = evaluate("weight", z, alpha, 1.0)
         bend = psi + z * curvature
+        w = self._counted(weight)
         groups = [
             [
-                xp.sum(evaluate("loss", z, alpha, 1.0)),
-                xp.sum(z * psi),
-                xp.sum(z * bend),
-                xp.sum(weight),
-                xp.sum(weight * self.y * self.y),
+                xp.sum(self._counted(evaluate("loss", z, alpha, 1.0))),
+                xp.sum(self._counted(z * psi)),
+                xp.sum(self._counted(z * bend)),
+                xp.sum(w),
+                xp.sum(w * self.y * self.y),
             ],
-            self._project(psi),
-            self._project(bend),
-            self._squares(weight),
-            self._gram(curvature) if wanted.hessian else [],
-            self._gram(weight) if wanted.gram else [],
+            self._project(self._counted(psi)),
+            self._project(self._counted(bend)),
+            self._squares(w),
+            self._gram(self._counted(curvature)) if wanted.hessian else [],
+            self._gram(w) if wanted.gram else [],
             *(self._shape_groups(z, alpha) if wanted.shape else []),
         ]
         scalars, slope, cross, squares, hessian, gram, *shape = self._collect(groups)

@@ -1,29 +1,32 @@
 """From the end of the loop to what all fits return."""
 
+import math
 import warnings
 from typing import Any
 
 import numpy as np
 
-from robloss._fit.least_squares import Problem
+from robloss._fit.likelihood import solve
 from robloss._fit.loop import Outcome
 from robloss._fit.progress import report
 from robloss._fit.result import ConvergenceWarning, History
-from robloss._fit.search import Search
+from robloss._fit.search import Found, Search
 from robloss._fit.sums import Data
 from robloss._fit.words import MESSAGES, flags
 
 
-def finished(search: Search, problem: Problem[Data], outcome: Outcome) -> dict[str, Any]:
+def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str, Any]:
     """What fits of all models have in common, by the names of `Fit`; warns where it must.
 
     Parameters
     ----------
     search : Search
-    problem : Problem
-    outcome : Outcome
+    found : Found
+    unit : float, default 1.0
+        What the sums counted as one observation.
     """
-    data, point, trace = problem.data, outcome.local.point, outcome.trace
+    data, outcome = found.data, found.outcome
+    point, trace = outcome.local.point, outcome.trace
     likelihood, options = outcome.likelihood, search.options
     free = likelihood.free
     message = MESSAGES[outcome.status]
@@ -31,9 +34,10 @@ def finished(search: Search, problem: Problem[Data], outcome: Outcome) -> dict[s
         warning = f"The fit did not converge: {message}"
         warnings.warn(warning, ConvergenceWarning, stacklevel=3)
     residuals, weights = likelihood.rows(outcome.local)
-    nll, n_iter = trace.nll[-1] - likelihood.penalty(point), len(trace.nll) - 1
+    nll, n_iter = unit * (trace.nll[-1] - likelihood.penalty(point)), len(trace.nll) - 1
     report(options, outcome.status, n_iter, nll)
-    rank = data.size if search.l2 else problem.rank
+    rank = data.size if search.l2 else found.rank
+    moves = alpha_by_truncation(outcome)
     return {
         "alpha": point.alpha,
         "scale": point.scale,
@@ -44,9 +48,29 @@ def finished(search: Search, problem: Problem[Data], outcome: Outcome) -> dict[s
         "converged": outcome.status == "converged",
         "status": outcome.status,
         "message": message,
-        "flags": flags(outcome, free, rank, options.truncation),
-        "history": History(*(np.asarray(part) for part in (trace.nll, trace.alpha, trace.scale))),
+        "flags": flags(outcome, rank, moves),
+        "observations": unit * data.observations,
+        "history": History(
+            unit * np.asarray(trace.nll), np.asarray(trace.alpha), np.asarray(trace.scale)
+        ),
         "adapted": tuple(name for name in ("alpha", "scale") if getattr(free, name)),
         "alpha_bounds": free.bounds,
         "truncation": options.truncation,
+        "alpha_by_truncation": moves,
     }
+
+
+def alpha_by_truncation(outcome: Outcome) -> float:
+    """dα/d log τ at the optimum, everything else at its best; NaN where α does not move with τ."""
+    likelihood, local = outcome.likelihood, outcome.local
+    free, alpha = likelihood.free, local.point.alpha
+    if likelihood.normaliser.truncation is None or not free.alpha or alpha in free.bounds:
+        return math.nan
+    if not local.hessian.size:
+        local = likelihood.at(local.point)
+    # F's slope in α moves by this; a step of Newton's method tells where the optimum goes.
+    slope = np.zeros(len(local.hessian))
+    by_truncation = likelihood.normaliser.slope_by_truncation(alpha)
+    slope[likelihood.data.size] = likelihood.data.observations * by_truncation
+    step, _ = solve(local.hessian, -slope, likelihood.eps)
+    return float(step[likelihood.data.size])

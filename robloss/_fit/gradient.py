@@ -58,7 +58,9 @@ class GradientLoop(Loop):
     def _downhill(self, local: Local, slope: HostArray, moving: HostArray) -> HostArray:
         """Minus the inverse Hessian of the pairs, times the slope: the two-loop recursion."""
         diagonal = local.diagonal / self._unit(local) ** 2
-        diagonal[self.size :] = np.maximum(diagonal[self.size :], 0.01 * self.likelihood.data.n)
+        diagonal[self.size :] = np.maximum(
+            diagonal[self.size :], 0.01 * self.likelihood.data.observations
+        )
         diagonal[diagonal == 0] = 1.0
         pairs = [(moving * s, moving * y) for s, y in self._pairs]
         pairs = [(s, y) for s, y in pairs if _is_curved(s, y)]

@@ -14,6 +14,7 @@ from robloss._fit.sums import (
     HostArray,
     LinearData,
     Moments,
+    RowWeights,
     ShapeSums,
     Sums,
     Wanted,
@@ -47,10 +48,11 @@ class HostData(LinearData):
         X: Array,
         y: Array,
         intercept: bool,
+        row_weights: RowWeights | None = None,
         center: HostArray | None = None,
         dropped: NDArray[np.bool_] | None = None,
     ) -> None:
-        super().__init__(xp, X, y, intercept, center)
+        super().__init__(xp, X, y, intercept, row_weights, center)
         self.dropped = np.zeros(X.shape[1], dtype=bool) if dropped is None else dropped
 
     @property
@@ -60,34 +62,54 @@ class HostData(LinearData):
 
     def centered(self, mean: HostArray) -> "HostData":
         """The same data with the columns shifted to mean 0."""
-        return HostData(self.xp, self.X, self.y, self.intercept, mean, self.dropped)
+        return HostData(
+            self.xp, self.X, self.y, self.intercept, self.row_weights, mean, self.dropped
+        )
 
     def without(self, columns: NDArray[np.bool_]) -> "HostData":
         """The same data with some columns set to 0."""
-        return HostData(self.xp, self.X, self.y, self.intercept, self.center, columns)
+        return HostData(
+            self.xp, self.X, self.y, self.intercept, self.row_weights, self.center, columns
+        )
 
     def taken(self, index: NDArray[np.intp]) -> "HostData":
         """Some of the rows, in their order."""
-        X, y = self.X[index], self.y[index]
-        return HostData(self.xp, X, y, self.intercept, self.center, self.dropped)
+        X, y, weights = self.X[index], self.y[index], self.row_weights
+        if weights is not None:
+            values = weights.values[index]
+            weights = RowWeights(values, float(np.sum(values)))
+        return HostData(self.xp, X, y, self.intercept, weights, self.center, self.dropped)
 
     @property
-    def _design(self) -> tuple[Array, Array, bool, HostArray, NDArray[np.bool_], int]:
+    def _weights(self) -> HostArray:
+        return np.empty(0) if self.row_weights is None else self.row_weights.values
+
+    @property
+    def _design(self) -> rows.Design:
         between_rows, between_columns = map(abs, self.X.strides)
-        by_rows = between_columns <= between_rows
-        return self.X, self.y, by_rows, self.center, self.dropped, int(self.intercept)
+        return rows.Design(
+            self.X,
+            self.y,
+            self._weights,
+            between_columns <= between_rows,
+            self.center,
+            self.dropped,
+            int(self.intercept),
+        )
 
     def moments(self) -> Moments:
         """What least squares needs."""
         # At α = 2 and scale 1 the residuals of θ = 0 are y, the weights 1.
         sums = self.sums(np.zeros(self.size), 2.0, 1.0, Wanted())
-        largest = max(float(np.max(self.y)), -float(np.min(self.y)))
-        return Moments(largest, sums.pull / self.n, sums.hessian, sums.slope)
+        counts = self._weights > 0 if self.row_weights else True
+        highest, lowest = (float(of(self.y, initial=0, where=counts)) for of in (np.max, np.min))
+        mean_square = sums.pull / self.observations
+        return Moments(max(highest, -lowest), mean_square, sums.hessian, sums.slope)
 
     def spread(self, theta: HostArray) -> float:
         """Root mean square of the residuals."""
         sums = self.sums(theta, 2.0, 1.0, Wanted(hessian=False))
-        return math.sqrt(sums.pull / self.n)
+        return math.sqrt(sums.pull / self.observations)
 
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
@@ -95,32 +117,23 @@ class HostData(LinearData):
         numbers = 8 + 4 * even + even * even * (wanted.hessian + wanted.gram)
         chunk = _CHUNK * -(-_SPARSE * numbers // _CHUNK)
         chunks = -(-self.n // chunk)
-        scalars, vectors = np.zeros((chunks, 8)), np.zeros((chunks, 4, even))
-        hessian = np.zeros((chunks if wanted.hessian else 0, even, even))
-        gram = np.zeros((chunks if wanted.gram else 0, even, even))
         length = self.n if wanted.rows else 0
-        of_rows = np.empty(length, self.dtype), np.empty(length, self.dtype)
+        out = rows.Sums(
+            scalars=np.zeros((chunks, 8)),
+            vectors=np.zeros((chunks, 4, even)),
+            hessian=np.zeros((chunks if wanted.hessian else 0, even, even)),
+            gram=np.zeros((chunks if wanted.gram else 0, even, even)),
+            residuals=np.empty(length, self.dtype),
+            weights=np.empty(length, self.dtype),
+        )
+        design, at = self._design, rows.At(theta, alpha, scale, wanted.shape)
 
         def work(start: int, stop: int) -> None:
-            rows.accumulate(
-                *self._design,
-                theta,
-                alpha,
-                scale,
-                wanted.shape,
-                chunk,
-                start,
-                stop,
-                scalars,
-                vectors,
-                hessian,
-                gram,
-                *of_rows,
-            )
+            rows.accumulate(design, at, chunk, start, stop, out)
 
         map_chunks(work, self.n, chunk * -(-_CALL // chunk))
-        scalar = _pairwise(scalars)
-        vector = _pairwise(vectors)[:, : self.size]
+        scalar = _pairwise(out.scalars)
+        vector = _pairwise(out.vectors)[:, : self.size]
         weight = float(scalar[rows.WEIGHT])
         shape = ShapeSums(
             slope=float(scalar[rows.SHAPE_SLOPE]),
@@ -137,10 +150,10 @@ class HostData(LinearData):
             weight=weight,
             squares=vector[rows.SQUARES],
             size=weighted_size(float(scalar[rows.OF_Y]), weight),
-            hessian=self._symmetric(hessian),
-            gram=self._symmetric(gram),
+            hessian=self._symmetric(out.hessian),
+            gram=self._symmetric(out.gram),
             shape=shape,
-            rows=of_rows,
+            rows=(out.residuals, out.weights),
         )
 
     def _symmetric(self, parts: HostArray) -> HostArray:

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from robloss._fit.sums import HostArray, to_host
 from robloss._typing import Array
 

@@ -60,29 +60,42 @@ def _underflows(data: LinearData, moments: Moments) -> bool:
     """Whether the squares of y or of a column are lost although it is not 0."""
     if moments.largest_y > 0 and moments.mean_square_y < data.tiny:
         return True
-    squares = np.diag(moments.gram)[int(data.intercept) :] / data.n
+    squares = np.diag(moments.gram)[int(data.intercept) :] / data.observations
     small = np.flatnonzero(squares < data.tiny)
-    return any(to_host(data.xp.any(data.X[:, int(j)] != 0)) for j in small)
+    return any(to_host(data.xp.any(data.occurs(data.X[:, int(j)] != 0))) for j in small)
+
+
+def is_sound(data: LinearData, moments: Moments) -> bool:
+    """Whether the data are finite, with squares that are neither too large nor too small."""
+    finite = np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))
+    return bool(finite) and not _underflows(data, moments)
 
 
 def least_squares(data: LinearData) -> Problem[LinearData]:
     """Solve the least-squares problem; columns far from 0 are centred for good."""
     moments = data.moments()
-    finite = np.isfinite(moments.mean_square_y) and np.all(np.isfinite(moments.gram))
-    if not finite or _underflows(data, moments):
+    if not is_sound(data, moments):
         _refuse_non_finite(data.X, data.y)
-    if data.intercept:
-        mean = moments.gram[0, 1:] / data.n
-        square = np.diag(moments.gram)[1:] / data.n
-        # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
-        if np.any(mean**2 > data.eps**-0.25 * np.abs(square - mean**2)):
-            data = data.centered(mean)
-            moments = data.moments()
-            constant = np.sqrt(np.diag(moments.gram)[1:] / data.n) <= FLOOR * data.eps * abs(mean)
-            if np.any(constant):
-                data = data.without(constant)
-                moments = data.moments()
-    return solved(data, moments)
+    return solved(*centered(data, moments, data.eps))
+
+
+def centered(data: LinearData, moments: Moments, eps: float) -> tuple[LinearData, Moments]:
+    """The data to go on with where sums are of this relative rounding, and their moments."""
+    if not data.intercept:
+        return data, moments
+    mean = moments.gram[0, 1:] / data.observations
+    square = np.diag(moments.gram)[1:] / data.observations
+    # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
+    if not np.any(mean**2 > eps**-0.25 * np.abs(square - mean**2)):
+        return data, moments
+    data = data.centered(mean)
+    moments = data.moments()
+    rest = np.sqrt(np.diag(moments.gram)[1:] / data.observations)
+    constant = rest <= FLOOR * data.eps * abs(mean)
+    if not np.any(constant):
+        return data, moments
+    data = data.without(constant)
+    return data, data.moments()
 
 
 def solved(data: LinearData, moments: Moments) -> Problem[LinearData]:

@@ -1,8 +1,9 @@
 """The joint negative log-likelihood of parameters, shape and scale, with its derivatives.
 
-    F(θ, α, c) = Σ ρ(r(θ), α, c) + n log c + n log Z(α) [+ ½ l2 Σ θ²]
+    F(θ, α, c) = Σ s ρ(r(θ), α, c) + n log c + n log Z(α) [+ ½ l2 Σ θ²],    n = Σ s
 
-with r = y − Xθ, or any residuals: second derivatives of these are left out (Gauss and Newton).
+with the weights s of rows, which count a row as often as they say, and r = y − Xθ, or any
+residuals: second derivatives of these are left out (Gauss and Newton).
 
 Its coordinates are θ, α and log c − g(α), with g(α) = −sign(α − 2) (b/4) log b, b = |α − 2|. Around
 α = 2 both ρ and log Z have slopes that diverge like log b; at the best scale they cancel, and
@@ -20,6 +21,9 @@ from robloss._typing import Array
 
 # A few roundings of a number and of its sum: what separates a value from nothing at all.
 FLOOR = 16.0
+# From so many parameters on a factor is tried, which takes a twentieth of the time of eigenvalues;
+# a matrix whose smallest pivot is no smaller has no eigenvalue that could count as 0.
+_MANY, _SURE = 64, 1e-3
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,23 @@ def solve(matrix: HostArray, vector: HostArray, eps: float) -> tuple[HostArray, 
     -------
     solution : ndarray
     eigenvalues : ndarray
-        Of the matrix in the units of its diagonal; those that count as 0 are left out.
+        Of the matrix in the units of its diagonal, those that count as 0 left out; of many, the
+        pivots of its factor instead, if that shows it to be far from singular.
     """
     size = np.sqrt(np.abs(np.diag(matrix)))
     size[size == 0] = 1.0
-    values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
+    scaled = matrix / np.outer(size, size)
+    if len(size) > _MANY:
+        try:
+            factor = np.linalg.cholesky(scaled)
+        except np.linalg.LinAlgError:
+            pass
+        else:
+            pivots = np.diag(factor) ** 2
+            if np.min(pivots) > _SURE:
+                half = np.linalg.solve(factor, vector / size)
+                return np.linalg.solve(factor.T, half) / size, pivots
+    values, vectors = np.linalg.eigh(scaled)
     kept = np.abs(values) > 10 * len(size) * eps
     vectors = vectors[:, kept]
     solution = vectors @ ((vectors.T @ (vector / size)) / values[kept]) / size
@@ -136,7 +152,7 @@ class Likelihood:
     def nll(self, sums: Sums, point: Point) -> float:
         """F at a point."""
         per_row = math.log(point.scale) + self.normaliser.value(point.alpha)
-        return sums.loss + self.data.n * per_row + self.penalty(point)
+        return sums.loss + self.data.observations * per_row + self.penalty(point)
 
     def _sums(self, point: Point, wanted: Wanted) -> Sums:
         return self.data.sums(point.theta, point.alpha, point.scale, wanted)
@@ -160,7 +176,7 @@ class Likelihood:
             point = self.moved(point, 2.0 + inward * self._beside_two)
             sums = self._sums(point, Wanted(hessian=False, shape=True))
         shape = sums.shape
-        n = self.data.n
+        n = self.data.observations
         slope = shape.slope + n * self.normaliser.slope(point.alpha)
         bow = shape.bow + n * self.normaliser.bow(point.alpha)
         if not self.free.scale:
@@ -181,7 +197,7 @@ class Likelihood:
         gradient, border = np.empty(total), np.empty((total, total - size))
         gradient[:size] = self.ridge * point.theta * point.scale - sums.slope
         if free.scale:
-            gradient[-1] = self.data.n - sums.pull
+            gradient[-1] = self.data.observations - sums.pull
             border[:size, -1] = sums.cross
             border[-1, -1] = sums.stretch
         if free.alpha:
@@ -211,13 +227,15 @@ class Likelihood:
             Whether second derivatives are wanted, which take time like the square of θ's length.
         """
         shape = self.free.alpha and not self._is_at_two(point)
-        last, size, n = beside is not None, self.data.size, self.data.n
+        last, size, n = beside is not None, self.data.size, self.data.observations
         wanted = Wanted(hessian=hessian and not last, gram=gram, shape=shape, rows=last)
         sums = self._sums(point, wanted)
         gradient, border = self._gradient(sums, point)
         ridge = self.ridge * point.scale**2
         nll = self.nll(sums, point)
-        if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(border))):
+        # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
+        noise = FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull)
+        if not all(np.all(np.isfinite(part)) for part in (gradient, border, noise)):
             nll = math.inf
         if beside is not None:
             inner = beside.hessian[:size, :size]
@@ -231,8 +249,7 @@ class Likelihood:
             gradient=gradient,
             hessian=_bordered(inner, border) if hessian else inner,
             diagonal=np.concatenate([sums.squares + ridge, np.abs(np.diag(border[size:]))]),
-            # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
-            gradient_noise=FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull),
+            gradient_noise=noise,
             gram=sums.gram + np.diag(ridge) if gram else sums.gram,
             floor=FLOOR * self.data.resolution * (sums.size or 1.0),
             total_weight=sums.weight,

@@ -14,14 +14,15 @@ from robloss._fit.least_squares import Problem, least_squares
 from robloss._fit.options import checked, truth
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.result import LinearFit
-from robloss._fit.search import Search
+from robloss._fit.search import Found, Search
 from robloss._fit.sums import LinearData, linear_data, to_host
+from robloss._fit.weights import counted
 from robloss._typing import Array
 
 
-def _as_data(X: Any, y: Any) -> tuple[Any, Array, Array]:
+def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
     """Bring X and y to one library and floating dtype, and check their shapes."""
-    library, xp = common_library({"X": X, "y": y})
+    library, xp = common_library(named)
     if library == "numpy":
         X, y = np.asarray(X), np.asarray(y)
     elif library == "torch":
@@ -113,6 +114,7 @@ def fit_linear(
     anneal: str | Sequence[float] | None = None,
     tol: float = 1e-8,
     max_iter: int = 200,
+    sample_weight: Array | None = None,
     callback: Callable[[Iterate], object] | None = None,
     verbose: int = 0,
     feature_names: Sequence[str] | None = None,
@@ -121,8 +123,8 @@ def fit_linear(
 
     .. math::
 
-        \min_{\theta, \alpha, c} \; \sum_i \rho(y_i - x_i^T\theta, \alpha, c)
-        + n \log c + n \log Z(\alpha) + \tfrac{1}{2} l_2 \|\theta\|^2
+        \min_{\theta, \alpha, c} \; \sum_i s_i \rho(y_i - x_i^T\theta, \alpha, c)
+        + n \log c + n \log Z(\alpha) + \tfrac{1}{2} l_2 \|\theta\|^2, \quad n = \sum_i s_i
 
     Joint maximum likelihood over the coefficients, `alpha` and `scale`, by iteratively reweighted
     least squares that ends in Newton's method. The objective never rises from one iterate to the
@@ -173,6 +175,10 @@ def fit_linear(
     max_iter : int, default 200
         Most steps to take. Those on the sample that a fit of many rows starts from, and those of
         annealing, count apart.
+    sample_weight : array (n,), optional
+        How often each row counts, the s of the formula: 1 where it is left out. A weight of 2 is
+        the row twice, a weight of 0 leaves it out (its `X` and `y` must be finite all the same).
+        Not negative, finite, and not all 0; in the library and on the device of `X`.
     callback : callable, optional
         Called with an `Iterate` (n_iter, params, alpha, scale, nll) at every iterate on the full
         data; raising StopIteration ends the fit.
@@ -246,21 +252,31 @@ def fit_linear(
         verbose=verbose,
     )
     constant, ridge = truth("intercept", intercept), _ridge(l2)
-    xp, X, y = _as_data(X, y)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    xp, X, y = _as_data(X, y, {"X": X, "y": y, **weights})
+    of_rows = counted(sample_weight, xp, X)
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
-        problem = _begun(least_squares(linear_data(xp, X, y, constant)), start)
-        data = problem.data
-        search = Search(options, ridge, watch(options, data.params))
-        outcome = search.best(problem)
-        theta = outcome.local.point.theta
-        coef, fitted = data.coefficients(theta)
-        return LinearFit(
-            params=data.params(theta),
-            names=("intercept",) * constant + names,
-            coef=coef,
-            intercept=fitted,
-            feature_names=names,
-            fitted_intercept=constant,
-            **finished(search, problem, outcome),
-        )
+        data = linear_data(xp, X, y, constant, of_rows.rows)
+        search = Search(options, ridge / of_rows.unit, watch(options, data.params))
+        if start is None:
+            found = search.linear(data)
+        else:
+            found = search.best(_begun(least_squares(data), start))
+        return _result(search, found, of_rows.unit, names)
+
+
+def _result(
+    search: Search, found: Found[LinearData], unit: float, names: tuple[str, ...]
+) -> LinearFit:
+    data, theta = found.data, found.outcome.local.point.theta
+    coef, constant = data.coefficients(theta)
+    return LinearFit(
+        params=data.params(theta),
+        names=("intercept",) * data.intercept + names,
+        coef=coef,
+        intercept=constant,
+        feature_names=names,
+        fitted_intercept=data.intercept,
+        **finished(search, found, unit),
+    )

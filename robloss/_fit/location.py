@@ -8,7 +8,6 @@ import numpy as np
 
 from robloss._args import common_library, real_dtype
 from robloss._fit.finish import finished
-from robloss._fit.least_squares import least_squares
 from robloss._fit.options import Options, checked
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.result import LocationFit
@@ -131,13 +130,10 @@ def fit_location(
 
 def _fitted(xp: Any, column: Array, options: Options) -> LocationFit:
     nothing = xp.zeros_like(column[:, None])[:, :0]
-    problem = least_squares(linear_data(xp, nothing, column, intercept=True))
-    search = Search(options, 0.0, watch(options, problem.data.params))
-    outcome = search.best(problem)
-    params = problem.data.params(outcome.local.point.theta)
+    data = linear_data(xp, nothing, column, intercept=True)
+    search = Search(options, 0.0, watch(options, data.params))
+    found = search.linear(data)
+    params = found.data.params(found.outcome.local.point.theta)
     return LocationFit(
-        params=params,
-        names=("location",),
-        location=float(params[0]),
-        **finished(search, problem, outcome),
+        params=params, names=("location",), location=float(params[0]), **finished(search, found)
     )

@@ -77,7 +77,7 @@ class Loop:
         self.likelihood = likelihood
         self.free = likelihood.free
         self.size = likelihood.data.size
-        self.near = max(1.0, _NEAR * math.sqrt(likelihood.data.n))
+        self.near = max(1.0, _NEAR * math.sqrt(likelihood.data.observations))
         self.tol = tol
         self.max_iter = max_iter
         self.watch = watch
@@ -129,7 +129,7 @@ class Loop:
 
     def _settled(self, local: Local, trace: Trace) -> Outcome:
         """Where F is flat: an optimum, or a place where rows or the scale mean nothing."""
-        n = self.likelihood.data.n
+        n = self.likelihood.data.observations
         status = "converged"
         if local.total_weight < 0.5 * min(self.size, n):
             status = "no_weight"
@@ -207,7 +207,7 @@ class Loop:
             return step
         values, vectors = np.linalg.eigh(local.hessian[np.ix_(index, index)])
         # n/100 is below the least information about (α, log scale) that n rows can carry near 2.
-        steep = np.maximum(np.abs(values), 0.01 * self.likelihood.data.n)
+        steep = np.maximum(np.abs(values), 0.01 * self.likelihood.data.observations)
         part = -vectors @ ((vectors.T @ local.gradient[index]) / steep)
         step[index] = part / max(1.0, float(np.max(np.abs(part))))
         if self.free.alpha and not self.free.scale:
@@ -251,7 +251,7 @@ class Loop:
         It is of the order of its square, in units of what one row tells, or has by the last two
         steps (the one before this had the length `before`) turned out to be less.
         """
-        rate = 1.0 / math.sqrt(self.likelihood.data.n)
+        rate = 1.0 / math.sqrt(self.likelihood.data.observations)
         return length**2 * (rate if before is None else min(rate, length / before**2))
 
     def advance(

@@ -55,7 +55,7 @@ class ResidualData:
         self.index = index
         self.size: int = theta.shape[0]
         here = self._linear(to_host(theta))
-        self.n = here.n
+        self.n, self.observations = here.n, here.observations
         self.resolution = self.eps = here.resolution
 
     @property
@@ -275,10 +275,10 @@ def fit_residuals(
         data = ResidualData(xp, function, jacobian, theta, size)
         problem = Problem(data, to_host(theta), min(data.n, data.size), size)
         search = Search(options, 0.0, watch(options, data.params))
-        outcome = search.best(problem)
-        params = data.params(outcome.local.point.theta)
+        found = search.best(problem)
+        params = data.params(found.outcome.local.point.theta)
         names = tuple(f"theta{j}" for j in range(data.size))
-        return Fit(params=params, names=names, **finished(search, problem, outcome))
+        return Fit(params=params, names=names, **finished(search, found))
 
 
 def as_like(xp: Any, values: HostArray, example: Array) -> Array:

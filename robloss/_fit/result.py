@@ -41,12 +41,16 @@ class Fit:
     alpha, scale : float
         Shape, and scale in the unit of the residuals: estimated, or as given.
     nll : float
-        Σρ + n log scale + n log Z(alpha), in nats. Below alpha = 0, where the density cannot be
-        normalised without a truncation, without the last term.
+        Σ s ρ + n log scale + n log Z(alpha), in nats, with the weights s given and n = Σ s. Below
+        alpha = 0, where the density cannot be normalised without a
+        truncation, without the last term.
     weights : array (n,)
-        ψ(r)/r in units of its value at 0: 1 for an ordinary observation, near 0 for an outlier.
+        ψ(r)/r in units of its value at 0: 1 for an ordinary observation, near 0 for an outlier,
+        whatever its `sample_weight`.
     residuals : array (n,)
         What the model leaves; for a linear one y minus the fitted values.
+    observations : float
+        The number of rows, each counted as often as its `sample_weight` says.
     n_iter : int
         Steps taken on the full data.
     converged : bool
@@ -62,6 +66,9 @@ class Fit:
         Which of "alpha" and "scale" were estimated.
     alpha_bounds : tuple of float
     truncation : float, or None
+        τ, in units of the scale.
+    alpha_by_truncation : float
+        dα/d log τ, by how much the estimate of alpha moves with τ; NaN where it does not.
     names : tuple of str
         Of the parameters.
     """
@@ -72,6 +79,7 @@ class Fit:
     nll: float
     weights: Array
     residuals: Array
+    observations: float
     n_iter: int
     converged: bool
     status: str
@@ -81,6 +89,7 @@ class Fit:
     adapted: tuple[str, ...]
     alpha_bounds: tuple[float, float]
     truncation: float | None
+    alpha_by_truncation: float
     names: tuple[str, ...]
 
     title: ClassVar[str] = "Robust fit with the general adaptive loss"

@@ -1,11 +1,15 @@
 """Where the loop starts, and which of its ends is kept."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Generic
+
+import numpy as np
 
 from robloss._fit.anneal import stages
 from robloss._fit.gradient import GradientLoop
-from robloss._fit.least_squares import Problem, solved
+from robloss._fit.least_squares import AnyData, Problem, centered, is_sound, least_squares, solved
 from robloss._fit.likelihood import FLOOR, Free, Likelihood, Point, as_held
 from robloss._fit.loop import Loop, Outcome, Watch
 from robloss._fit.normaliser import Normaliser
@@ -23,6 +27,15 @@ _ASTRAY = 5.0
 _BELOW = -0.1  # where a search for negative shapes begins that starts from 0
 # The stages of an annealed fit end this many standard errors from their optimum.
 _STAGE_TOL = 0.1
+
+
+@dataclass(frozen=True)
+class Found(Generic[AnyData]):
+    """The end that is kept, of which data (they may have been centred), and the design's rank."""
+
+    data: AnyData
+    rank: int
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -56,29 +69,49 @@ class Search:
         """F of the data."""
         return Likelihood(data, free or self.free(data), self.normaliser, self.l2)
 
-    def best(self, problem: Problem[Data]) -> Outcome:
-        """The likeliest end that is found."""
+    def linear(self, data: LinearData) -> Found[LinearData]:
+        """The likeliest end that is found for a linear model, from least squares or a sample."""
+
+        def look(search: Search) -> Found[LinearData]:
+            return search.from_sample(data) or search.from_problem(least_squares(data))
+
+        return self._in_two_parts(look)
+
+    def best(self, problem: Problem[AnyData]) -> Found[AnyData]:
+        """The likeliest end that is found from where a problem begins."""
+        return self._in_two_parts(lambda search: search.from_problem(problem))
+
+    def from_problem(self, problem: Problem[AnyData]) -> Found[AnyData]:
+        """The likeliest end, at shapes between the bounds alone."""
+        return Found(problem.data, problem.rank, self.ends(problem)[0])
+
+    def _in_two_parts(self, look: Callable[["Search"], Found[AnyData]]) -> Found[AnyData]:
+        """What is found for the shapes that are asked for, first for those from 0 on.
+
+        For negative shapes the likelihood has no maximum in the scale, since a loss that is bounded
+        forgives every row: the scale is then that of the best fit from 0 on.
+        """
         options = self.options
         low, high = options.bounds
         if options.alpha is not None or options.scale is not None or low >= 0:
-            return self._from_sample(problem) or self.ends(problem)[0]
-        # For negative shapes the likelihood has no maximum in the scale, since a loss that is
-        # bounded forgives every row: the scale is then that of the best fit from 0 on.
-        above = replace(self, options=replace(options, bounds=(0.0, high))).best(problem)
-        point = above.local.point
-        if above.status != "converged" or point.alpha > 0:
-            return above
+            return look(self)
+        found = look(replace(self, options=replace(options, bounds=(0.0, high))))
+        point = found.outcome.local.point
+        if found.outcome.status != "converged" or point.alpha > 0:
+            return found
         below = replace(self, options=replace(options, scale=point.scale))
-        return below._loop(problem.data).run(replace(point, alpha=self._inside(_BELOW)))  # noqa: SLF001
+        outcome = below.loop(found.data).run(replace(point, alpha=self._inside(_BELOW)))
+        return replace(found, outcome=outcome)
 
-    def _loop(self, data: Data, free: Free | None = None) -> Loop:
+    def loop(self, data: Data, free: Free | None = None) -> Loop:
+        """What minimises F of the data."""
         kind = GradientLoop if self.options.method == "gradient" else Loop
         options = self.options
         return kind(self.likelihood(data, free), options.tol, options.max_iter, self.watch)
 
     def _run(self, data: Data, start: Point) -> Outcome:
         """The end from one start."""
-        return self._loop(data).run(self._annealed(data, start))
+        return self.loop(data).run(self._annealed(data, start))
 
     def _annealed(self, data: Data, start: Point) -> Point:
         """Where the stages of graduated non-convexity lead from a start."""
@@ -91,7 +124,7 @@ class Search:
         way = stages(options.anneal, target, lambda: largest(data, start.theta) / start.scale)
         for stage in way:
             at = Point(start.theta, stage.alpha, start.scale * stage.widening)
-            point = loose._loop(data, free).run(at).local.point  # noqa: SLF001 - of its own kind
+            point = loose.loop(data, free).run(at).local.point
             start = Point(
                 point.theta,
                 start.alpha if options.alpha is not None else self._inside(stage.alpha),
@@ -120,7 +153,7 @@ class Search:
             alpha = self._first_alpha() if problem.alpha is None else self._inside(problem.alpha)
         if scale is None:
             # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
-            wide = math.sqrt(data.n) if alpha > 2 else 1.0
+            wide = math.sqrt(data.observations) if alpha > 2 else 1.0
             spread = problem.scale or (
                 middle_spread(data, theta) if problem.is_given else data.spread(theta)
             )
@@ -159,37 +192,56 @@ class Search:
         """The end that grows from the fit with the most forgiving loss, if that has an end."""
         free = self.free(data)
         forgiving = Free(False, free.scale, free.bounds)
-        below = self._loop(data, forgiving).run(Point(start.theta, free.bounds[0], start.scale))
-        return [self._loop(data).run(below.local.point)] if below.status == "converged" else []
+        below = self.loop(data, forgiving).run(Point(start.theta, free.bounds[0], start.scale))
+        return [self.loop(data).run(below.local.point)] if below.status == "converged" else []
 
-    def _from_sample(self, problem: Problem[Data]) -> Outcome | None:
-        """The end from the optimum of a sample of many rows, unless that leads astray."""
-        data = problem.data
+    def from_sample(self, data: LinearData) -> Found[LinearData] | None:
+        """The end from the optimum of a sample of many rows, unless that leads astray.
+
+        The data are not looked at before: what is unsound of them shows at the sample's optimum.
+        """
         rows = max(_ROWS, _ROWS_EACH * data.size)
-        if not isinstance(data, LinearData) or problem.is_given:
-            return None
         if data.n < _WORTHWHILE * rows or self.options.max_iter == 0:
             return None
         part = data.sample(rows)
-        sample = solved(part, part.moments())
-        if sample.rank < problem.rank:
+        if not part.observations > 0:
             return None
+        moments = part.moments()
+        if not is_sound(part, moments):
+            return None
+        sample, rank = solved(*centered(part, moments, data.eps)), data.size
+        if sample.rank == rank:  # columns that are independent in some rows are so in all
+            data = data.centered(sample.data.center) if np.any(sample.data.center) else data
+        else:
+            whole = least_squares(data)
+            data, rank = whole.data, whole.rank
+            part = data.sample(rows)
+            sample = solved(part, part.moments())
+            if sample.rank < rank:
+                return None
         quick = replace(self.options, tol=_SAMPLE_TOL)
         ends = replace(self, options=quick, watch=None).ends(sample)
         if any(end.status != "converged" for end in ends):
             return None
-        loop = self._loop(data)
-        starts = [loop.first(point) for point in _distinct(ends)]
+        outcome = self._onward(data, _distinct(ends), sample.data)
+        if outcome is None:
+            return None
+        if len(ends) == 1 and self._may_hide_another(outcome):
+            others = self._grown(data, ends[0].local.point)
+            outcome = min([outcome, *others], key=lambda end: end.local.nll)
+        return Found(data, rank, outcome)
+
+    def _onward(self, data: LinearData, points: list[Point], sample: LinearData) -> Outcome | None:
+        """The end from the likeliest of the sample's optima, unless they lead astray."""
+        loop = self.loop(data)
+        starts = [loop.first(point) for point in points]
         local = min(starts, key=lambda start: start.nll)
         _, length = loop.newton(local)
-        if length > _ASTRAY * math.sqrt((data.size + 2) * data.n / rows):
+        by_chance = math.sqrt((data.size + 2) * data.observations * sample.scatter)
+        if length > _ASTRAY * by_chance:
             return None
         outcome = loop.run(local)
-        if outcome.status not in ("converged", "max_iter", "stopped"):
-            return None
-        if len(ends) > 1 or not self._may_hide_another(outcome):
-            return outcome
-        return min([outcome, *self._grown(data, local.point)], key=lambda end: end.local.nll)
+        return outcome if outcome.status in ("converged", "max_iter", "stopped") else None
 
 
 def _distinct(ends: list[Outcome]) -> list[Point]:

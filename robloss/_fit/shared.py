@@ -26,6 +26,7 @@ class SharedData:
         self.parts = tuple(parts)
         self.xp = self.parts[0].xp
         self.n = sum(part.n for part in self.parts)
+        self.observations = math.fsum(part.observations for part in self.parts)
         self.size = sum(part.size for part in self.parts)
         self.resolution = self.parts[0].resolution
         self.eps = self.parts[0].eps
@@ -54,8 +55,8 @@ class SharedData:
     def spread(self, theta: HostArray) -> float:
         """Root mean square of all residuals."""
         each = zip(self.parts, self._split(theta), strict=True)
-        squares = [part.n * part.spread(one) ** 2 for part, one in each]
-        return math.sqrt(sum(squares) / self.n)
+        squares = [part.observations * part.spread(one) ** 2 for part, one in each]
+        return math.sqrt(sum(squares) / self.observations)
 
     def taken(self, index: NDArray[np.intp]) -> "SharedData":
         """Some of the rows, counted from the first response to the last."""

@@ -57,6 +57,7 @@ def summary(fit: "Fit") -> str:
         fit.title,
         "=" * _WIDTH,
         _line("observations", str(rows), "nll", f"{fit.nll:.7g}"),
+        *([] if fit.observations == rows else [_line("weighted", f"{fit.observations:.7g}")]),
         _line("iterations", str(fit.n_iter), "status", fit.status),
         rule,
         f"alpha  {fit.alpha:>12.6g}  ({_how(fit, 'alpha')}){bounds}",

@@ -72,7 +72,7 @@ NO_SHAPE = ShapeSums(math.nan, math.nan, math.nan, np.empty(0))
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over the rows x of the design, with z = (y − x·theta)/scale.
+    """Sums over the rows x of the design, with z = (y − x·theta)/scale, each times its weight.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Sums:
     slope : ndarray (q,)
         Σ ψ(z) x.
     pull : float
-        Σ z ψ(z), which is n where the scale is at its optimum.
+        Σ z ψ(z), which is the number of observations where the scale is at its optimum.
     stretch : float
         Σ z (ψ + z ψ').
     cross : ndarray (q,)
@@ -98,7 +98,7 @@ class Sums:
         Σ w(z) x xᵀ.
     shape : ShapeSums
     rows : (array (n,), array (n,))
-        y − x·theta, and w(z), in the library and dtype of the data.
+        y − x·theta, and w(z), in the library and dtype of the data, of rows that weigh 0 too.
     """
 
     loss: float
@@ -122,10 +122,11 @@ class Moments:
     Attributes
     ----------
     largest_y, mean_square_y : float
+        Of rows that do not weigh 0.
     gram : ndarray (q, q)
-        Σ x xᵀ.
+        Σ x xᵀ, each row times its weight.
     slope : ndarray (q,)
-        Σ y x.
+        Σ y x, likewise.
     """
 
     largest_y: float
@@ -148,10 +149,27 @@ def weighted_size(squares: float, weight: float) -> float:
     return math.sqrt(squares / weight) if weight > 0 else 0.0
 
 
+@dataclass(frozen=True)
+class RowWeights:
+    """How often each row counts.
+
+    Attributes
+    ----------
+    values : array (n,)
+        Not negative.
+    total : float
+        Their sum.
+    """
+
+    values: Array
+    total: float
+
+
 class Data(Protocol):
     """What the likelihood asks of observations; see `LinearData` for what the attributes are."""
 
     n: int
+    observations: float
     size: int
     resolution: float
     eps: float
@@ -184,8 +202,12 @@ class LinearData(ABC):
     xp : namespace
     X, y : array
     intercept : bool
+    row_weights : RowWeights or None
+        Sums count every row as often as its weight says: once where there are none.
     n : int
         Rows.
+    observations : float
+        Σ of the weights.
     size : int
         Columns of the design.
     center : ndarray
@@ -198,13 +220,21 @@ class LinearData(ABC):
     """
 
     def __init__(
-        self, xp: Any, X: Array, y: Array, intercept: bool, center: HostArray | None = None
+        self,
+        xp: Any,
+        X: Array,
+        y: Array,
+        intercept: bool,
+        row_weights: RowWeights | None = None,
+        center: HostArray | None = None,
     ) -> None:
         self.xp = xp
         self.X = X
         self.y = y
         self.intercept = intercept
+        self.row_weights = row_weights
         self.n: int = X.shape[0]
+        self.observations = float(self.n) if row_weights is None else row_weights.total
         columns: int = X.shape[1]
         self.size = columns + intercept
         self.center = np.zeros(columns) if center is None else center
@@ -230,6 +260,14 @@ class LinearData(ABC):
         ones[: int(self.intercept)] = 0.0
         return ones
 
+    @property
+    def scatter(self) -> float:
+        """Σs²/(Σs)², the variance of an optimum in units of what one observation tells."""
+        if self.row_weights is None:
+            return 1.0 / self.n
+        squares = self.xp.sum(self.row_weights.values**2)
+        return float(to_host(squares)) / self.observations**2
+
     @abstractmethod
     def centered(self, mean: HostArray) -> "LinearData":
         """The same data with the columns shifted by their means."""
@@ -244,7 +282,7 @@ class LinearData(ABC):
 
     @abstractmethod
     def spread(self, theta: HostArray) -> float:
-        """Root mean square of the residuals."""
+        """Root mean square of the residuals, each counted as often as its row."""
 
     @abstractmethod
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
@@ -254,6 +292,11 @@ class LinearData(ABC):
         """A host vector as an array beside the data."""
         device = array_api_compat.device(self.X)
         return self.xp.asarray(vector, dtype=self.dtype, device=device)
+
+    def occurs(self, of_rows: Array) -> Array:
+        """A truth about each row, where the row counts at all."""
+        weights = self.row_weights
+        return of_rows if weights is None else of_rows & (weights.values > 0)
 
     def coefficients(self, theta: HostArray) -> tuple[Array, float]:
         """Split a parameter vector into coefficients and intercept of the columns as given."""
@@ -279,7 +322,7 @@ class LinearData(ABC):
         """Some of the rows, in memory: one from each of as many stretches of equal length.
 
         Rows that are sorted, or repeat themselves, are represented all the same: stretches cover
-        the data evenly, and where in its stretch a row lies is random.
+        the data evenly, and where in its stretch a row lies is random. Rows keep their weights.
         """
         edges = np.linspace(0, self.n, size + 1).astype(np.intp)
         places = np.random.default_rng(_SEED).random(size)
@@ -288,13 +331,21 @@ class LinearData(ABC):
 
     def taken(self, index: NDArray[np.intp]) -> "LinearData":
         """Rows of the data, brought to the host in their dtype."""
+        weights = self.row_weights
         chosen = self.xp.asarray(index, device=array_api_compat.device(self.X))
         dtype = np.float32 if self.resolution > 1e-10 else np.float64
-        X, y = (
-            to_host(self.xp.take(array, chosen, axis=0)).astype(dtype, copy=False)
-            for array in (self.X, self.y)
+        X, y, *given = (
+            to_host(self.xp.take(array, chosen, axis=0))
+            for array in (self.X, self.y, *([] if weights is None else [weights.values]))
         )
-        return linear_data(array_api_compat.array_namespace(index), X, y, self.intercept)
+        of_rows = RowWeights(given[0], float(np.sum(given[0]))) if given else None
+        return linear_data(
+            array_api_compat.array_namespace(index),
+            X.astype(dtype, copy=False),
+            y.astype(dtype, copy=False),
+            self.intercept,
+            of_rows,
+        )
 
 
 @cache
@@ -305,7 +356,9 @@ def _kind(library: str | None) -> Any:
     return import_module("robloss._fit.arrays").ArrayData
 
 
-def linear_data(xp: Any, X: Array, y: Array, intercept: bool) -> LinearData:
+def linear_data(
+    xp: Any, X: Array, y: Array, intercept: bool, row_weights: RowWeights | None = None
+) -> LinearData:
     """The data of a linear model, looked at by what serves their library best."""
-    data: LinearData = _kind(library_of(X))(xp, X, y, intercept)
+    data: LinearData = _kind(library_of(X))(xp, X, y, intercept, row_weights)
     return data

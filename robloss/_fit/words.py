@@ -2,7 +2,6 @@
 
 import math
 
-from robloss._fit.likelihood import Free
 from robloss._fit.loop import Outcome
 
 MESSAGES = {
@@ -22,18 +21,19 @@ MESSAGES = {
 }
 
 
-def flags(outcome: Outcome, free: Free, rank: int, truncation: float | None) -> tuple[str, ...]:
+def flags(outcome: Outcome, rank: int, moves: float) -> tuple[str, ...]:
     """What a reader of the result must know.
 
     Parameters
     ----------
     outcome : Outcome
-    free : Free
     rank : int
         How many parameters the data determine.
-    truncation : float, or None
+    moves : float
+        How alpha moves with the logarithm of the truncation; NaN where it does not.
     """
     found = []
+    free, truncation = outcome.likelihood.free, outcome.likelihood.normaliser.truncation
     alpha, size = outcome.local.point.alpha, len(outcome.local.point.theta)
     low, high = free.bounds
     if free.alpha and alpha in (low, high):
@@ -45,10 +45,10 @@ def flags(outcome: Outcome, free: Free, rank: int, truncation: float | None) -> 
             "Below alpha = 0 there is no density: nll lacks log Z and does not compare with that "
             "of fits at other shapes."
         )
-    if truncation is not None and not math.isinf(truncation) and free.alpha:
+    if truncation is not None:
+        by = "" if math.isnan(moves) else f": by a factor of 1.1, alpha moves by {0.1 * moves:+.2g}"
         found.append(
-            f"alpha and nll are those of the law cut off at {truncation:g} scales, and move with "
-            "that number."
+            f"The law is cut off at {truncation:g} scales; alpha and nll depend on it{by}."
         )
     if rank < size:
         found.append(

@@ -7,27 +7,22 @@ bits of a sum do not depend on who computes which chunk.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from robloss._kernels import exact, lanes
+from robloss._kernels.alpha import derivatives
 from robloss._kernels.compiling import kernel, part
-from robloss._kernels.vector import Vec, any_of, fma, lane, load, store, where
+from robloss._kernels.short import LANES, across, put, take, total, turned, zeros
+from robloss._kernels.vector import any_of, fma, lane, load, store, where
 from robloss._kernels.vector import lanes as lanes_of
 
-# notation: r = y − x·θ, z = r/c, w, ψ and ψ' of z at scale 1,
-#           b = |α − 2|, u = z²/b, L = log(1 + u), v = u/(1 + u)
+# notation: r = y − x·θ, z = r/c, w, ψ and ψ' of z at scale 1, s = the row's own weight
 
 Floats = NDArray[np.float64]
 
-# Lanes of a vector in products of columns: eight running sums of it fit the registers of any CPU.
-_LANES = 4
 # Rows of a block: whole vectors; and no multiple of 64, at which the columns of a block would share
 # lines of the cache. From 5 to 100 columns within a tenth of the best of 32, 96, 160 and 224, and a
 # whole pass as fast as the bare Gram matrix by OpenBLAS (Zen 4, one thread).
@@ -37,67 +32,75 @@ BLOCK = 96
 LOSS, PULL, STRETCH, WEIGHT, OF_Y, SHAPE_SLOPE, SHAPE_BOW, SHAPE_PULL = range(8)
 SLOPE, CROSS, SQUARES, TILT = range(4)
 
-# ∫₀¹ t² e^(Et) dt = Σ E^k/(k! (k + 3)); for E < 1 what follows the 18th term is below 1e-17.
-_MOMENT_SERIES = tuple(1 / (math.factorial(k) * (k + 3)) for k in range(18))
+
+class Design(NamedTuple):
+    """The rows of a linear model."""
+
+    X: Any  # (n, p)
+    y: Any  # (n,)
+    sample_weight: Floats  # (n,), contiguous; empty where every row counts once
+    by_rows: bool  # whether the rows of X, rather than its columns, lie together in memory
+    center: Floats  # (p,), what to subtract from every row of X
+    dropped: Any  # (p,) of bool, columns to take for 0
+    constant: int  # 1 for a column of ones before X, else 0
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    pointer = builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-    vector = ir.VectorType(ir.DoubleType(), _LANES)
-    return builder.bitcast(pointer, vector.as_pointer())
+class At(NamedTuple):
+    """Where the sums are wanted."""
+
+    theta: Floats  # (q,)
+    alpha: float
+    scale: float
+    shape: bool  # whether derivatives in α are wanted, for a finite α >= 0 other than 2
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _load(typing: Any, array: Any, start: Any) -> Any:
-    """A short vector from a contiguous float64 array."""
+class Sums(NamedTuple):
+    """Zeros to be filled, by chunk; and rows. What is not wanted is empty."""
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        value = builder.load(_address(context, builder, array, args[0], args[1]))
-        value.align = 8
-        return value
-
-    return Vec(types.float64, _LANES)(array, start), lower
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _store(typing: Any, array: Any, start: Any, value: Any) -> Any:
-    """Put a short vector into a contiguous float64 array."""
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        written = builder.store(args[2], _address(context, builder, array, args[0], args[1]))
-        written.align = 8
-        return context.get_dummy_value()
-
-    return types.void(array, start, value), lower
+    scalars: Floats  # (chunks, 8)
+    vectors: Floats  # (chunks, 4, even >= q)
+    hessian: Floats  # (chunks, even >= q, even >= q), on and above the diagonal
+    gram: Floats  # likewise
+    residuals: Any  # (n,)
+    weights: Any  # (n,)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _zeros(typing: Any) -> Any:
-    """A short vector of zeros."""
-    kind = Vec(types.float64, _LANES)
+class Block(NamedTuple):
+    """What is known of some rows."""
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return cgutils.get_null_value(context.get_value_type(kind))
+    columns: Floats  # (even >= q, BLOCK)
+    scaled: Floats  # the same, weighted
+    y: Floats  # (BLOCK,), as all that follows
+    r: Floats
+    z: Floats
+    share: Floats  # s
+    loss: Floats
+    weight: Floats
+    curvature: Floats
+    psi: Floats
+    bend: Floats  # ψ + zψ'
+    psi_alpha: Floats
 
-    return kind(), lower
+
+@kernel
+def _block(size: int) -> Block:
+    """Room for a block; every row counts once."""
+    rows = np.ones((10, BLOCK))
+    return Block(
+        np.zeros((size, BLOCK)), np.empty((size, BLOCK)),
+        rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9],
+    )  # fmt: skip
 
 
 @part
-def _total(vector: Any) -> float:
-    """The sum over lanes, as a tree."""
-    total: float = (lane(vector, 0) + lane(vector, 1)) + (lane(vector, 2) + lane(vector, 3))
-    return total
-
-
-@part
-def _sum(vector: Any, width: int) -> float:
+def _long_total(vector: Any, width: int) -> float:
     """The sum over the lanes of a long vector."""
-    total = 0.0
+    result = 0.0
     for i in range(0, width, 4):
-        total += (lane(vector, i) + lane(vector, i + 1)) + (
+        result += (lane(vector, i) + lane(vector, i + 1)) + (
             lane(vector, i + 2) + lane(vector, i + 3)
         )
-    return total
+    return result
 
 
 @kernel
@@ -109,88 +112,79 @@ def _add_products(left: Floats, right: Floats, out: Floats) -> None:
         k = j
         while k + 4 <= columns:
             at = k * rows
-            a0, a1, a2, a3 = _zeros(), _zeros(), _zeros(), _zeros()
-            b0, b1, b2, b3 = _zeros(), _zeros(), _zeros(), _zeros()
-            for i in range(0, rows, _LANES):
-                x, y = _load(left, one + i), _load(left, two + i)
-                r = _load(right, at + i)
+            a0, a1, a2, a3 = zeros(), zeros(), zeros(), zeros()
+            b0, b1, b2, b3 = zeros(), zeros(), zeros(), zeros()
+            for i in range(0, rows, LANES):
+                x, y = take(left, one + i), take(left, two + i)
+                r = take(right, at + i)
                 a0, b0 = fma(x, r, a0), fma(y, r, b0)
-                r = _load(right, at + rows + i)
+                r = take(right, at + rows + i)
                 a1, b1 = fma(x, r, a1), fma(y, r, b1)
-                r = _load(right, at + 2 * rows + i)
+                r = take(right, at + 2 * rows + i)
                 a2, b2 = fma(x, r, a2), fma(y, r, b2)
-                r = _load(right, at + 3 * rows + i)
+                r = take(right, at + 3 * rows + i)
                 a3, b3 = fma(x, r, a3), fma(y, r, b3)
-            out[j, k] += _total(a0)
-            out[j, k + 1] += _total(a1)
-            out[j, k + 2] += _total(a2)
-            out[j, k + 3] += _total(a3)
-            out[j + 1, k] += _total(b0)
-            out[j + 1, k + 1] += _total(b1)
-            out[j + 1, k + 2] += _total(b2)
-            out[j + 1, k + 3] += _total(b3)
+            out[j, k] += total(a0)
+            out[j, k + 1] += total(a1)
+            out[j, k + 2] += total(a2)
+            out[j, k + 3] += total(a3)
+            out[j + 1, k] += total(b0)
+            out[j + 1, k + 1] += total(b1)
+            out[j + 1, k + 2] += total(b2)
+            out[j + 1, k + 3] += total(b3)
             k += 4
         if k < columns:
             at = k * rows
-            a0, a1, b0, b1 = _zeros(), _zeros(), _zeros(), _zeros()
-            for i in range(0, rows, _LANES):
-                x, y = _load(left, one + i), _load(left, two + i)
-                r, s = _load(right, at + i), _load(right, at + rows + i)
+            a0, a1, b0, b1 = zeros(), zeros(), zeros(), zeros()
+            for i in range(0, rows, LANES):
+                x, y = take(left, one + i), take(left, two + i)
+                r, s = take(right, at + i), take(right, at + rows + i)
                 a0, b0 = fma(x, r, a0), fma(y, r, b0)
                 a1, b1 = fma(x, s, a1), fma(y, s, b1)
-            out[j, k] += _total(a0)
-            out[j, k + 1] += _total(a1)
-            out[j + 1, k] += _total(b0)
-            out[j + 1, k + 1] += _total(b1)
+            out[j, k] += total(a0)
+            out[j, k + 1] += total(a1)
+            out[j + 1, k] += total(b0)
+            out[j + 1, k + 1] += total(b1)
 
 
 @kernel
-def _add_scalars(
-    z: Floats,
-    y: Floats,
-    loss: Floats,
-    weight: Floats,
-    curvature: Floats,
-    psi: Floats,
-    bend: Floats,
-    out: Floats,
-) -> None:
+def _add_scalars(block: Block, out: Floats) -> None:
     """Add the sums of a block; put ψ and ψ + zψ' beside the weights."""
-    sum_loss, pull, stretch, sum_weight, of_y = _zeros(), _zeros(), _zeros(), _zeros(), _zeros()
-    for i in range(0, z.size, _LANES):
-        here, w, response = _load(z, i), _load(weight, i), _load(y, i)
-        psi_here = w * here
-        bend_here = fma(here, _load(curvature, i), psi_here)
-        _store(psi, i, psi_here)
-        _store(bend, i, bend_here)
-        sum_loss = sum_loss + _load(loss, i)
-        pull = fma(here, psi_here, pull)
-        stretch = fma(here, bend_here, stretch)
-        sum_weight = sum_weight + w
-        of_y = fma(w * response, response, of_y)
-    out[LOSS] += _total(sum_loss)
-    out[PULL] += _total(pull)
-    out[STRETCH] += _total(stretch)
-    out[WEIGHT] += _total(sum_weight)
-    out[OF_Y] += _total(of_y)
+    loss, pull, stretch, weight, of_y = zeros(), zeros(), zeros(), zeros(), zeros()
+    for i in range(0, BLOCK, LANES):
+        z, w, y = take(block.z, i), take(block.weight, i), take(block.y, i)
+        psi = w * z
+        bend = fma(z, take(block.curvature, i), psi)
+        put(block.psi, i, psi)
+        put(block.bend, i, bend)
+        loss = loss + take(block.loss, i)
+        pull = fma(z, psi, pull)
+        stretch = fma(z, bend, stretch)
+        weight = weight + w
+        of_y = fma(w * y, y, of_y)
+    out[LOSS] += total(loss)
+    out[PULL] += total(pull)
+    out[STRETCH] += total(stretch)
+    out[WEIGHT] += total(weight)
+    out[OF_Y] += total(of_y)
 
 
 @kernel
-def _add_vectors(columns: Floats, psi: Floats, bend: Floats, weight: Floats, out: Floats) -> None:
+def _add_vectors(block: Block, out: Floats) -> None:
     """Add the products of every column with the vectors of a block."""
-    count, rows = columns.shape
-    for j in range(count):
-        at = j * rows
-        a0, b0, c0, a1, b1, c1 = _zeros(), _zeros(), _zeros(), _zeros(), _zeros(), _zeros()
-        for i in range(0, rows, 2 * _LANES):
-            x, y = _load(columns, at + i), _load(columns, at + i + _LANES)
-            a0, a1 = fma(x, _load(psi, i), a0), fma(y, _load(psi, i + _LANES), a1)
-            b0, b1 = fma(x, _load(bend, i), b0), fma(y, _load(bend, i + _LANES), b1)
-            c0 = fma(x * x, _load(weight, i), c0)
-            c1 = fma(y * y, _load(weight, i + _LANES), c1)
-        out[SLOPE, j] += _total(a0 + a1)
-        out[CROSS, j] += _total(b0 + b1)
-        out[SQUARES, j] += _total(c0 + c1)
+    columns, psi, bend, weight = block.columns, block.psi, block.bend, block.weight
+    for j in range(columns.shape[0]):
+        at = j * BLOCK
+        a0, b0, c0, a1, b1, c1 = zeros(), zeros(), zeros(), zeros(), zeros(), zeros()
+        for i in range(0, BLOCK, 2 * LANES):
+            x, y = take(columns, at + i), take(columns, at + i + LANES)
+            a0, a1 = fma(x, take(psi, i), a0), fma(y, take(psi, i + LANES), a1)
+            b0, b1 = fma(x, take(bend, i), b0), fma(y, take(bend, i + LANES), b1)
+            c0 = fma(x * x, take(weight, i), c0)
+            c1 = fma(y * y, take(weight, i + LANES), c1)
+        out[SLOPE, j] += total(a0 + a1)
+        out[CROSS, j] += total(b0 + b1)
+        out[SQUARES, j] += total(c0 + c1)
 
 
 @kernel
@@ -203,53 +197,102 @@ def _scale(columns: Floats, weight: Floats, scaled: Floats) -> None:
 
 
 @kernel
-def _fetch(
-    X: Any,
-    first: int,
-    count: int,
-    by_rows: bool,
-    center: Floats,
-    dropped: Any,
-    constant: int,
-    columns: Floats,
-) -> None:
+def _turn(X: Any, first: int, count: int, center: Floats, target: Floats) -> None:
+    """Put rows of X, in which elements lie side by side, into columns: squares of them at once."""
+    features, whole = X.shape[1], count - count % LANES
+    for i in range(0, whole, LANES):
+        row = first + i
+        for begin in range(0, features, LANES):
+            j = min(begin, features - LANES)  # the last square overlaps the one before
+            shift = take(center, j)
+            a, b, c, d = turned(
+                across(X, row, j) - shift,
+                across(X, row + 1, j) - shift,
+                across(X, row + 2, j) - shift,
+                across(X, row + 3, j) - shift,
+            )
+            at = j * BLOCK + i
+            put(target, at, a)
+            put(target, at + BLOCK, b)
+            put(target, at + 2 * BLOCK, c)
+            put(target, at + 3 * BLOCK, d)
+    for i in range(whole, count):
+        for j in range(features):
+            target[j, i] = X[first + i, j] - center[j]
+
+
+@kernel
+def _fetch(design: Design, first: int, count: int, columns: Floats) -> None:
     """Put rows of X into the columns of a block, after a column of ones where there is one."""
+    X, center = design.X, design.center
     features = X.shape[1]
-    if constant:
+    if design.constant:
         columns[0, :count] = 1.0
-    target = columns[constant:]
-    if by_rows:
-        for i in range(count):
-            row = X[first + i]
-            for j in range(features):
-                target[j, i] = row[j] - center[j]
-    else:
+    target = columns[design.constant :]
+    if not design.by_rows:
         for j in range(features):
             source, column, shift = X[first : first + count, j], target[j], center[j]
             for i in range(count):
                 column[i] = source[i] - shift
-    if count < columns.shape[1]:
+    elif features >= LANES and X.strides[1] == X.itemsize:
+        _turn(X, first, count, center, target)
+    else:
+        for i in range(count):
+            row = X[first + i]
+            for j in range(features):
+                target[j, i] = row[j] - center[j]
+    if count < BLOCK:
         columns[:, count:] = 0.0
     for j in range(features):
-        if dropped[j]:
+        if design.dropped[j]:
             target[j, :] = 0.0
 
 
 @kernel
-def _residuals(
-    columns: Floats, y: Any, first: int, count: int, theta: Floats, response: Floats, r: Floats
-) -> None:
-    """y and y − x·θ for the rows of a block."""
+def _residuals(y: Any, first: int, count: int, theta: Floats, scale: float, block: Block) -> None:
+    """y, y − x·θ and z for the rows of a block."""
     source = y[first : first + count]
     for i in range(count):
-        response[i] = source[i]
-        r[i] = source[i]
-    response[count:] = 0.0
-    r[count:] = 0.0
-    for j in range(theta.size):
-        column, by = columns[j], theta[j]
-        for i in range(r.size):
-            r[i] -= by * column[i]
+        block.y[i] = source[i]
+    block.y[count:] = 0.0
+    for i in range(0, BLOCK, 4 * LANES):
+        r0, r1 = take(block.y, i), take(block.y, i + LANES)
+        r2, r3 = take(block.y, i + 2 * LANES), take(block.y, i + 3 * LANES)
+        for j in range(theta.size):
+            at, by = j * BLOCK + i, -theta[j]
+            r0 = fma(take(block.columns, at), by, r0)
+            r1 = fma(take(block.columns, at + LANES), by, r1)
+            r2 = fma(take(block.columns, at + 2 * LANES), by, r2)
+            r3 = fma(take(block.columns, at + 3 * LANES), by, r3)
+        put(block.r, i, r0)
+        put(block.r, i + LANES, r1)
+        put(block.r, i + 2 * LANES, r2)
+        put(block.r, i + 3 * LANES, r3)
+    for i in range(BLOCK):
+        block.z[i] = block.r[i] / scale
+
+
+@kernel
+def _leave_out(sample_weight: Floats, first: int, count: int, block: Block) -> None:
+    """Take the weights of the rows; make those that weigh 0 rows of zeros, lest they overflow."""
+    share = block.share
+    for i in range(count):
+        share[i] = sample_weight[first + i]
+        if share[i] == 0.0:
+            block.y[i] *= 0.0  # what is not finite becomes NaN, to be found
+            block.z[i] = block.y[i]
+            block.loss[i] = block.weight[i] = block.curvature[i] = 0.0
+            for j in range(block.columns.shape[0]):
+                block.columns[j, i] *= 0.0
+
+
+@kernel
+def _weigh(block: Block) -> None:
+    """Count every row as often as it weighs."""
+    for i in range(BLOCK):
+        block.loss[i] *= block.share[i]
+        block.weight[i] *= block.share[i]
+        block.curvature[i] *= block.share[i]
 
 
 @part
@@ -296,158 +339,85 @@ def _family(
         _sweep(lanes.steep_power, (shape, width), z, alpha, loss, weight, curvature)
 
 
+_derivatives = part(derivatives)
+
+
 @kernel
-def _add_shape(
-    z: Floats,
-    weight: Floats,
-    alpha: float,
-    columns: Floats,
-    psi_alpha: Floats,
-    scalars: Floats,
-    vectors: Floats,
-) -> None:
-    """Add the derivatives in α, a finite number >= 0 other than 2; see `_fit.arrays`.
+def _add_shape(block: Block, alpha: float, scalars: Floats, vectors: Floats) -> None:
+    """Add the derivatives in α, a finite number >= 0 other than 2, of rows not yet weighted.
 
     They are exact to a few roundings of ρ and ψ, which is what their sums need.
     """
-    d = alpha - 2.0
-    b = abs(d)
-    sign = math.copysign(1.0, d)
-    share = alpha / d
-    width = lanes_of(z)
-    none = load(z, 0, width) * 0.0
+    columns, psi_alpha = block.columns, block.psi_alpha
+    b = abs(alpha - 2.0)
+    width = lanes_of(block.z)
+    none = load(block.z, 0, width) * 0.0
     slope, bow, pull = none, none, none
-    for start in range(0, z.size, width):
-        x, w = load(z, start, width), load(weight, start, width)
-        u = x * x / b
-        log, log_lo, t = lanes.log1p(u)
-        log_u = log + log_lo
-        v = u / t
-        bent = log_u - v
-        power = w * t
-        lam = (0.5 * b) * log_u
-        lam_1 = (0.5 * sign) * bent
-        lam_2 = (-0.5 / b) * (v * v)
-        e = (0.5 * alpha) * log_u
-        e_1 = 0.5 * fma(v, -share, log_u)
-        e_2 = (v / d) * ((0.5 * share) * (2.0 - v) - 1.0)
-        # φ and its derivatives are ∫₀¹ t^k e^(Et) dt: each gives the next, one way or the other.
-        third = none + _MOMENT_SERIES[-1]
-        for k in range(len(_MOMENT_SERIES) - 2, -1, -1):
-            third = fma(third, e, _MOMENT_SERIES[k])
-        second = 0.5 * fma(-e, third, power)
-        base = fma(-e, second, power)
-        small = e < 1.0
-        inverse = 1.0 / where(small, 1.0, e)
-        base = where(small, base, (power - 1.0) * inverse)
-        second = where(small, second, (power - base) * inverse)
-        third = where(small, third, (power - 2.0 * second) * inverse)
-        half_psi = 0.5 * x * w * bent
-        store(psi_alpha, start, width, half_psi)
-        along = lam * e_1
+    for start in range(0, BLOCK, width):
+        x, w = load(block.z, start, width), load(block.weight, start, width)
+        share = load(block.share, start, width)
+        log, log_lo, t = lanes.log1p(x * x / b)
+        of_row = _derivatives(x, alpha, log + log_lo, t, w * t, fma, where)
+        bent = share * of_row[0]
+        store(psi_alpha, start, width, bent)
+        pull = fma(bent, x, pull)
         # w is 0 beyond the last row: then nothing is added.
         real = w > 0.0
-        slope = slope + where(real, fma(second, along, lam_1 * base), 0.0)
-        inner = fma(second, fma(lam, e_2, 2.0 * lam_1 * e_1), lam_2 * base)
-        bow = bow + where(real, fma(third, along * e_1, inner), 0.0)
-        pull = fma(half_psi, x, pull)
-    scalars[SHAPE_SLOPE] += _sum(slope, width)
-    scalars[SHAPE_BOW] += _sum(bow, width)
-    scalars[SHAPE_PULL] += _sum(pull, width)
+        slope = slope + where(real, share * of_row[1], 0.0)
+        bow = bow + where(real, share * of_row[2], 0.0)
+    scalars[SHAPE_SLOPE] += _long_total(slope, width)
+    scalars[SHAPE_BOW] += _long_total(bow, width)
+    scalars[SHAPE_PULL] += _long_total(pull, width)
     for j in range(columns.shape[0]):
-        at = j * columns.shape[1]
-        a0, a1, a2, a3 = _zeros(), _zeros(), _zeros(), _zeros()
-        for i in range(0, columns.shape[1], 4 * _LANES):
-            a0 = fma(_load(columns, at + i), _load(psi_alpha, i), a0)
-            k = i + _LANES
-            a1 = fma(_load(columns, at + k), _load(psi_alpha, k), a1)
-            k += _LANES
-            a2 = fma(_load(columns, at + k), _load(psi_alpha, k), a2)
-            k += _LANES
-            a3 = fma(_load(columns, at + k), _load(psi_alpha, k), a3)
-        vectors[TILT, j] += _total((a0 + a1) + (a2 + a3))
+        at = j * BLOCK
+        a0, a1, a2, a3 = zeros(), zeros(), zeros(), zeros()
+        for i in range(0, BLOCK, 4 * LANES):
+            a0 = fma(take(columns, at + i), take(psi_alpha, i), a0)
+            k = i + LANES
+            a1 = fma(take(columns, at + k), take(psi_alpha, k), a1)
+            k += LANES
+            a2 = fma(take(columns, at + k), take(psi_alpha, k), a2)
+            k += LANES
+            a3 = fma(take(columns, at + k), take(psi_alpha, k), a3)
+        vectors[TILT, j] += total((a0 + a1) + (a2 + a3))
 
 
 @kernel
-def accumulate(
-    X: Any,
-    y: Any,
-    by_rows: bool,
-    center: Floats,
-    dropped: Any,
-    constant: int,
-    theta: Floats,
-    alpha: float,
-    scale: float,
-    shape: bool,
-    chunk: int,
-    start: int,
-    stop: int,
-    scalars: Floats,
-    vectors: Floats,
-    hessian: Floats,
-    gram: Floats,
-    residuals: Any,
-    weights: Any,
-) -> None:
-    """Add up the rows from `start` to `stop`, chunk by chunk.
+def accumulate(design: Design, at: At, chunk: int, start: int, stop: int, out: Sums) -> None:
+    """Add up the rows from `start` to `stop`, chunk by chunk of so many rows.
 
-    Parameters
-    ----------
-    X, y : ndarray (n, p), (n,)
-    by_rows : bool
-        Whether the rows of X, rather than its columns, lie together in memory.
-    center : ndarray (p,)
-        What to subtract from every row of X.
-    dropped : ndarray (p,) of bool
-        Columns to take for 0.
-    constant : int
-        1 for a column of ones before X, else 0.
-    theta : ndarray (q,)
-    alpha, scale : float
-    shape : bool
-        Whether derivatives in α are wanted, for a finite α >= 0 other than 2.
-    chunk : int
-        Rows that are added up together.
-    start, stop : int
-        `start` is a multiple of `chunk`.
-    scalars, vectors : ndarray (chunks, 8), (chunks, 4, even >= q)
-        Zeros, to be filled.
-    hessian, gram : ndarray (chunks, even >= q, even >= q)
-        Likewise, on and above the diagonal; without chunks where they are not wanted.
-    residuals, weights : ndarray (n,)
-        To be filled; empty where they are not wanted.
+    `start` is a multiple of `chunk`.
     """
-    size = vectors.shape[2]
-    columns, scaled = np.zeros((size, BLOCK)), np.empty((size, BLOCK))
-    response, r, z = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    loss, weight, curvature = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    psi, bend, psi_alpha = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    alpha, s, block = at.alpha, design.sample_weight, _block(out.vectors.shape[2])
+    columns, scaled, z = block.columns, block.scaled, block.z
+    weight, curvature = block.weight, block.curvature
     of = lanes.quick(z, alpha, 1.0), lanes.shape(z, alpha), lanes.width(z, 1.0)
     for begin in range(start, stop, chunk):
         c = begin // chunk
         end = min(begin + chunk, stop)
         for first in range(begin, end, BLOCK):
             count = min(BLOCK, end - first)
-            _fetch(X, first, count, by_rows, center, dropped, constant, columns)
-            _residuals(columns, y, first, count, theta, response, r)
-            for i in range(BLOCK):
-                z[i] = r[i] / scale
-            _family(z, alpha, of, loss, weight, curvature)
+            _fetch(design, first, count, columns)
+            _residuals(design.y, first, count, at.theta, at.scale, block)
+            _family(z, alpha, of, block.loss, weight, curvature)
             if count < BLOCK:
                 weight[count:] = 0.0
                 curvature[count:] = 0.0
-            _add_scalars(z, response, loss, weight, curvature, psi, bend, scalars[c])
-            _add_vectors(columns, psi, bend, weight, vectors[c])
-            if shape:
-                _add_shape(z, weight, alpha, columns, psi_alpha, scalars[c], vectors[c])
-            if hessian.size:
-                _scale(columns, curvature, scaled)
-                _add_products(scaled, columns, hessian[c])
-            if residuals.size:
+            if out.residuals.size:
                 for i in range(count):
-                    residuals[first + i] = r[i]
-                    weights[first + i] = weight[i]
-            if gram.size:
+                    out.residuals[first + i] = block.r[i]
+                    out.weights[first + i] = weight[i]
+            if s.size:
+                _leave_out(s, first, count, block)
+            if at.shape:
+                _add_shape(block, alpha, out.scalars[c], out.vectors[c])
+            if s.size:
+                _weigh(block)
+            _add_scalars(block, out.scalars[c])
+            _add_vectors(block, out.vectors[c])
+            if out.hessian.size:
+                _scale(columns, curvature, scaled)
+                _add_products(scaled, columns, out.hessian[c])
+            if out.gram.size:
                 _scale(columns, weight, scaled)
-                _add_products(scaled, columns, gram[c])
+                _add_products(scaled, columns, out.gram[c])

@@ -408,11 +408,13 @@ def lanes(typing: Any, array: Any) -> Any:
     )
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+def address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """The pointer to an element of a contiguous array, by its place in memory."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
-def _as_vector(builder: Any, pointer: Any, vector: Any) -> Any:
+def as_vector(builder: Any, pointer: Any, vector: Any) -> Any:
+    """The pointer to an element as one to a vector that begins there."""
     return builder.bitcast(pointer, vector.as_pointer())
 
 
@@ -425,12 +427,12 @@ def load(typing: Any, array: Any, start: Any, count: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector, element = context.get_value_type(kind), _LLVM[array.dtype]
-        source = _address(context, builder, array, args[0], args[1])
+        source = address(context, builder, array, args[0], args[1])
         slot = cgutils.alloca_once(builder, vector)
         is_full = builder.icmp_signed("==", args[2], ir.Constant(args[2].type, kind.lanes))
         with builder.if_else(is_full) as (full, part):
             with full:
-                whole = builder.load(_as_vector(builder, source, vector))
+                whole = builder.load(as_vector(builder, source, vector))
                 whole.align = array.dtype.bitwidth // 8
                 after_full = builder.block
             with part:
@@ -461,12 +463,12 @@ def store(typing: Any, array: Any, start: Any, count: Any, value: Any) -> Any:
             kind = Vec(array.dtype, _lanes(array.dtype))
             vector, element = context.get_value_type(kind), _LLVM[array.dtype]
             lanes_of_value = _spread(builder, args[3], value, kind)
-            target = _address(context, builder, array, args[0], args[1])
+            target = address(context, builder, array, args[0], args[1])
             slot = cgutils.alloca_once(builder, vector)
             is_full = builder.icmp_signed("==", args[2], ir.Constant(args[2].type, kind.lanes))
             with builder.if_else(is_full) as (full, part):
                 with full:
-                    written = builder.store(lanes_of_value, _as_vector(builder, target, vector))
+                    written = builder.store(lanes_of_value, as_vector(builder, target, vector))
                     written.align = array.dtype.bitwidth // 8
                 with part:
                     builder.store(lanes_of_value, slot)

@@ -65,3 +65,12 @@ def test_below_alpha_0_the_nll_is_said_not_to_compare():
         "does not compare" in flag for flag in robloss.fit_linear(X, y, alpha=-1, scale=1).flags
     )
     assert robloss.fit_linear(X, y, alpha=0, scale=1).flags == ()
+
+
+def test_summary_says_how_much_the_rows_weigh():
+    X, y, _ = synthetic(35, "normal")
+    text = robloss.fit_linear(X, y, sample_weight=np.full(len(y), 2.5)).summary()
+    assert [line.split() for line in text.splitlines() if "weighted" in line] == [
+        ["weighted", "300"]
+    ]
+    assert "weighted" not in robloss.fit_linear(X, y).summary()

@@ -7,7 +7,7 @@ import pytest
 import robloss
 from robloss._fit import host
 from robloss._fit.arrays import ArrayData
-from robloss._fit.sums import Wanted
+from robloss._fit.sums import RowWeights, Wanted
 
 ALL = Wanted(hessian=True, gram=True, shape=True, rows=True)
 LAYOUTS = {
@@ -49,11 +49,11 @@ def density(z, alpha):
     return loss, weight, weight * (1 + (alpha - 2) * (s / b) / (1 + s / b))
 
 
-def reference(X, y, theta, alpha, scale):
+def reference(X, y, theta, alpha, scale, times=1.0):
     """The sums by name, in extended precision, and Σ of the sizes of what was added."""
     design = np.column_stack([np.ones(len(y)), X]).astype(np.longdouble)
     z = (y.astype(np.longdouble) - design @ theta.astype(np.longdouble)) / scale
-    loss, weight, curvature = density(z, alpha)
+    loss, weight, curvature = (times * part for part in density(z, alpha))
     psi = weight * z
     bend = psi + z * curvature
 
@@ -80,12 +80,12 @@ def reference(X, y, theta, alpha, scale):
     }, (z, psi, design)
 
 
-def check(sums, X, y, theta, alpha, scale, digits=1e-13):
-    expected, _ = reference(X, y, theta, alpha, scale)
+def check(sums, X, y, theta, alpha, scale, digits=1e-13, times=1.0):
+    expected, _ = reference(X, y, theta, alpha, scale, times)
     for name, (value, size) in expected.items():
         error = np.abs(getattr(sums, name) - value)
         assert np.all(error <= digits * size), name
-    of_y = np.sum(density((y - theta[0] - X @ theta[1:]) / scale, alpha)[1] * y**2)
+    of_y = np.sum(times * density((y - theta[0] - X @ theta[1:]) / scale, alpha)[1] * y**2)
     assert sums.size == pytest.approx(float(np.sqrt(of_y / expected["weight"][0])), rel=1e-10)
 
 
@@ -188,6 +188,44 @@ def test_derivatives_in_alpha(alpha):
         np.testing.assert_allclose(
             shape.tilt, design.T @ psi_alpha, atol=1e-5 * float(np.sum(np.abs(psi_alpha)))
         )
+
+
+@pytest.mark.parametrize("kind", [host.HostData, ArrayData])
+@pytest.mark.parametrize("n", [5, 96, 97, 9000])
+def test_weights_of_rows(n, kind):
+    X, y, theta = problem(n, 5)
+    times = np.random.default_rng(1).integers(0, 4, n) / 3
+    weights = RowWeights(times, float(times.sum()))
+    sums = kind(xp, X, y, True, weights).sums(theta, 0.7, 1.3, ALL)
+    check(sums, X, y, theta, 0.7, 1.3, times=times)
+    residuals, robustness = sums.rows
+    np.testing.assert_allclose(residuals, y - theta[0] - X @ theta[1:], atol=1e-14)
+    np.testing.assert_allclose(robustness, robloss.weight(residuals / 1.3, 0.7), rtol=1e-13)
+    with pytest.raises(AssertionError):
+        check(sums, X, y, theta, 0.7, 1.3)
+
+
+@pytest.mark.parametrize("kind", [host.HostData, ArrayData])
+@pytest.mark.parametrize("alpha", [0.0, 0.7, 1.5])
+def test_weights_of_rows_are_repetitions(alpha, kind):
+    """The derivatives in α too, what least squares asks for, and the spread."""
+    X, y, theta = problem(1000, 3)
+    times = np.random.default_rng(2).integers(0, 4, 1000)
+    weights = RowWeights(times.astype(float), float(times.sum()))
+    weighted = kind(xp, X, y, True, weights)
+    repeated = kind(xp, np.repeat(X, times, axis=0), np.repeat(y, times), True)
+    given, expected = (d.sums(theta, alpha, 1.3, ALL).shape for d in (weighted, repeated))
+    size = float(np.sum(times * np.abs(y)))  # of what is added up
+    for name in ("slope", "bow", "pull", "tilt"):
+        error = getattr(given, name) - getattr(expected, name)
+        assert np.all(np.abs(error) <= 1e-13 * size), name
+    given, expected = weighted.moments(), repeated.moments()
+    for name in ("largest_y", "mean_square_y", "gram", "slope"):
+        np.testing.assert_allclose(
+            getattr(given, name), getattr(expected, name), rtol=1e-12, atol=1e-13 * size
+        )
+    assert weighted.spread(theta) == pytest.approx(repeated.spread(theta), rel=1e-13)
+    assert weighted.observations == repeated.observations == times.sum()
 
 
 def test_same_bits_however_the_chunks_are_shared_out(monkeypatch):

@@ -1,0 +1,103 @@
+"""How often each row of the data counts."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from robloss._args import real_dtype
+from robloss._fit.sums import RowWeights, to_host
+from robloss._typing import Array
+
+_REMEDY = "A weight says how often its row counts; leave a row out with 0."
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Weights of rows, in a unit in which those that are not 0 are 1 on average, or more.
+
+    So a fit ends at the same place whatever their sum is, and a weight of 2 is the row twice.
+
+    Attributes
+    ----------
+    rows : RowWeights, or None where every row counts once
+    unit : float
+    """
+
+    rows: RowWeights | None
+    unit: float
+
+
+def counted(given: Any, xp: Any, X: Array) -> Counted:
+    """Check the option `sample_weight` beside the data.
+
+    Raises
+    ------
+    TypeError
+        If it is not real.
+    ValueError
+        If its shape or device is not that of the rows, or a weight is negative or not finite, or
+        none is positive.
+    """
+    if given is None:
+        return Counted(None, 1.0)
+    weight = _beside(given, xp, X)
+    least, total, some = _looked_at(xp, weight)
+    # NaN is neither.
+    if not (least >= 0 and total < math.inf):
+        _refuse(weight, least, total)
+    if not total > 0:
+        raise ValueError(
+            f"`sample_weight` must be positive for at least one row, but got {weight.shape[0]} "
+            "times 0. Leave it out to count every row once."
+        )
+    unit = min(1.0, total / some)
+    return Counted(RowWeights(weight if unit == 1 else weight / unit, total / unit), unit)
+
+
+def _beside(given: Any, xp: Any, X: Array) -> Array:
+    """The weights as an array like the data, of their shape, device and dtype (NumPy: float64)."""
+    on_host = isinstance(X, np.ndarray)
+    weight = np.asarray(given) if on_host else given
+    if tuple(np.shape(weight)) != (X.shape[0],):
+        raise ValueError(
+            f"`sample_weight` must have shape ({X.shape[0]},), one weight per row, but got "
+            f"{tuple(np.shape(weight))}. {_REMEDY}"
+        )
+    if hasattr(weight, "detach"):
+        weight = weight.detach()  # nothing here is differentiated through
+    devices = [array_api_compat.device(X), array_api_compat.device(weight)]
+    if devices[0] != devices[1]:
+        raise ValueError(
+            f"`X` and `sample_weight` must be on one device, but got {devices[0]}, {devices[1]}."
+        )
+    real_dtype("sample_weight", weight, xp)
+    if on_host:
+        return np.ascontiguousarray(weight, dtype=np.float64)
+    return xp.astype(weight, X.dtype, copy=False)
+
+
+def _looked_at(xp: Any, weight: Array) -> tuple[float, float, float]:
+    """The least weight, their sum, and how many are not 0: in one transfer."""
+    positive = xp.astype(weight > 0, weight.dtype)
+    with np.errstate(over="ignore"):
+        found = to_host(xp.stack([xp.min(weight), xp.sum(weight), xp.sum(positive)]))
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+def _refuse(weight: Array, least: float, total: float) -> None:
+    """Say where the first bad weight is, for weights on the host; else that there is one."""
+    if isinstance(weight, np.ndarray):
+        bad = np.flatnonzero(~((weight >= 0) & (weight < math.inf)))
+        if bad.size:
+            index = int(bad[0])
+            raise ValueError(
+                f"`sample_weight` must lie in [0, inf), but got {float(weight[index])} at index "
+                f"({index},). {_REMEDY}"
+            )
+    raise ValueError(
+        "`sample_weight` must lie in [0, inf) and have a finite sum, but got weights from "
+        f"{least} on with the sum {total}. {_REMEDY}"
+    )
