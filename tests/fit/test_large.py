@@ -163,6 +163,22 @@ def test_a_sample_whose_end_overflows_on_the_data():
     assert fit.status == "not_finite"
 
 
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize(
+    ("which", "bad"),
+    [("X", 1e200), *[(which, bad) for which in "Xy" for bad in (np.nan, np.inf, -np.inf)]],
+)
+def test_bad_data_that_the_sample_lacks(which, bad, options):
+    X, y = ordinary(np.random.default_rng(57))
+    place = (X if which == "X" else y).reshape(N, -1)[778]
+    place[0] = bad
+    sample = linear_data(xp, X, y, True).sample(20_000)
+    assert np.all(np.abs(sample.X) < 1e100)
+    assert np.all(np.abs(sample.y) < 1e100)
+    with pytest.raises(ValueError, match=r"must be finite|change the unit"):
+        robloss.fit_linear(X, y, **options)
+
+
 def test_the_sample_covers_the_rows():
     X = np.arange(float(N))[:, None]
     rows = linear_data(xp, X, X[:, 0], True).sample(20_000).y
