@@ -8,11 +8,12 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10.20"  # the first seen to skip a pyenv shim that leads nowhere
+# Not uv: it does not read pip's settings, where a machine says whence its packages come.
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # nox's own default is an error where CI is set
 nox.options.sessions = [
-    "lint", "types", "tests", "fronts", "minimums", "pythons", "doctests", "docs", "smoke", "demo",
+    "lint", "types", "tests", "together", "minimums", "pythons", "docs", "demo",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parent
@@ -29,7 +30,11 @@ LIBRARIES = {
     "cupy": PYPROJECT["project"]["optional-dependencies"]["cupy"],
 }
 
-# What the tests of one library besides NumPy are; the rest does not depend on the library.
+# One environment for these: it is made once, and kernels are compiled once. Environments could not
+# share machine code: Numba keeps it by the path of its source.
+OTHERS = ["array-api-strict", "dask", "jax", "torch"]
+
+# What the tests of other libraries than NumPy are; the rest does not depend on the library.
 OF_EVERY_LIBRARY = [
     "tests/conformance", "tests/fit", "tests/test_accuracy.py", "tests/unit/test_partition.py",
 ]  # fmt: skip
@@ -43,8 +48,15 @@ OF_EVERY_VERSION = [
     )],
 ]  # fmt: skip
 
-# A file at a time, so that what one prepares for all its tests is prepared once.
-ON_ALL_CPUS = ["-n", "auto", "--dist", "loadfile"]
+# What `together` tests, with all that it needs at hand; the others leave it out.
+OF_ALL_TOGETHER = [
+    f"tests/unit/test_{name}.py" for name in ("numerics", "performance", "performance_page")
+]
+LEFT_TO_TOGETHER = [f"--ignore={file}" for file in OF_ALL_TOGETHER]
+
+# To each process a row of neighbours, which share what is prepared and compiled for them; one that
+# has done its own takes over from the end of another's.
+ON_ALL_CPUS = ["-n", "auto", "--dist", "worksteal"]
 
 
 def group(name: str) -> list[str]:
@@ -52,7 +64,8 @@ def group(name: str) -> list[str]:
 
 
 def install(session: nox.Session, package: str = ".", *requirements: str) -> None:
-    session.install("-q", package, *requirements)
+    # Most modules of the large packages are never imported: to compile them all takes longer.
+    session.install("-q", "--no-compile", package, *requirements)
     # Compiled kernels of another checkout or of an earlier run must never be what is tested.
     cache = Path(session.create_tmp()) / "numba"
     shutil.rmtree(cache, ignore_errors=True)
@@ -86,15 +99,16 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("library", list(LIBRARIES), ids=list(LIBRARIES))
-def tests(session: nox.Session, library: str) -> None:
-    """The suite, with one array library installed: all of it on NumPy, its own part on others."""
-    if library == "cupy" and not has_gpu():
+@nox.parametrize("libraries", [["numpy"], OTHERS, ["cupy"]], ids=["numpy", "others", "cupy"])
+def tests(session: nox.Session, libraries: list[str]) -> None:
+    """The suite: all of it with NumPy alone, and what depends on the library on the others."""
+    if "cupy" in libraries and not has_gpu():
         session.skip("no CUDA GPU on this machine (nvidia-smi finds none)")
-    install(session, ".", *group("tests"), *LIBRARIES[library])
-    own = OF_EVERY_LIBRARY
-    part = [] if library == "numpy" else own
-    session.run("pytest", *ON_ALL_CPUS, "--library", library, *part, *session.posargs)
+    needs = [one for library in libraries for one in LIBRARIES[library]]
+    install(session, ".", *group("tests"), *needs)
+    chosen = [option for library in libraries for option in ("--library", library)]
+    part = LEFT_TO_TOGETHER if libraries == ["numpy"] else OF_EVERY_LIBRARY
+    session.run("pytest", *ON_ALL_CPUS, *chosen, *part, *session.posargs)
 
 
 def has_gpu() -> bool:
@@ -105,14 +119,19 @@ def has_gpu() -> bool:
 
 
 @nox.session
-def fronts(session: nox.Session) -> None:
-    """What needs Matplotlib, SciPy or statsmodels, which the tests sessions do without."""
-    libraries = [TORCH, *LIBRARIES["dask"], "statsmodels>=0.15"]
-    install(session, ".[cli,scipy]", *group("tests"), *libraries)
-    names = ("cli", "plot", "numerics", "scipy_front", "conventions")
+def together(session: nox.Session) -> None:
+    """What needs Matplotlib, SciPy or several libraries: fronts, examples, tiny benchmarks."""
+    libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"], *LIBRARIES["dask"]]
+    install(session, ".[cli,scipy]", *group("tests"), *group("benchmarks"), *libraries)
+    names = ("cli", "plot", "scipy_front", "conventions")
     files = [f"tests/unit/test_{name}.py" for name in names]
     files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
-    session.run("pytest", "--library", "numpy", *files)
+    session.run("pytest", "--library", "numpy", *OF_ALL_TOGETHER, *files)
+    # Every example of the docstrings, of README and of the documentation's pages.
+    session.run("pytest", "--doctest-modules", "--pyargs", "robloss")
+    session.run("pytest", "--doctest-glob=*.md", "README.md", "docs")
+    # All peers run and compute the same values.
+    session.run("python", "-W", "ignore", "benchmarks/performance.py", "--quick", "--all-present")
 
 
 @nox.session(python="3.11")
@@ -120,7 +139,9 @@ def minimums(session: nox.Session) -> None:
     """What depends on them, on the lowest supported Python and required dependencies."""
     lowest = [spec.replace(">=", "==") for spec in PYPROJECT["project"]["dependencies"]]
     install(session, ".", *group("tests"), *lowest)
-    part = OF_EVERY_VERSION
+    # The same formulas in other machine code: fewer points are enough to see it wrong, and single
+    # operations in float32, instead of a minute of compiling all of them together.
+    part = [*OF_EVERY_VERSION, "--points", "500", "-k", "not (test_lanes and float32)"]
     session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
 
 
@@ -128,17 +149,10 @@ def minimums(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """The quick part of the suite on other interpreters; one that is not here is skipped."""
     install(session, ".", *group("tests"))
-    part = ["tests/unit", "tests/conformance"]
+    # Without the two files that compile most: what they test does not depend on the interpreter.
+    slow = [f"--ignore=tests/unit/test_{name}.py" for name in ("lanes", "compiling")]
+    part = ["tests/unit", "tests/conformance", *LEFT_TO_TOGETHER, *slow]
     session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
-
-
-@nox.session
-def doctests(session: nox.Session) -> None:
-    """Every example of the docstrings, of README and of the documentation's pages."""
-    libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"], *LIBRARIES["dask"]]
-    install(session, ".[cli,scipy]", *group("tests"), *libraries)
-    session.run("pytest", "--doctest-modules", "--pyargs", "robloss")
-    session.run("pytest", "--doctest-glob=*.md", "README.md", "docs")
 
 
 @nox.session
@@ -173,30 +187,18 @@ def demo(session: nox.Session) -> None:
         session.error("stackloss.png is not a PNG picture")
 
 
-def install_peers(session: nox.Session) -> None:
-    libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"]]
-    install(session, ".[plot,scipy]", *group("tests"), *group("benchmarks"), *libraries)
-
-
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure docs/performance.json again, beside what users have today; make its page.
 
-    It takes a quarter of an hour, and wants a machine with nothing else to do.
-    `-- --only loss fit` prints some tables, `-- --quick` shows that all run; both write nothing.
+    It takes a quarter of an hour, and wants a machine with nothing else to do. `-- --again memory`
+    measures some tables alone and puts them into the record, `-- --only loss fit` prints some,
+    `-- --quick` shows that all run.
     """
-    install_peers(session)
+    libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"]]
+    install(session, ".[plot,scipy]", *group("tests"), *group("benchmarks"), *libraries)
     session.run("python", "-W", "ignore", "benchmarks/performance.py", *session.posargs)
-    if not session.posargs:
-        session.run("python", "docs/performance.py")
-
-
-@nox.session
-def smoke(session: nox.Session) -> None:
-    """The benchmarks with tiny arrays: all peers run and compute the same values; their tests."""
-    install_peers(session)
-    session.run("python", "-W", "ignore", "benchmarks/performance.py", "--quick", "--all-present")
-    session.run("pytest", "--library", "numpy", "tests/unit/test_performance.py")
+    session.run("python", "docs/performance.py")
 
 
 @nox.session

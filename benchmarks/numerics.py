@@ -8,8 +8,6 @@ which docs/numerics.py makes the page and its pictures.
 
 import argparse
 import datetime as dt
-import importlib.metadata
-import json
 import math
 import platform
 import sys
@@ -17,6 +15,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
+import record
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -140,25 +139,6 @@ def pictures(libraries: list[Library]) -> list[dict]:
 # ----------------------------------------------------------------------------------------- record
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown")
-
-
-def versions() -> dict[str, str]:
-    """Of everything that took part."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
 def _number(value: object) -> object:
     """JSON has no infinity and no NaN."""
     if isinstance(value, tuple):
@@ -175,11 +155,8 @@ def plain(row: Row) -> list:
     return [_number(value) for value in asdict(replace(row, **rounded)).values()]
 
 
-def write(record: dict, rows: list[Row], path: Path) -> None:
-    """The rows last and one to a line, under the names of their fields."""
-    head = json.dumps(record | {"fields": [field.name for field in fields(Row)]}, indent=1)
-    lines = ",\n".join("  " + json.dumps(plain(row)) for row in rows)
-    path.write_text(f'{head[:-2]},\n "rows": [\n{lines}\n ]\n}}\n', encoding="utf-8")
+def write(head: dict, rows: list[Row], path: Path) -> None:
+    record.write(head, [field.name for field in fields(Row)], map(plain, rows), path)
 
 
 def main() -> None:
@@ -197,12 +174,12 @@ def main() -> None:
     for peer in peers:
         print(peer.name, flush=True)
         rows += of_peer(peer, options.points, options.seed)
-    record = {
+    head = {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "points": options.points,
         "seed": options.seed,
-        "machine": f"{_processor()}, {platform.system()} {platform.machine()}",
-        "versions": versions(),
+        "machine": f"{record.processor()}, {platform.system()} {platform.machine()}",
+        "versions": record.versions(PACKAGES),
         "libraries": [library.option for library in libraries],
         "peers": {peer.name: peer.note for peer in peers},
         "encoding": {
@@ -213,7 +190,7 @@ def main() -> None:
         },
         "pictures": pictures(libraries),
     }
-    write(record, rows, options.output)
+    write(head, rows, options.output)
     print(accuracy.table(rows))
 
 

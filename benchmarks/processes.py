@@ -1,13 +1,19 @@
 """What concerns the whole process: threads, the start of Python, memory."""
 
+import ctypes
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from contest import Call, MissingError
+
+Value = TypeVar("Value")
 
 # For libraries that are imported, and processes that are started, from now on.
 ONE_THREAD = {
@@ -146,13 +152,23 @@ def on_threads(call: Call, count: int) -> Call:
 # ------------------------------------------------------------------------------------------ memory
 
 
-def peak(call: Callable[[], object]) -> int:
+def apart(function: Callable[..., Value], *arguments: object) -> Value:
+    """What a function returns, or raises, in a new process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def peak(call: Call) -> int:
     """Bytes by which the memory of this process grows at most during the call.
 
     The highest resident size as Linux counts it: of every library, not of those alone that tell
-    Python's tracemalloc. Call it once before, so that nothing is compiled here.
+    Python's tracemalloc. It is the second call's: what is compiled or cached at the first is not
+    counted. The first one's result is kept, and what the allocator holds of freed memory is given
+    back, else the second would be handed the place of the first.
     """
     status = Path("/proc/self/status")
+    kept = call()
+    getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # peak := current
     except OSError as error:
@@ -160,7 +176,7 @@ def peak(call: Callable[[], object]) -> int:
     before = _field(status, "VmRSS")
     result = call()
     after = _field(status, "VmHWM")
-    del result
+    del result, kept
     return max(0, after - before)
 
 

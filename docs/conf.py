@@ -10,7 +10,7 @@ version = release = robloss.__version__
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "templates"]
 nitpicky = True
 
 autodoc_member_order = "bysource"

@@ -5,108 +5,16 @@ python docs/numerics.py --strict    and status 1 where robloss is outside its co
 """
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
 
-DOCS = Path(__file__).parent
-FIGURES = DOCS / "figures"
+from pages import DOCS, DTYPES, FIGURES, read, select, table, template
 
 OPERATIONS = ("loss", "influence", "weight", "curvature", "grad_alpha", "grad_scale")
 PARTITION = ("log_partition", "log_partition_derivative")
-DTYPES = ("float64", "float32")
 DIGITS = {"float64": 16, "float32": 7}  # powers of ten of an ulp that are all of a value
 KERNELS = "numpy"
-
-TEXT = """\
-# Numerics
-
-How far the results of robloss are from the true values, measured, and the same measurement of what
-users have today. Nothing on this page is written by hand but its sentences: `nox -s accuracy`
-measures everything again, and `nox -s accuracy -- --seed 7` at points of another seed.
-
-## What is promised
-
-Errors count in units in the last place (ulp) of the true value in the dtype of the result, wherever
-the true value is a normal number. NumPy arrays are computed by compiled kernels; every other
-library by formulas on its own arrays.
-
-| | NumPy | other libraries |
-|---|---|---|
-| loss, influence, weight, grad_scale | ≤ 6 ulp | ≤ 8 + 2M ulp |
-| curvature, in ulp of the larger of itself and weight | ≤ 8 ulp | ≤ 8 + 2M ulp |
-| grad_alpha | ≤ 16 ulp | ≤ 64 + 4M ulp |
-| log_partition, float64 | ≤ 1e-14 absolute | the same |
-| its derivative, float64 | ≤ 1e-12 (1 + \\|log\\|α − 2\\|\\|) | the same |
-
-M = ½(|α| + |α − 2|) log1p((x/c)²/|α − 2|) is the size of the exponents involved: what one rounding
-of an exponent costs. Where a power has saturated, no larger M than 4096 counts.
-
-## How it was measured
-
-The true values come from ball arithmetic (python-flint), at whatever precision makes the ball small
-enough: each is proven to 80 bits. Every library and every peer is given the same points:
-
-* **everyday**: 0 < α < 2, residuals normal or Cauchy, scales from 0.1 to 10;
-* **adversarial**: every α from −∞ to ∞, next to 0, 1 and 2 as often as elsewhere, |x/c| from 1e-150
-  to 1e150 (float32: 1e-15 to 1e18), scales from 1e-3 to 1e3;
-* **thresholds**: next to every branch of the kernels, scales and residuals over the whole range of
-  the dtype, results next to overflow and underflow;
-* **subnormals**: the same where x or the scale is a subnormal number.
-
-{points} points per operation, dtype and sample at which the true value is a normal number, a tenth
-as many for subnormals, a hundredth for log Z. Seed {seed}, {date}, {machine}.
-
-{versions}.
-
-An error of ∞ is a NaN or an infinity where the true value is an ordinary number. 2^52 ulp in
-float64 and 2^23 in float32 are an error as large as the value: no digit is left. "Wrong" is the
-share of points where a thousandth of the value or more is wrong, "beyond" the number of points
-outside the contract.
-
-## In short
-
-Worst error in ulp.
-
-{summary}
-
-Other libraries: the worst of {generic}; their contract grows with M. Peers:
-
-{peers}
-
-### Outside the contract
-
-{outside}
-
-## Pictures
-
-Error of the loss and of ∂ρ/∂α over α and |x/c|, colour by powers of ten of an ulp. The axis of α
-is logarithmic from −10⁶ to −1, on both sides of 0 and of 2 from 1 down to 1e-12, and from 3 to 10⁶.
-Dark: right to the last place. Yellow: no digit is right. White: the true value is no normal number.
-Red: NaN or infinite.
-
-![Error of the loss over alpha and x for robloss and its peers](figures/error_loss.png)
-
-![Error of grad_alpha over alpha and x for robloss and its peers](figures/error_grad_alpha.png)
-
-## All measurements
-
-{tables}
-
-## log Z
-
-Absolute errors of `log_partition` and of its derivative (private, used by fits).
-
-{partition}
-
-## Worst inputs
-
-For each row the point at which the error is largest as a multiple of what is allowed; peers are
-held to what the kernels for NumPy are held to.
-
-{inputs}
-"""
 
 TITLES = {
     "everyday": "Everyday points",
@@ -117,14 +25,13 @@ TITLES = {
 
 
 def load(path: Path) -> dict:
-    """The record; its rows as dictionaries, with their numbers as numbers again."""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    rows = [dict(zip(record["fields"], row, strict=True)) for row in record["rows"]]
-    for row in rows:
+    """The record, with the numbers of its rows as numbers again."""
+    record = read(path)
+    for row in record["rows"]:
         for key in ("median", "usual", "most", "lost", "ratio", "got", "true"):
             row[key] = float(row[key])
         row["where"] = [float(one) for one in row["where"]]
-    return record | {"rows": rows}
+    return record
 
 
 # ------------------------------------------------------------------------------------------- page
@@ -137,17 +44,6 @@ def number(value: float) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     return f"{value:.1e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
-
-
-def table(heads: list[str], lines: list[list[str]]) -> str:
-    """A Markdown table; the first column to the left, the others to the right."""
-    rule = ["---", *["--:"] * (len(heads) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, rule, *lines])
-
-
-def select(rows: list[dict], **wanted: str) -> list[dict]:
-    """Rows whose fields are as wanted."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def summary(record: dict) -> str:
@@ -249,7 +145,7 @@ def inputs(record: dict) -> str:
 def page(record: dict) -> str:
     """The whole page."""
     generic = [f"`{name}`" for name in record["libraries"] if name != KERNELS]
-    return TEXT.format(
+    return template("numerics").format(
         points=f"{record['points']:,}".replace(",", " "),
         seed=record["seed"],
         date=record["date"],

@@ -24,6 +24,10 @@ def pytest_addoption(parser):
         choices=[library.option for library in Library],
         help="array library to test, may be repeated; default: all that can be used here",
     )
+    parser.addoption(
+        "--points", type=int, default=3_000,
+        help="random points that accuracy is measured at, per operation and dtype; --full: 100 000",
+    )  # fmt: skip
     parser.addoption("--full", action="store_true", help="many more Hypothesis examples and points")
 
 
@@ -95,7 +99,7 @@ def backend(request) -> Library:
 @pytest.fixture(scope="session")
 def points(request) -> int:
     """How many random points the accuracy of an operation is measured at."""
-    return 100_000 if is_full(request.config) else 3_000
+    return 100_000 if is_full(request.config) else request.config.getoption("--points")
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def _function(name: str) -> Any:
 
 def evaluate(operation: Operation, arguments: Arguments) -> Array:
     """Compute the operation; see `robloss._backends`."""
-    return _function(operation.name)(*as_arrays(arguments))
+    return _function(operation.name)(*as_arrays(arguments.xp, *arguments.values))
 
 
 def constant(array: Array) -> Array:

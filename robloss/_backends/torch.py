@@ -66,7 +66,7 @@ def _function(name: str) -> Any:
 
 def evaluate(operation: Operation, arguments: Arguments) -> torch.Tensor:
     """Compute the operation; see `robloss._backends`."""
-    return _function(operation.name)(*as_arrays(arguments))
+    return _function(operation.name)(*as_arrays(arguments.xp, *arguments.values))
 
 
 def constant(array: torch.Tensor) -> torch.Tensor:

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from robloss._backends import compose, constant
+from robloss._backends.generic import as_arrays
 from robloss._distribution.density import TRUNCATED, log_normaliser
 from robloss._distribution.integrals import (
     FAR_UNIT,
-    as_arrays,
     inverse_loss,
     log_integral,
     move,

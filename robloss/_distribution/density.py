@@ -5,7 +5,8 @@ from typing import Any
 
 from robloss._args import is_number
 from robloss._backends import compose, constant, evaluate
-from robloss._distribution.integrals import as_arrays, log_integral, log_whole
+from robloss._backends.generic import as_arrays
+from robloss._distribution.integrals import log_integral, log_whole
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE, TRUNCATION
 from robloss._typing import Array
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from robloss._args import common_library
 from robloss._backends import compose
-from robloss._distribution.integrals import as_arrays, both_ends, panels, width
+from robloss._backends.generic import as_arrays
+from robloss._distribution.integrals import both_ends, panels, width
 from robloss._domains import ALPHA, EFFICIENCY, SCALE
 from robloss._typing import Array
 

@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from robloss._backends import constant, evaluate
-from robloss._distribution.legendre import NODES, WEIGHTS
+from robloss._distribution.legendre import PLACES, SHARES
 from robloss._typing import Array
 
 # Growth of the loss from the lower limit at which a tail is cut. The Cauchy integrand, the
 # slowest, has then fallen by e^(−40) in y.
-REACH = 80.0
+FALL = 80.0
 # The same for moments, whose integrands carry powers of the loss or of log x.
-MOMENT_REACH = 120.0
+MOMENT_FALL = 120.0
 # The loss at a lower limit from which on the integral is 0 in any floating range.
 DEEPEST = 1e4
 # Where the range of a moment is split in two: this is the best place for the Cauchy law.
@@ -41,18 +41,6 @@ BLOCK = 2**21
 FAR_UNIT = 2.0**-80
 # From this |α| on the loss is its limit at ±inf; below the other, that at 0.
 LARGE, SMALL = 1e17, 1e-30
-
-
-def as_arrays(xp: Any, *values: Any) -> tuple[Array, ...]:
-    """Turn prepared arguments into arrays of one dtype and device, numbers among them too."""
-    example = next((value for value in values if not isinstance(value, float)), None)
-    dtype = xp.float64 if example is None else example.dtype
-    # Not array_api_compat.device: torch.compile warns at every call of it.
-    device = getattr(example, "device", None)
-    return tuple(
-        xp.asarray(value, dtype=dtype, device=device) if isinstance(value, float) else value
-        for value in values
-    )
 
 
 def unit_loss(x: Array, alpha: Array, unit: Array | float = 1.0) -> Array:
@@ -135,12 +123,12 @@ def _rule(xp: Any, example: Array) -> Iterator[tuple[Array, Array]]:
 
     So that no temporary array grows without bound.
     """
-    step = max(1, min(len(NODES), BLOCK // max(1, math.prod(example.shape))))
+    step = max(1, min(len(PLACES), BLOCK // max(1, math.prod(example.shape))))
     device = getattr(example, "device", None)
-    for first in range(0, len(NODES), step):
+    for first in range(0, len(PLACES), step):
         place, share = (
             xp.asarray(one[first : first + step], dtype=example.dtype, device=device)
-            for one in (NODES, WEIGHTS)
+            for one in (PLACES, SHARES)
         )
         yield place, share
 
@@ -192,7 +180,7 @@ def log_integral(
     lower, upper, m = lower * unit, upper * unit, m * unit
     bottom, end = constant(lower), constant(upper)
     at_bottom = unit_loss(bottom, shape, unit)
-    cut = inverse_loss(xp, at_bottom + REACH, shape, unit)
+    cut = inverse_loss(xp, at_bottom + FALL, shape, unit)
     top = xp.where((shape >= 0) & (cut < end), cut, end)
     top = xp.where(top > bottom, top, bottom)
     length = span(xp, bottom, top, m)
@@ -225,7 +213,7 @@ def expectation(xp: Any, alpha: Array, *terms: Callable[[Array, Array], Array]) 
     """Means of even functions ``term(x, alpha)`` under the untruncated law of scale 1."""
     shape = constant(alpha)
     zero = xp.zeros_like(shape)
-    top = inverse_loss(xp, zero + MOMENT_REACH, shape)
+    top = inverse_loss(xp, zero + MOMENT_FALL, shape)
     m = width(xp, shape)
     norm = log_whole(alpha)[..., None] - math.log(2)
     sums = [zero for _ in terms]

@@ -39,7 +39,7 @@ _LOWER = (
     0.4635034391061005,
     0.48782485366828776,
 )
-_WEIGHTS = (
+_SHARES = (
     0.0008916403608482165,
     0.002073516630281234,
     0.0032522289844891814,
@@ -74,5 +74,5 @@ _WEIGHTS = (
     0.024345478504569862,
 )
 
-NODES = (*_LOWER, *(1 - node for node in reversed(_LOWER)))
-WEIGHTS = (*_WEIGHTS, *reversed(_WEIGHTS))
+PLACES = (*_LOWER, *(1 - node for node in reversed(_LOWER)))
+SHARES = (*_SHARES, *reversed(_SHARES))

@@ -150,7 +150,7 @@ def _sample(
     if arguments.library == "dask":
         return _on_chunks(arguments, leading, rng)
     xp = arguments.xp
-    alpha, scale = _as_arrays(arguments)
+    alpha, scale = as_arrays(xp, *arguments.values)
     whole = leading + np.broadcast_shapes(tuple(alpha.shape), tuple(scale.shape))
     if arguments.library == "jax":
         unit = _jax_loop()(jax_key(rng), alpha, whole)
@@ -184,15 +184,6 @@ def _leading(shape: int | tuple[int, ...]) -> tuple[int, ...]:
             "It is how many numbers to draw."
         )
     return sides
-
-
-def _as_arrays(arguments: Arguments) -> tuple[Array, Array]:
-    """`alpha` and `scale` as arrays of one dtype on one device."""
-    if any(not isinstance(value, float) for value in arguments.values):
-        alpha, scale = as_arrays(arguments)
-    else:
-        alpha, scale = (np.asarray(value, dtype=arguments.compute) for value in arguments.values)
-    return alpha, scale
 
 
 # ---------------------------------------------------------------------------------- one proposal

@@ -13,8 +13,6 @@ relative to the logarithm, to the exponential and to 1, is printed into the file
 the stored file is compared with a fresh one.
 """
 
-import argparse
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +21,8 @@ from typing import Any
 import mpmath
 import numpy as np
 from mpmath import mp, mpf
+
+from robloss._generated import generate
 
 CONSTANTS = Path(__file__).with_name("constants.py")
 COMMAND = "python -m robloss._kernels.generate"
@@ -168,17 +168,7 @@ def source() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the constants, or compare with the stored ones."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Make the kernels' constants.")
-    parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
-    options = parser.parse_args(arguments)
-    text = source()
-    if not options.check:
-        CONSTANTS.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    if CONSTANTS.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{CONSTANTS.name} differs from what {COMMAND} makes\n")
-    return 1
+    return generate(CONSTANTS, source, COMMAND, arguments)
 
 
 if __name__ == "__main__":

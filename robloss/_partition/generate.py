@@ -12,14 +12,14 @@ and stored as `DEGREE` + 1 Chebyshev coefficients over the piece. With ``--check
 is compared with a fresh one, and any difference is an error.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from flint import arb, ctx
+
+from robloss._generated import generate
 
 # notation: b = |alpha-2|, sigma = sign(alpha-2), s = x^2, t = s/b, L = log1p(t), E = alpha L/2
 
@@ -29,7 +29,7 @@ COMMAND = "python -m robloss._partition.generate"
 DEGREE = 19
 # Interpolated at more nodes than are stored, so that the coefficients kept are free of aliasing and
 # the size of those dropped is known.
-NODES = 28
+COUNT = 28
 # The largest sum of dropped coefficients of log Z that is accepted: a third of an ulp of 0.7.
 TRUNCATION = 4e-17
 PRECISION = 200
@@ -171,7 +171,7 @@ def piece_table(index: int) -> tuple[tuple[float, ...], tuple[float, ...], tuple
     piece = PIECES[index]
     with ctx.workprec(PRECISION):
         middle, half = (arb(piece.high) + piece.low) / 2, (arb(piece.high) - piece.low) / 2
-        nodes = [(arb.pi() * (2 * j + 1) / (2 * NODES)).cos() for j in range(NODES)]
+        nodes = [(arb.pi() * (2 * j + 1) / (2 * COUNT)).cos() for j in range(COUNT)]
         at = [middle + half * x for x in nodes]
         values, slopes = [], []
         for v in at:
@@ -213,8 +213,9 @@ def _vector(name: str, numbers: Sequence[float]) -> str:
     return f"{name}: tuple[float, ...] = (\n{body})\n"
 
 
-def source(tables: Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]]) -> str:
+def source() -> str:
     """The text of table.py."""
+    tables = [piece_table(index) for index in range(len(PIECES))]
     body = "\n".join(
         [
             "# Where in alpha each piece starts; the last one has no end.",
@@ -239,17 +240,7 @@ def source(tables: Sequence[tuple[Sequence[float], Sequence[float], Sequence[flo
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table, or compare with the stored one."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Make the table of log Z.")
-    parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
-    options = parser.parse_args(arguments)
-    text = source([piece_table(index) for index in range(len(PIECES))])
-    if not options.check:
-        TABLE.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    if TABLE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{TABLE.name} differs from what {COMMAND} makes\n")
-    return 1
+    return generate(TABLE, source, COMMAND, arguments)
 
 
 if __name__ == "__main__":

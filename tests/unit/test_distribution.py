@@ -96,7 +96,7 @@ def test_the_oracle_finds_closed_forms():
 
 def test_the_quadrature_rule():
     with ctx.workprec(120):
-        for k, (node, share) in enumerate(zip(legendre.NODES, legendre.WEIGHTS, strict=True)):
+        for k, (node, share) in enumerate(zip(legendre.PLACES, legendre.SHARES, strict=True)):
             root, weight = arb.legendre_p_root(64, 63 - k, weight=True)
             assert abs(float((root + 1) / 2 - node)) <= 1.2e-16
             assert abs(float(weight / 2 / share - 1)) <= 2e-16
@@ -127,9 +127,9 @@ def test_tails_and_density(alpha, tables):
 
 
 def test_a_wrong_weight_is_seen(monkeypatch):
-    spoilt = list(legendre.WEIGHTS)
+    spoilt = list(legendre.SHARES)
     spoilt[20] *= 1 + 1e-9
-    monkeypatch.setattr(integrals, "WEIGHTS", tuple(spoilt))
+    monkeypatch.setattr(integrals, "SHARES", tuple(spoilt))
     assert relative(cdf(-1.0, 1.0), tail(1.0, 1.0)) > RELATIVE
 
 

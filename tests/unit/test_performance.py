@@ -1,17 +1,17 @@
-"""docs/performance.md: how it is timed and checked, who takes part, and what makes the page."""
+"""benchmarks/: how speed and memory are measured and checked, and who takes part."""
 
+import dataclasses
 import gc
-import importlib.util
 import os
 import sys
 import time
-from pathlib import Path
 
 import contest
 import contestants
+import memory
 import numpy as np
 import oracle
-import performance
+import plans
 import processes
 import pytest
 import regressions
@@ -19,19 +19,6 @@ from contest import Contest, Contestant, MissingError, WrongValueError
 from contestants import Task
 
 import robloss
-
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-def _page_maker():
-    spec = importlib.util.spec_from_file_location("page_of_performance", DOCS / "performance.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-maker = _page_maker()
 
 
 def _contest(calls, *, check=lambda value: None, rounds=None, **given):
@@ -164,12 +151,12 @@ def test_quartiles():
 
 
 def _task(outputs, dtype="float64", alpha=0.7):
-    x = performance.residuals(500, dtype)
-    given = performance.shapes(500, dtype) if alpha == "array" else alpha
+    x = plans.residuals(500, dtype)
+    given = plans.shapes(500, dtype) if alpha == "array" else alpha
     return Task(outputs, x, given, 1.3)
 
 
-@pytest.mark.parametrize("dtype", performance.DTYPES)
+@pytest.mark.parametrize("dtype", plans.DTYPES)
 @pytest.mark.parametrize(
     ("name", "alpha"), [*((name, 0.7) for name in contestants.PLAIN), ("loss", "array")]
 )
@@ -180,13 +167,13 @@ def test_robloss_and_the_plain_formulas_compute_the_operation(name, dtype, alpha
         check(way(task)())
 
 
-@pytest.mark.parametrize("alpha", performance.SPECIAL)
+@pytest.mark.parametrize("alpha", plans.SPECIAL)
 def test_the_closed_forms_are_the_loss(alpha):
     task = _task(("loss",), alpha=alpha)
     contestants.elementwise_check(task)(contestants.plain_numpy(task)())
 
 
-@pytest.mark.parametrize("dtype", performance.DTYPES)
+@pytest.mark.parametrize("dtype", plans.DTYPES)
 @pytest.mark.parametrize("name", contestants.PLAIN)
 def test_the_check_catches_a_wrong_formula(name, dtype):
     task = _task((name,), dtype)
@@ -215,7 +202,7 @@ def test_the_check_catches_another_dtype_shape_or_number_of_outputs():
 
 
 def test_the_check_of_sums_catches_one_wrong_sum():
-    task = _task(performance.SUMMED)
+    task = _task(plans.SUMMED)
     check = contestants.sums_check(task)
     sums = contestants.plain_numpy_sums(task)()
     check(sums)
@@ -224,7 +211,7 @@ def test_the_check_of_sums_catches_one_wrong_sum():
             check(tuple(one * (1 + 1e-6 * (k == place)) for k, one in enumerate(sums)))
 
 
-@pytest.mark.parametrize("outputs", [contestants.TOGETHER, performance.GRADIENTS])
+@pytest.mark.parametrize("outputs", [contestants.TOGETHER, plans.GRADIENTS])
 def test_sets_of_outputs(outputs):
     task = _task(outputs)
     check = contestants.elementwise_check(task)
@@ -247,13 +234,13 @@ def test_log_partition_for_checks(alpha):
 
 @pytest.mark.parametrize(
     ("module", "way"),
-    # jax.jit would set 64 bits for the whole process, torch.compile takes long: `nox -s smoke`.
+    # jax.jit would set 64 bits for the whole process, torch.compile takes long: `nox -s together`.
     [("numexpr", contestants.numexpr_loss), ("torch", contestants.torch_eager)],
 )
 @pytest.mark.parametrize("alpha", [0.7, "array"])
 def test_peers_compute_the_loss(module, way, alpha):
     pytest.importorskip(module, reason=f"{module} is not installed")
-    for dtype in performance.DTYPES:
+    for dtype in plans.DTYPES:
         task = _task(("loss",), dtype, alpha)
         contestants.elementwise_check(task)(way(task)())
 
@@ -307,230 +294,40 @@ def test_a_call_has_threads_of_its_own(monkeypatch):
         processes.on_threads(lambda: None, 100_000)
 
 
+def _twice(array):
+    one = array + 1
+    one += array * 2
+
+
+def _peak(function):
+    array = np.ones(4_000_000)
+    return processes.peak(lambda: function(array)) / array.nbytes
+
+
+def _absent():
+    raise MissingError("no such thing")
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is what Linux counts")
 def test_the_peak_of_memory_is_seen_although_it_is_freed():
-    array = np.ones(4_000_000)
-
-    def twice():
-        one = array + 1
-        one += array * 2
-
     try:
-        assert processes.peak(twice) / array.nbytes == pytest.approx(2, abs=0.1)
-        assert processes.peak(lambda: array.sum()) / array.nbytes < 0.1
+        assert processes.apart(_peak, _twice) == pytest.approx(2, abs=0.1)
+        assert processes.apart(_peak, np.sum) == pytest.approx(0, abs=0.1)
     except MissingError as reason:
         pytest.skip(str(reason))
 
 
-# ------------------------------------------------------------------------------------- the record
+def test_what_is_raised_apart_is_raised_here():
+    with pytest.raises(MissingError, match="no such thing"):
+        processes.apart(_absent)
 
 
-def test_every_operation_of_the_inventory_is_measured():
-    planned = [one.make() for one in performance.operations(performance.QUICK)]
-    found = {(one.about["what"], one.about["dtype"]) for one in planned}
-    names = (*performance.ELEMENTWISE, "nll", "log_partition")
-    assert set(performance.ELEMENTWISE) == set(contestants.PLAIN)
-    assert found == {(name, dtype) for name in names for dtype in performance.DTYPES}
-
-
-def test_a_quick_measurement_and_its_page(tmp_path, capsys):
-    result = performance.measure(performance.QUICK, ["operation", "fit"])
-    assert "operation nll float64 0.7 1000: copy" in capsys.readouterr().out
-    whos = {row["who"] for row in result.rows}
-    assert {"copy", "robloss, out=", "robloss", "NumPy", "NumPy IRLS"} <= whos
-    performance.write(_head(), result.rows, tmp_path / "p.json")
-    record = maker.load(tmp_path / "p.json")
-    assert len(record["rows"]) == len(result.rows)
-    assert "| nll, float32 | – |" in maker.page(record)
-
-
-# --------------------------------------------------------------------------------------- the page
-
-
-def _head(**given):
-    head = {
-        "date": "2019-06-16", "quick": False, "machine": "abacus", "load": [[0.5], [1.5]],
-        "minutes": 3.5, "pools": {"blas": 1}, "versions": {"python": "3"},
-        "notes": {"theirs": "what theirs is"}, "missing": [],
-    }  # fmt: skip
-    return head | given
-
-
-def _row(who=maker.OURS, **given):
-    row = {"table": "loss", "what": "loss", "dtype": "float64", "alpha": "0.7", "n": 1000}
-    row |= {"who": who, "clock": "cpu", "rounds": 9, "seconds": [1e-6, 2e-6, 3e-6]}
-    row |= {"copies": [2.5, 3.0, 3.5], "ours": [0.5, 1.0, 2.0]}
-    return row | given
-
-
-def _record(tmp_path, rows, **head):
-    performance.write(_head(**head), rows, tmp_path / "performance.json")
-    return maker.load(tmp_path / "performance.json")
-
-
-def _target(name, record):
-    (line,) = [one.line(record) for one in maker.targets() if one.text.startswith(name)]
-    return line
-
-
-def test_rows_survive_the_file(tmp_path):
-    (row,) = _record(tmp_path, [_row(seconds=[1 / 3] * 3)])["rows"]
-    assert row["seconds"] == [0.3333] * 3
-    assert row["p"] is row["memory"] is None
-    assert row["copies"] == [2.5, 3.0, 3.5]
-
-
-@pytest.mark.parametrize(
-    ("copies", "met"),
-    [(3.81, "no, 0.263 % off"), (3.8, "**yes**"), (2.21, "**yes**"), (2.2, "**yes, both**")],
-)
-def test_a_target_is_met_or_not(tmp_path, copies, met):
-    record = _record(tmp_path, [_row(copies=[1, copies, 9])])
-    line = _target("loss, float64: ×", record)
-    assert line == [
-        "loss, float64: × copy", "≤ 3.8", "≤ 2.2", f"{copies} (1–9)", met,
-    ]  # fmt: skip
-
-
-def test_a_target_that_was_not_measured(tmp_path):
-    assert _target("loss, float32: ×", _record(tmp_path, [_row()]))[-1] == "not measured"
-
-
-def test_a_quick_run_meets_no_target(tmp_path):
-    record = _record(tmp_path, [_row(copies=[1, 1, 1])], quick=True)
-    assert _target("loss, float64: ×", record)[-1] == "–"
-    assert "quick run" in maker.page(record)
-    assert "quick run" not in maker.page(record | {"quick": False})
-
-
-@pytest.mark.parametrize(("times", "met"), [(9, "no, 10 % off"), (16, "**yes**"), (18, "**yes, b")])
-def test_a_target_for_a_peer_is_how_much_slower_it_is(tmp_path, times, met):
-    row = _row("scipy least_squares", table="fit", what="fixed", ours=[1, times, 20], p=10)
-    line = _target("linear fit, α and scale fixed, scipy", _record(tmp_path, [row]))
-    assert line[1:4] == ["≥ 10", "≥ 17", f"{times} (1–20)"]
-    assert line[4].startswith(met)
-
-
-def test_a_target_for_a_set_is_over_the_loss_alone(tmp_path):
-    what = "loss + influence + weight"
-    row = _row("robloss, loss alone", table="set", what=what, ours=[0.5, 0.8, 1.0])
-    line = _target(f"{what}, float64", _record(tmp_path, [row]))
-    assert line[3:] == ["1.25 (1–2)", "**yes**"]
-
-
-def test_two_threads_are_over_one(tmp_path):
-    row = _row("2 threads", table="threads", ours=[0.5, 0.625, 1.0])
-    assert _target("two threads", _record(tmp_path, [row]))[3:] == ["1.6 (1–2)", "**yes**"]
-
-
-@pytest.mark.parametrize(("memory", "met"), [(1.004, "**yes**"), (1.4, "no, 40 % off")])
-def test_memory_is_counted_in_inputs(tmp_path, memory, met):
-    row = {"table": "memory", "what": "loss", "who": "robloss", "memory": memory}
-    assert _target("memory of the loss", _record(tmp_path, [row]))[-1] == met
-
-
-def test_every_target_looks_for_something_that_is_planned():
-    """With the names of the contests, not with names that only this page knows."""
-    planned: dict[str, list[Contest]] = {}
-    for plan in performance.PLANS:
-        for one in plan(performance.QUICK):
-            planned.setdefault(one.table, []).append(one.make())
-    for target in maker.targets():
-        if target.table == "memory":
-            continue
-        wanted = {key: value for key, value in target.wanted.items() if key != "who"}
-        assert any(
-            all(one.about[key] == value for key, value in wanted.items())
-            and target.wanted["who"] in [entry.name for entry in one.contestants]
-            for one in planned[target.table]
-        ), target.name
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(1.5, "1.5 s"), (0.0123, "12.3 ms"), (4e-6, "4 µs"), (2.5e-8, "25 ns"), (1234.5, "1234 s")],
-)
-def test_seconds(value, text):
-    assert maker.seconds(value) == text
-
-
-def test_crossed_tables_have_a_column_for_each_contestant(tmp_path):
-    rows = [_row("copy", copies=None), _row(), _row("torch", copies=[9, 9, 9]),
-            _row(alpha="array")]  # fmt: skip
-    record = _record(tmp_path, rows)
-    copies = maker.median_of("copies")
-    assert maker.crossed(record, "loss", ("dtype", "alpha"), copies).splitlines() == [
-        "|  | robloss, out= | torch |",
-        "| --- | --: | --: |",
-        "| float64, α = 0.7 | 3 | 9 |",
-        "| float64, α per element | 3 | – |",
-    ]
-    assert maker.crossed(record, "fit", ("what",), copies) == "Not measured."
-
-
-def test_all_measurements_are_on_the_page(tmp_path):
-    text = maker.everything(_record(tmp_path, [_row("torch"), _row("copy", copies=None)]))
-    assert (
-        "| loss, loss, float64, α = 0.7, n = 1000: torch | 9 | 2 µs (1 µs–3 µs) | 3 (2.5–3.5) "
-        "| 1 (0.5–2) |"
-    ) in text
-    assert "copy | 9 | 2 µs (1 µs–3 µs) | – |" in text
-
-
-def test_the_missing_are_named_once_for_each_reason(tmp_path):
-    absent = [{"who": "torch", "table": table, "reason": "none"} for table in ("a", "b", "a")]
-    record = _record(tmp_path, [_row()], missing=absent)
-    assert maker.missing(record) == "* torch (a, b): none"
-    assert maker.missing(_record(tmp_path, [_row()])).startswith("Everybody")
-
-
-def test_the_page_says_how_it_was_measured(tmp_path):
-    text = maker.page(_record(tmp_path, [_row()]))
-    for part in (
-        "abacus. 2019-06-16, 3.5 minutes, load average 0.5 before and 1.5 after",
-        "* theirs: what theirs is",
-        "python 3",
-        "9 rounds",
-        "blas 1",
-        "1 000 elements",
-    ):
-        assert part in text
-
-
-def test_pictures(tmp_path):
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("agg")
-    rows = [_row(who, alpha=alpha) for who in ("copy", maker.OURS) for alpha in ("0.7", "array")]
-    rows[0]["copies"] = rows[1]["copies"] = None
-    rows += [_row(maker.OURS, table="size", n=10), _row("robloss", table="columns", p=2)]
-    record = _record(tmp_path, rows)
-    left, right = maker.bars(record).axes
-    assert [bar.get_width() for bar in left.patches] == [3.0, 3.0]
-    assert not right.patches
-    (ax,) = maker.over_sizes(record).axes
-    lines = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
-    np.testing.assert_allclose(lines[maker.OURS], [[10, 2e-7], [1000, 2e-9]])
-    assert set(lines) == {maker.OURS, "copy"}
-    (ax,) = maker.over_columns(record).axes
-    assert ax.lines[0].get_xydata().tolist() == [[2, 2e-6]]
-
-
-# ------------------------------------------------------------------------------- what is committed
-
-
-@pytest.fixture(scope="module")
-def committed():
-    return maker.load(DOCS / "performance.json")
-
-
-def test_the_page_is_what_its_script_makes(committed):
-    assert (DOCS / "performance.md").read_text(encoding="utf-8") == maker.page(committed)
-
-
-def test_the_record_is_of_a_full_run(committed):
-    assert not committed["quick"]
-    full = performance.FULL
-    assert {row["n"] for row in maker.select(committed, table="loss")} == {full.large}
-    assert set(committed["pools"].values()) == {1}
-    unknown = [one.name for one in maker.targets() if one.measured(committed) is None]
-    # Memory awaits a process of its own for each contestant; the page says so.
-    assert [name for name in unknown if "memory" not in name and "out=" not in name] == []
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is what Linux counts")
+def test_new_results_weigh_one_input_and_results_that_are_there_nothing():
+    size = dataclasses.replace(plans.QUICK, large=1_000_000)
+    try:
+        for who, weight in {"robloss": 1, "robloss, out=": 0, "NumPy": 3}.items():
+            found = processes.apart(memory.weigh_way, ("loss",), who, size)
+            assert found == pytest.approx(weight, abs=0.1), who
+    except MissingError as reason:
+        pytest.skip(str(reason))
