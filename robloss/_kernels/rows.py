@@ -16,10 +16,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from robloss._kernels import exact, lanes
+from robloss._kernels import exact, pairs
 from robloss._kernels.compiling import kernel, part
-from robloss._kernels.vector import Vec, any_of, fma, lane, load, store, where
-from robloss._kernels.vector import lanes as lanes_of
+from robloss._kernels.family import serve
+from robloss._kernels.memory import lanes_of, load, store
+from robloss._kernels.parameters import derived
+from robloss._kernels.vector import Vec, any_of, fma, lane, where
 
 # notation: r = y − x·θ, z = r/c, w, ψ and ψ' of z at scale 1,
 #           b = |α − 2|, u = z²/b, L = log(1 + u), v = u/(1 + u)
@@ -253,10 +255,9 @@ def _residuals(
 
 
 @part
-def _sweep(
-    member: Any, of: Any, z: Floats, alpha: float, loss: Floats, weight: Floats, curvature: Floats
-) -> None:
+def _sweep(member: Any, given: Any) -> None:
     """Put a member of the family into its arrays, whose lengths are whole vectors."""
+    z, alpha, of, loss, weight, curvature = given
     width = lanes_of(z)
     for start in range(0, z.size, width):
         x = load(z, start, width)
@@ -279,21 +280,7 @@ def _family(
     z: Floats, alpha: float, of: Any, loss: Floats, weight: Floats, curvature: Floats
 ) -> None:
     """ρ, w and ψ' of a block, by the expressions that serve α best."""
-    quick, shape, width = of
-    if alpha == 2.0:
-        _sweep(lanes.normal, width, z, alpha, loss, weight, curvature)
-    elif alpha == 1.0:
-        _sweep(lanes.charbonnier, width, z, alpha, loss, weight, curvature)
-    elif alpha == 0.0:
-        _sweep(lanes.cauchy, width, z, alpha, loss, weight, curvature)
-    elif alpha == -2.0:
-        _sweep(lanes.geman_mcclure, width, z, alpha, loss, weight, curvature)
-    elif alpha == -math.inf:
-        _sweep(lanes.welsch, width, z, alpha, loss, weight, curvature)
-    elif lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]:
-        _sweep(lanes.power, quick, z, alpha, loss, weight, curvature)
-    else:
-        _sweep(lanes.steep_power, (shape, width), z, alpha, loss, weight, curvature)
+    serve(alpha, _sweep, (z, alpha, of, loss, weight, curvature))
 
 
 @kernel
@@ -320,7 +307,7 @@ def _add_shape(
     for start in range(0, z.size, width):
         x, w = load(z, start, width), load(weight, start, width)
         u = x * x / b
-        log, log_lo, t = lanes.log1p(u)
+        log, log_lo, t = pairs.log1p(u)
         log_u = log + log_lo
         v = u / t
         bent = log_u - v
@@ -423,7 +410,7 @@ def accumulate(
     response, r, z = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     loss, weight, curvature = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     psi, bend, psi_alpha = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    of = lanes.quick(z, alpha, 1.0), lanes.shape(z, alpha), lanes.width(z, 1.0)
+    of = derived(z, alpha, 1.0)
     for begin in range(start, stop, chunk):
         c = begin // chunk
         end = min(begin + chunk, stop)
