@@ -14,8 +14,14 @@ import numpy as np
 from robloss._kernels import exact, shape
 from robloss._kernels.compiling import call_apart, instance, kernel, part
 from robloss._kernels.family import choose
-from robloss._kernels.memory import lanes_of, load, store
+from robloss._kernels.memory import lanes_of, lead, load, stream
 from robloss._kernels.vector import any_of, constant, fma, lane
+
+# Elements beyond which outputs go past the caches. `_backends.numpy` makes at most 64 pieces of an
+# array: a longer piece is one of an array that no cache holds. At 10⁷ elements, with a busy memory,
+# loss + influence + weight took 1.20 to 1.35 times as long as the loss instead of 1.25 to 1.52,
+# and the loss at α = 2 0.62 to 0.78 copies instead of 0.86 to 1.01 (Zen 4).
+LARGE = 2**16
 
 
 @kernel
@@ -69,8 +75,12 @@ def _sweep(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
     only_loss = influence is None and weight is None and curvature is None and grad_scale is None
     of = _derive(x, alpha, scale)
     width = lanes_of(x)
-    for start in range(0, x.size, width):
-        count = min(width, x.size - start)
+    is_large = x.size > LARGE
+    start, stop = 0, min(width, x.size)
+    if is_large:  # begin where the outputs, which mostly lie alike, begin to fill lines
+        stop = max(lead(loss), lead(influence), lead(weight), lead(curvature), lead(grad_scale))
+    while start < x.size:
+        count = stop - start
         # All is read before anything is written: an output may be x itself.
         x_here = load(x, start, count)
         alpha_here = load(alpha, start, count)
@@ -78,12 +88,12 @@ def _sweep(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
         parts = _member(x_here, alpha_here, scale_here, of)
         power = parts.power
         w = fma(power, parts.width.weight, power * parts.width.weight_lo)
-        store(loss, start, count, parts.loss)
-        store(influence, start, count, x_here * w)
-        store(weight, start, count, w)
-        store(curvature, start, count, w * parts.ratio)
+        stream(loss, start, count, parts.loss, is_large)
+        stream(influence, start, count, x_here * w, is_large)
+        stream(weight, start, count, w, is_large)
+        stream(curvature, start, count, w * parts.ratio, is_large)
         slope = -fma(power, parts.pull, power * parts.pull_lo)
-        store(grad_scale, start, count, slope)
+        stream(grad_scale, start, count, slope, is_large)
         shape.put(start, count, x_here, alpha_here, scale_here, parts, grad_alpha)
         slope_served = parts.served & _is_tame(slope, parts.pull)
         if (
@@ -95,6 +105,7 @@ def _sweep(x: Any, alpha: Any, scale: Any, outputs: Any) -> None:
             masks = (parts.loss_served, parts.served, slope_served)
             places = (loss, influence, weight, curvature, grad_scale)
             call_apart(_mend, spot + masks + given + places)
+        start, stop = stop, min(stop + width, x.size)
 
 
 @cache
