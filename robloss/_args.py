@@ -228,10 +228,11 @@ def is_dense(array: Any) -> bool:
     return dense
 
 
-def is_small_and_plain(given: tuple[Any, ...]) -> bool:
+def is_small_and_plain(given: tuple[Any, ...], out: Any = None) -> bool:
     """Whether x, alpha and scale are a small dense array and two legal numbers of Python.
 
-    Nothing is then to be converted or checked, which would take longer than the work itself.
+    And `out` is None or an array just like x. Nothing is then to be converted or checked, which
+    would take longer than the work itself.
     """
     if len(given) != 3:
         return False
@@ -245,6 +246,18 @@ def is_small_and_plain(given: tuple[Any, ...]) -> bool:
         and x.ndim > 0
         and x.size <= SMALL
         and is_dense(x)
+        and (out is None or _is_its_like(out, x))
+    )
+
+
+def _is_its_like(out: Any, x: Any) -> bool:
+    """Whether `out` is x itself, or a dense array of its dtype and shape in other memory."""
+    return out is x or (
+        type(out) is np.ndarray
+        and out.dtype == x.dtype
+        and out.shape == x.shape
+        and is_dense(out)
+        and not np.may_share_memory(out, x)
     )
 
 

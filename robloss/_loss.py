@@ -5,9 +5,11 @@ from typing import Any
 
 from robloss._backends import evaluate as _one
 from robloss._backends import evaluate_all
+from robloss._ops import OPERATIONS
 from robloss._typing import Array
 
-_NAMES = ("loss", "influence", "weight", "curvature", "grad_alpha", "grad_scale")
+# What `evaluate` offers: on NumPy arrays one kernel computes any of them together.
+_NAMES = tuple([row.name for row in OPERATIONS.values() if row.kernel == "elementwise"])
 
 # notation: s = (x/scale)², b = |alpha − 2|, u = s/b
 

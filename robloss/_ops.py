@@ -31,6 +31,9 @@ class Operation:
         Whether it is offered to users under its name.
     smooth_form_of : str, or None
         The operation whose values it has, with slopes that are finite at alpha = 2 too.
+    kernel : str, or None
+        The file of `robloss._kernels` that computes it, together with the others of that file,
+        on NumPy arrays. None where only automatic differentiation asks for it.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Operation:
     partials: tuple[str, ...] | None = None
     public: bool = True
     smooth_form_of: str | None = None
+    kernel: str | None = None
 
 
 _ELEMENTWISE = (RESIDUAL, ALPHA, SCALE)
@@ -67,7 +71,7 @@ def _loss_family() -> list[Operation]:
         ("grad_scale_grad_scale", "∂²ρ/∂c²"),
     ]
     return [
-        Operation(name, symbol, _ELEMENTWISE, getattr(f, name), partials)
+        Operation(name, symbol, _ELEMENTWISE, getattr(f, name), partials, kernel="elementwise")
         for name, symbol, partials in public
     ] + [
         Operation(name, symbol, _ELEMENTWISE, getattr(f, name), public=False)
@@ -78,9 +82,17 @@ def _loss_family() -> list[Operation]:
 def _partition_family() -> list[Operation]:
     first, second = "log_partition_derivative", "log_partition_second_derivative"
     return [
-        Operation("log_partition", "log Z", _OF_ALPHA, lookup.log_partition, (first,)),
         Operation(
-            first, "d log Z/dα", _OF_ALPHA, lookup.log_partition_derivative, (second,), public=False
+            "log_partition", "log Z", _OF_ALPHA, lookup.log_partition, (first,), kernel="partition"
+        ),
+        Operation(
+            first,
+            "d log Z/dα",
+            _OF_ALPHA,
+            lookup.log_partition_derivative,
+            (second,),
+            public=False,
+            kernel="partition",
         ),
         Operation(
             second, "d² log Z/dα²", _OF_ALPHA, lookup.log_partition_second_derivative, public=False
@@ -122,6 +134,7 @@ def _smooth_forms(rows: dict[str, Operation]) -> list[Operation]:
             partials=row.partials and tuple(forms.get(one, one) for one in row.partials),
             public=False,
             smooth_form_of=name if name in _MADE_SMOOTH else None,
+            kernel=None,
         )
 
     return [form(name) for name in forms]

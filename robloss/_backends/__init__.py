@@ -61,8 +61,10 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
     TypeError
         If `out` is given with arrays of another library, and as `prepare` does.
     """
-    if out is None and is_small_and_plain(given):
-        result: Array = _backend("numpy").small(OPERATIONS[name].smooth_form_of or name, *given)
+    if is_small_and_plain(given, out):
+        result: Array = _backend("numpy").small(
+            OPERATIONS[name].smooth_form_of or name, *given, out
+        )
         return result
     return evaluate_all((name,), *given, out=None if out is None else (out,), check=check)[0]
 

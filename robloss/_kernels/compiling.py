@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 from numba import njit, types
@@ -49,6 +50,17 @@ def kernel(function: _Function) -> _Function:
     except RuntimeError:  # no directory can be written: compile in every process then
         compiled = njit(**options)(function)
     return cast("_Function", compiled)
+
+
+def instance(template: _Function, name: str, **given: Any) -> _Function:
+    """A kernel made of a function in which some global names are those given here.
+
+    A kernel can have functions for arguments, or in a closure, but Numba would then never find its
+    machine code on disk: the key it is kept under holds what identifies them in this process.
+    """
+    function = FunctionType(template.__code__, {**template.__globals__, **given})
+    function.__qualname__ = f"{template.__qualname__}-{name}"
+    return kernel(cast("_Function", function))
 
 
 @intrinsic  # type: ignore[untyped-decorator]

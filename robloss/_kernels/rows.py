@@ -6,18 +6,19 @@ columns. Blocks are added up by chunks of rows; the caller adds the chunks, in t
 bits of a sum do not depend on who computes which chunk.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._kernels import exact, lanes
+from robloss._kernels import exact, pairs
 from robloss._kernels.alpha import derivatives
 from robloss._kernels.compiling import kernel, part
+from robloss._kernels.family import serve
+from robloss._kernels.memory import lanes_of, load, store
+from robloss._kernels.parameters import derived
 from robloss._kernels.short import LANES, across, put, take, total, turned, zeros
-from robloss._kernels.vector import any_of, fma, lane, load, store, where
-from robloss._kernels.vector import lanes as lanes_of
+from robloss._kernels.vector import any_of, fma, lane, where
 
 # notation: r = y − x·θ, z = r/c, w, ψ and ψ' of z at scale 1, s = the row's own weight
 
@@ -296,10 +297,9 @@ def _weigh(block: Block) -> None:
 
 
 @part
-def _sweep(
-    member: Any, of: Any, z: Floats, alpha: float, loss: Floats, weight: Floats, curvature: Floats
-) -> None:
+def _sweep(member: Any, given: Any) -> None:
     """Put a member of the family into its arrays, whose lengths are whole vectors."""
+    z, alpha, of, loss, weight, curvature = given
     width = lanes_of(z)
     for start in range(0, z.size, width):
         x = load(z, start, width)
@@ -322,21 +322,7 @@ def _family(
     z: Floats, alpha: float, of: Any, loss: Floats, weight: Floats, curvature: Floats
 ) -> None:
     """ρ, w and ψ' of a block, by the expressions that serve α best."""
-    quick, shape, width = of
-    if alpha == 2.0:
-        _sweep(lanes.normal, width, z, alpha, loss, weight, curvature)
-    elif alpha == 1.0:
-        _sweep(lanes.charbonnier, width, z, alpha, loss, weight, curvature)
-    elif alpha == 0.0:
-        _sweep(lanes.cauchy, width, z, alpha, loss, weight, curvature)
-    elif alpha == -2.0:
-        _sweep(lanes.geman_mcclure, width, z, alpha, loss, weight, curvature)
-    elif alpha == -math.inf:
-        _sweep(lanes.welsch, width, z, alpha, loss, weight, curvature)
-    elif lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]:
-        _sweep(lanes.power, quick, z, alpha, loss, weight, curvature)
-    else:
-        _sweep(lanes.steep_power, (shape, width), z, alpha, loss, weight, curvature)
+    serve(alpha, _sweep, (z, alpha, of, loss, weight, curvature))
 
 
 _derivatives = part(derivatives)
@@ -356,7 +342,7 @@ def _add_shape(block: Block, alpha: float, scalars: Floats, vectors: Floats) -> 
     for start in range(0, BLOCK, width):
         x, w = load(block.z, start, width), load(block.weight, start, width)
         share = load(block.share, start, width)
-        log, log_lo, t = lanes.log1p(x * x / b)
+        log, log_lo, t = pairs.log1p(x * x / b)
         of_row = _derivatives(x, alpha, log + log_lo, t, w * t, fma, where)
         bent = share * of_row[0]
         store(psi_alpha, start, width, bent)
@@ -391,7 +377,7 @@ def accumulate(design: Design, at: At, chunk: int, start: int, stop: int, out: S
     alpha, s, block = at.alpha, design.sample_weight, _block(out.vectors.shape[2])
     columns, scaled, z = block.columns, block.scaled, block.z
     weight, curvature = block.weight, block.curvature
-    of = lanes.quick(z, alpha, 1.0), lanes.shape(z, alpha), lanes.width(z, 1.0)
+    of = derived(z, alpha, 1.0)
     for begin in range(start, stop, chunk):
         c = begin // chunk
         end = min(begin + chunk, stop)

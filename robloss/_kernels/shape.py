@@ -15,7 +15,8 @@ import numpy as np
 
 from robloss._kernels import exact
 from robloss._kernels.compiling import kernel, part
-from robloss._kernels.vector import absolute, any_of, constant, lane, secant, store, where
+from robloss._kernels.memory import store
+from robloss._kernels.vector import absolute, any_of, constant, lane, secant, where
 
 # notation: L = log t, E = p L, P = t^p = e^E, p = α/2, Λ = |p − 1| L, q(y) = (1 − e^(−y))/y
 #           = 1 − y k(y); a name ending in _lo is the remainder of the one without

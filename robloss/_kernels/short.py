@@ -12,7 +12,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from robloss._kernels.compiling import part
-from robloss._kernels.vector import Vec, address, as_vector, lane
+from robloss._kernels.memory import address, as_vector
+from robloss._kernels.vector import Vec, lane
 
 LANES = 4
 _SHORT = Vec(types.float64, LANES)

@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robloss._kernels import exact, lanes, shape
+from robloss._kernels import exact, family, pairs, shape
 from robloss._kernels.compiling import kernel, part
+from robloss._kernels.memory import lanes_of, load
+from robloss._kernels.parameters import Derived, derived
 from robloss._kernels.vector import (
     SUMMED,
     absolute,
@@ -29,14 +31,12 @@ from robloss._kernels.vector import (
     fma,
     folded,
     lane,
-    load,
     rounded,
     where,
     widened,
 )
-from robloss._kernels.vector import lanes as lanes_of
 
-# notation: as in `lanes`; E = p L
+# notation: as in `family`; E = p L
 
 # |alpha| below which the form without L² χ(E) would lose more than 2/alpha roundings.
 NEAR_ZERO = 0.25
@@ -161,7 +161,7 @@ class _Exponent(NamedTuple):
 
 @part
 def _bounded(like: Any, alpha: float) -> float:
-    """Alpha, bounded away from 0 as in `lanes.shape`."""
+    """Alpha, bounded away from 0 as in `parameters.shape`."""
     least = constant(like, "CAUCHY")
     return alpha if abs(alpha) >= least else least
 
@@ -190,10 +190,10 @@ def _combination(alpha: float, of: _Exponent, is_near_zero: bool) -> _Combinatio
 @part
 def _raised(z: Any, of: _Exponent) -> tuple[Any, ...]:
     """L, E, t and P = up e^r as (up, r, (e^r − 1 − r)/r², e^r − 1)."""
-    log_hi, log_lo, t = lanes.log1p(z)
+    log_hi, log_lo, t = pairs.log1p(z)
     y = log_hi * of.p
     y_lo = fma(log_lo, of.p, fma(log_hi, of.p_lo, fma(log_hi, of.p, -y)))
-    up, r, curve = lanes.expanded(y, y_lo, y)
+    up, r, curve = pairs.expanded(y, y_lo, y)
     return log_hi + log_lo, y + y_lo, t, up, r, curve, fma(r * r, curve, r)
 
 
@@ -220,7 +220,7 @@ def _near_zero(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
 @part
 def _at_zero(z: Any, of: Any) -> tuple[Any, Any, Any]:
     """2 L/b, ½ L² − L and z W."""
-    log, log_lo, t = lanes.log1p(z)
+    log, log_lo, t = pairs.log1p(z)
     log = log + log_lo
     return log, log * fma(0.5, log, -1.0), z / t
 
@@ -241,7 +241,7 @@ def _gathered_wide(term: Any, weight: Any) -> Any:
 
 @part
 def _quickly(
-    terms: Any, exponent: Any, by: _Combination, of: lanes.Quick,
+    terms: Any, exponent: Any, by: _Combination, of: Derived,
     x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int,
 ) -> tuple[Totals, bool]:  # fmt: skip
     """The sums of a block for alpha of moderate size, and whether they are good."""
@@ -348,14 +348,14 @@ def _sum_quickly(
     terms: Any, exponent: Any, by: _Combination, x: Any, weights: Any, alpha: float, scale: float,
     out: Any,
 ) -> None:  # fmt: skip
-    of = lanes.quick(x, alpha, scale)
+    of = derived(x, alpha, scale)
     totals, is_good = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True
     for start in range(0, x.size, BLOCK):
         stop = min(start + BLOCK, x.size)
         if is_good:  # or would have been, in the block before
             sums, is_good = _quickly(terms, exponent, by, of, x, weights, alpha, scale, start, stop)
         if not is_good:
-            sums = _carefully(lanes.power, of, x, weights, alpha, scale, start, stop)
+            sums = _carefully(family.power, of, x, weights, alpha, scale, start, stop)
             is_good = _is_good(x, sums, by, scale)
         totals = _joined(totals, sums)
     _store(totals, out)
@@ -384,18 +384,17 @@ def _cauchy(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
 
 @kernel
 def _steep_power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    of = lanes.shape(x, alpha), lanes.width(x, scale)
-    _sum(lanes.steep_power, of, x, weights, alpha, scale, out)
+    _sum(family.steep_power, derived(x, alpha, scale), x, weights, alpha, scale, out)
 
 
 @kernel
 def _normal(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    _sum(lanes.normal, lanes.width(x, scale), x, weights, alpha, scale, out)
+    _sum(family.normal, derived(x, alpha, scale), x, weights, alpha, scale, out)
 
 
 @kernel
 def _welsch(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    _sum(lanes.welsch, lanes.width(x, scale), x, weights, alpha, scale, out)
+    _sum(family.welsch, derived(x, alpha, scale), x, weights, alpha, scale, out)
 
 
 def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
@@ -417,7 +416,7 @@ def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None
         kernel = _cauchy
     elif alpha == -math.inf:
         kernel = _welsch
-    elif lanes.MODERATE[0] <= alpha <= lanes.MODERATE[1]:
+    elif family.MODERATE[0] <= alpha <= family.MODERATE[1]:
         kernel = _power_near_zero if abs(alpha) < NEAR_ZERO else _power
     else:
         kernel = _steep_power

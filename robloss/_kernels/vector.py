@@ -60,8 +60,9 @@ class _Model(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, ir.VectorType(_LLVM[kind.dtype], kind.lanes))
 
 
-def _lanes(dtype: Any) -> int:
-    return BYTES * 8 // int(dtype.bitwidth)
+def vector_of(dtype: Any) -> Vec:
+    """The vector of a dtype that kernels use."""
+    return Vec(dtype, BYTES * 8 // int(dtype.bitwidth))
 
 
 def _widest(*kinds: Any) -> Any:
@@ -84,7 +85,7 @@ def _cast(builder: Any, value: Any, of: Any, to: Any) -> Any:
     return (builder.trunc if width > target.width else builder.sext)(value, target)
 
 
-def _spread(builder: Any, value: Any, of: Any, to: Any) -> Any:
+def spread(builder: Any, value: Any, of: Any, to: Any) -> Any:
     """A value as the type `to`: itself, or a scalar in every lane."""
     if isinstance(of, Vec):
         return value
@@ -124,7 +125,7 @@ _COMPARISONS = {
 def _lower_binary(symbol: Any, apply: Callable[[Any, Vec, Any, Any], Any]) -> None:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = _widest(*sig.args)
-        one, two = (_spread(builder, arg, of, kind) for of, arg in zip(sig.args, args, strict=True))
+        one, two = (spread(builder, arg, of, kind) for of, arg in zip(sig.args, args, strict=True))
         return apply(builder, kind, one, two)
 
     scalars = (types.Number, types.Literal)
@@ -196,7 +197,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     kind = _widest(a, b, c)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        values = [_spread(builder, x, of, kind) for of, x in zip(sig.args, args, strict=True)]
+        values = [spread(builder, x, of, kind) for of, x in zip(sig.args, args, strict=True)]
         return _call(builder, "fma", values)
 
     return kind(a, b, c), lower
@@ -221,7 +222,7 @@ def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         one, two = (
-            _spread(builder, x, of, kind) for of, x in zip(sig.args[1:], args[1:], strict=True)
+            spread(builder, x, of, kind) for of, x in zip(sig.args[1:], args[1:], strict=True)
         )
         return builder.select(args[0], one, two)
 
@@ -394,88 +395,3 @@ def widened(typing: Any, vector: Any) -> Any:
         return args[0] if is_wide else builder.fpext(args[0], context.get_value_type(kind))
 
     return kind(vector), lower
-
-
-# ------------------------------------------------------------------------------------------ memory
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def lanes(typing: Any, array: Any) -> Any:
-    """How many elements of an array are a vector."""
-    count = _lanes(array.dtype)
-    return types.intp(array), lambda context, builder, sig, args: context.get_constant(
-        types.intp, count
-    )
-
-
-def address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """The pointer to an element of a contiguous array, by its place in memory."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-
-
-def as_vector(builder: Any, pointer: Any, vector: Any) -> Any:
-    """The pointer to an element as one to a vector that begins there."""
-    return builder.bitcast(pointer, vector.as_pointer())
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typing: Any, array: Any, start: Any, count: Any) -> Any:
-    """`count` elements of a contiguous array from `start` on, then zeros; a scalar stays one."""
-    if not isinstance(array, types.Array):
-        return array(array, start, count), lambda context, builder, sig, args: args[0]
-    kind = Vec(array.dtype, _lanes(array.dtype))
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector, element = context.get_value_type(kind), _LLVM[array.dtype]
-        source = address(context, builder, array, args[0], args[1])
-        slot = cgutils.alloca_once(builder, vector)
-        is_full = builder.icmp_signed("==", args[2], ir.Constant(args[2].type, kind.lanes))
-        with builder.if_else(is_full) as (full, part):
-            with full:
-                whole = builder.load(as_vector(builder, source, vector))
-                whole.align = array.dtype.bitwidth // 8
-                after_full = builder.block
-            with part:
-                builder.store(ir.Constant(vector, [0.0] * kind.lanes), slot)
-                first = builder.bitcast(slot, element.as_pointer())
-                with cgutils.for_range(builder, args[2]) as loop:
-                    number = builder.load(builder.gep(source, [loop.index]))
-                    builder.store(number, builder.gep(first, [loop.index]))
-                some = builder.load(slot)
-                after_part = builder.block
-        result = builder.phi(vector)
-        result.add_incoming(whole, after_full)
-        result.add_incoming(some, after_part)
-        return result
-
-    return kind(array, start, count), lower
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typing: Any, array: Any, start: Any, count: Any, value: Any) -> Any:
-    """Put the first `count` lanes into a contiguous array from `start` on; into None: nothing.
-
-    LLVM leaves out what is computed only to be stored nowhere.
-    """
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if isinstance(array, types.Array):
-            kind = Vec(array.dtype, _lanes(array.dtype))
-            vector, element = context.get_value_type(kind), _LLVM[array.dtype]
-            lanes_of_value = _spread(builder, args[3], value, kind)
-            target = address(context, builder, array, args[0], args[1])
-            slot = cgutils.alloca_once(builder, vector)
-            is_full = builder.icmp_signed("==", args[2], ir.Constant(args[2].type, kind.lanes))
-            with builder.if_else(is_full) as (full, part):
-                with full:
-                    written = builder.store(lanes_of_value, as_vector(builder, target, vector))
-                    written.align = array.dtype.bitwidth // 8
-                with part:
-                    builder.store(lanes_of_value, slot)
-                    first = builder.bitcast(slot, element.as_pointer())
-                    with cgutils.for_range(builder, args[2]) as loop:
-                        number = builder.load(builder.gep(first, [loop.index]))
-                        builder.store(number, builder.gep(target, [loop.index]))
-        return context.get_dummy_value()
-
-    return types.void(array, start, count, value), lower

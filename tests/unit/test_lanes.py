@@ -64,6 +64,26 @@ def test_results_do_not_depend_on_position_or_length(dtype):
                 np.testing.assert_array_equal(some[name], whole[name][kept], err_msg=name)
 
 
+@each_dtype
+@pytest.mark.parametrize("shifts", [(0, 0, 0), (1, 1, 1), (3, 0, 7), (15, 14, 2)])
+def test_large_outputs_are_those_of_pieces_wherever_they_lie(dtype, shifts):
+    """They go past the caches where they fill lines of 64 bytes."""
+    names, size = ("loss", "influence", "weight"), elementwise.LARGE + 1001
+    x = _points(dtype, size)[0]
+    room = np.full((len(names), size + 64), 7, dtype)
+    results = {
+        name: row[shift : shift + size]
+        for name, row, shift in zip(names, room, shifts, strict=True)
+    }
+    elementwise.evaluate(x, 0.7, 1.3, *(results.get(name) for name in NAMES))
+    for start in range(0, size, 5000):
+        some = _compute(names, x[start : start + 5000], 0.7, 1.3)
+        for name in names:
+            np.testing.assert_array_equal(results[name][start : start + 5000], some[name])
+    for row, shift in zip(room, shifts, strict=True):
+        assert set(row[:shift]) | set(row[shift + size :]) == {7}
+
+
 def test_nothing_is_done_to_no_elements():
     empty = np.empty(0)
     assert _compute(["loss"], empty, 0.7, 1.0)["loss"].size == 0

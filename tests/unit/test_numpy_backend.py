@@ -1,6 +1,8 @@
 """How NumPy arrays reach the kernels: any layout, shared memory, no copies, several outputs."""
 
 import tracemalloc
+from importlib import import_module
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 import robloss
 from robloss._args import SMALL
 from robloss._backends import numpy as backend
+from robloss._ops import OPERATIONS
 
 RNG = np.random.default_rng(4)
 POOL = RNG.standard_normal(4000) * 5
@@ -144,6 +147,35 @@ def test_small_arrays_give_what_large_ones_give(setting):
         np.testing.assert_array_equal(robloss.loss(x[:size], 0.7, 1.3), whole[:size])
     square = x[:16].reshape(4, 4)
     np.testing.assert_array_equal(robloss.loss(square, 0.7, 1.3), whole[:16].reshape(4, 4))
+
+
+def test_out_of_a_small_array(setting):
+    room = RNG.standard_normal(60)
+    for start in (0, 3, 30):  # in the memory of x, partly, beside it
+        here = room.copy()
+        x, out = here[:30], here[start : start + 30]
+        expected = robloss.loss(x, 0.7, 1.3)
+        assert robloss.loss(x, 0.7, 1.3, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+    itself = room.copy()
+    assert robloss.loss(itself, 0.7, 1.3, out=itself) is itself
+    np.testing.assert_array_equal(itself, robloss.loss(room, 0.7, 1.3))
+    single = np.zeros(60, np.float32)
+    robloss.loss(room, 0.7, 1.3, out=single)
+    np.testing.assert_array_equal(single, np.float32(robloss.loss(room, 0.7, 1.3)))
+    rows = np.zeros((2, 60))
+    robloss.loss(room, 0.7, 1.3, out=rows)
+    np.testing.assert_array_equal(rows, [robloss.loss(room, 0.7, 1.3)] * 2)
+
+
+def test_each_operation_with_a_kernel_is_an_output_of_it():
+    for row in OPERATIONS.values():
+        assert not row.public or row.kernel is not None
+        if row.kernel is not None:
+            compute = import_module(f"robloss._kernels.{row.kernel}").evaluate
+            inputs = [one.name for one in row.parameters]
+            assert [*signature(compute).parameters][: len(inputs)] == inputs
+            assert row.name in signature(compute).parameters
 
 
 # --------------------------------------------------------------------------------- shared memory

@@ -8,9 +8,10 @@ from accuracy import sampled, truth
 from cases import kernel_allowance
 from numba import njit
 
-from robloss._kernels import constants, elementwise, lanes, shape
-from robloss._kernels.vector import lane, load, secant, store
-from robloss._kernels.vector import lanes as lanes_of
+from robloss._kernels import constants, elementwise, family, shape
+from robloss._kernels.memory import lanes_of, load, store
+from robloss._kernels.parameters import derived
+from robloss._kernels.vector import lane, secant
 
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 REACH, CENTER = constants.FLOAT64["REACH"], constants.FLOAT64["CENTER"]
@@ -82,11 +83,11 @@ def test_the_difference_that_the_seams_avoid_is_outside_the_contract():
 
 @njit
 def _served(x, alpha, scale, served):
-    of = lanes.quick(x, alpha, scale)
+    of = derived(x, alpha, scale)
     width = lanes_of(x)
     for start in range(0, x.size, width):
         here = load(x, start, width)
-        parts = lanes.power(here, alpha, scale, of)
+        parts = family.power(here, alpha, scale, of)
         _, good = shape.of_parts(parts.growth, here, parts.loss_served)
         for i in range(width):
             served[start + i] = lane(good, i)

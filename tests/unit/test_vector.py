@@ -7,24 +7,25 @@ import pytest
 from numba import njit
 
 from robloss._kernels import vector as v
+from robloss._kernels.memory import lanes_of, load, store
 
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 
 @njit
 def _arithmetic(x, y, out):
-    a, b = v.load(x, 0, v.lanes(x)), v.load(y, 0, v.lanes(x))
-    n = v.lanes(x)
-    v.store(out, 0, n, a + b)
-    v.store(out, n, n, a - b)
-    v.store(out, 2 * n, n, a * b)
-    v.store(out, 3 * n, n, a / b)
-    v.store(out, 4 * n, n, -a)
-    v.store(out, 5 * n, n, v.absolute(a))
-    v.store(out, 6 * n, n, v.root(v.absolute(a)))
-    v.store(out, 7 * n, n, v.fma(a, b, -(a * b)))
-    v.store(out, 8 * n, n, 2 * a + 1.5)
-    v.store(out, 9 * n, n, v.from_bits(v.to_bits(a)))
+    a, b = load(x, 0, lanes_of(x)), load(y, 0, lanes_of(x))
+    n = lanes_of(x)
+    store(out, 0, n, a + b)
+    store(out, n, n, a - b)
+    store(out, 2 * n, n, a * b)
+    store(out, 3 * n, n, a / b)
+    store(out, 4 * n, n, -a)
+    store(out, 5 * n, n, v.absolute(a))
+    store(out, 6 * n, n, v.root(v.absolute(a)))
+    store(out, 7 * n, n, v.fma(a, b, -(a * b)))
+    store(out, 8 * n, n, 2 * a + 1.5)
+    store(out, 9 * n, n, v.from_bits(v.to_bits(a)))
 
 
 @each_dtype
@@ -49,12 +50,12 @@ def _two_product(a, b):
 
 @njit
 def _compare(x, y, out):
-    n = v.lanes(x)
-    a, b = v.load(x, 0, n), v.load(y, 0, n)
-    v.store(out, 0, n, v.where(a < b, 1.0, a * 0.0 + 2.0))
-    v.store(out, n, n, v.where(a <= b, a * 0.0 + 1.0, 0.0))
-    v.store(out, 2 * n, n, v.where((a > b) | (a >= b), b * 0.0 + 1.0, 0.0))
-    v.store(out, 3 * n, n, v.where((a == b) & ~(a != b), b * 0.0 + 1.0, 0.0))
+    n = lanes_of(x)
+    a, b = load(x, 0, n), load(y, 0, n)
+    store(out, 0, n, v.where(a < b, 1.0, a * 0.0 + 2.0))
+    store(out, n, n, v.where(a <= b, a * 0.0 + 1.0, 0.0))
+    store(out, 2 * n, n, v.where((a > b) | (a >= b), b * 0.0 + 1.0, 0.0))
+    store(out, 3 * n, n, v.where((a == b) & ~(a != b), b * 0.0 + 1.0, 0.0))
 
 
 @each_dtype
@@ -71,7 +72,7 @@ def test_comparisons_are_numpys(dtype):
 
 @njit
 def _is_nan(x):
-    a = v.load(x, 0, v.lanes(x))
+    a = load(x, 0, lanes_of(x))
     return v.any_of(a == a), v.any_of(a != a), v.any_of((a < 1.0) | (a >= 1.0)), v.any_of(~(a < 1))
 
 
@@ -84,7 +85,7 @@ def test_comparisons_with_nan_are_false_but_for_unequal(dtype):
 
 @njit
 def _copy(x, start, count, out):
-    v.store(out, start, count, v.load(x, start, count))
+    store(out, start, count, load(x, start, count))
 
 
 @each_dtype
@@ -101,7 +102,7 @@ def test_part_of_a_vector_touches_nothing_else(dtype):
 
 @njit
 def _lanes_of(x, index):
-    a = v.load(x, 0, 3)
+    a = load(x, 0, 3)
     return v.lane(a, index), v.lane(a > 1.0, index), v.lane(2.5, index)
 
 
@@ -115,7 +116,7 @@ def test_lanes_past_the_count_are_zero(dtype):
 
 @njit
 def _nowhere(x):
-    v.store(None, 0, v.lanes(x), v.load(x, 0, v.lanes(x)))
+    store(None, 0, lanes_of(x), load(x, 0, lanes_of(x)))
 
 
 def test_none_stores_nothing():
