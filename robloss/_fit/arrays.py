@@ -132,6 +132,18 @@ class ArrayData(LinearData):
         r = self._residuals(theta)
         return math.sqrt(float(to_host(self.xp.mean(r * r))))
 
+    def outer(self, factor: Array, columns: list[Array]) -> HostArray:
+        """Σ s sᵀ over the rows s = (factor x, columns)."""
+        xp = self.xp
+        before = [factor] if self.intercept else []
+        blocks = [
+            *(column[:, None] for column in before),
+            factor[:, None] * self.X,
+            *(column[:, None] for column in columns),
+        ]
+        rows = xp.concat(blocks, axis=1)
+        return to_host(xp.matrix_transpose(rows) @ rows)
+
     def _shape_groups(self, z: Array, alpha: float) -> list[list[Array]]:
         xp = self.xp
         psi_alpha, bow = _second_derivatives(xp, z, alpha)

@@ -82,6 +82,11 @@ def shift(alpha: float) -> float:
     return 0.0 if d == 0.0 else -0.25 * d * math.log(abs(d))
 
 
+def shift_slope(alpha: float) -> float:
+    """The derivative of g, at α != 2."""
+    return -0.25 * (math.log(abs(alpha - 2.0)) + 1.0)
+
+
 def as_held(number: float, eps: float) -> float:
     """A number as float32 holds it where the sums are of float32, by their eps."""
     return float(np.float32(number)) if eps > 1e-10 else float(number)
@@ -158,7 +163,7 @@ class Likelihood:
             return slope, np.append(-shape.tilt, bow)
         # In the coordinate log scale − g(α): the chain rule, with ∂F/∂ log scale = n − Σ z ψ.
         d = point.alpha - 2.0
-        drift = -0.25 * (math.log(abs(d)) + 1.0)
+        drift = shift_slope(point.alpha)
         by_scale = n - sums.pull
         slope += drift * by_scale
         bow += drift * (drift * sums.stretch - 2.0 * shape.pull) - 0.25 / d * by_scale

@@ -10,6 +10,7 @@ import numpy as np
 
 from robloss._args import check_values, common_library, is_number, real_dtype
 from robloss._domains import ALPHA, DENSITY_ALPHA, SCALE, Domain
+from robloss._fit.inference import Optimum
 from robloss._fit.likelihood import Free, Likelihood, as_held
 from robloss._fit.loop import Outcome
 from robloss._fit.result import ConvergenceWarning, Fit, History
@@ -289,4 +290,5 @@ def _result(squares: LeastSquares, outcome: Outcome, free: Free, names: tuple[st
         alpha_bounds=free.bounds,
         feature_names=names,
         fitted_intercept=data.intercept,
+        _optimum=Optimum(data, free, point, residuals),
     )

@@ -1,11 +1,17 @@
 """What a fit returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robloss._args import common_library, real_dtype
+from robloss._distribution.cumulative import ppf
+from robloss._fit.inference import Inference, Optimum, quantile
+from robloss._fit.profile import AlphaProfile, profile_alpha
 from robloss._fit.summary import summary
 from robloss._typing import Array
 
@@ -32,6 +38,9 @@ class History:
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted linear model.
+
+    It keeps a reference to the data, from which `covariance` and what depends on it are computed
+    when they are first asked for.
 
     Attributes
     ----------
@@ -83,6 +92,141 @@ class Fit:
     alpha_bounds: tuple[float, float]
     feature_names: tuple[str, ...]
     fitted_intercept: bool
+    _optimum: Optimum
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """What was estimated: "intercept" if it was fitted, the features, "alpha", "scale"."""
+        constant = ("intercept",) if self.fitted_intercept else ()
+        return (*constant, *self.feature_names, *self.adapted)
+
+    @cached_property
+    def _sandwich(self) -> Inference:
+        return Inference(self._optimum, "sandwich", self.parameter_names)
+
+    @property
+    def covariance(self) -> Array:
+        """The sandwich covariance of the estimates, in the order of `parameter_names`.
+
+        With the observed Hessian H of the objective and the rows' slopes s of it, H⁻¹ (Σ s sᵀ) H⁻¹:
+        valid for many rows whether or not the errors follow the fitted law. NaN for an alpha on its
+        bound, which the others' covariance takes for given, and for undetermined coefficients.
+        """
+        return self._sandwich.covariance
+
+    @property
+    def standard_errors(self) -> Array:
+        """The roots of the diagonal of `covariance`; `inference().flags` says why one is NaN."""
+        return self._sandwich.standard_errors
+
+    def conf_int(self, level: float = 0.95) -> Array:
+        """Confidence intervals of the estimates, in the order of `parameter_names`.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            In (0, 1).
+
+        Returns
+        -------
+        array (k, 2)
+            Lower and upper ends: normal quantiles times standard errors to both sides of the
+            estimate, for scale on its logarithm; those of alpha end at its bounds. For alpha near
+            a bound `profile_alpha` gives a better one.
+
+        Raises
+        ------
+        ValueError
+            If `level` is outside (0, 1).
+        """
+        return self._sandwich.conf_int(level)
+
+    def inference(self, kind: str = "sandwich") -> Inference:
+        """Standard errors by another covariance.
+
+        Parameters
+        ----------
+        kind : str, default "sandwich"
+            "sandwich": see `covariance`. "information": the inverse of the observed Hessian, right
+            if the errors follow the fitted law. "H1", "H2", "H3": Huber's covariances of the
+            coefficients with his factors K for small n, by the names of statsmodels, right if the
+            errors do not depend on X; alpha and scale as in the sandwich.
+
+        Returns
+        -------
+        Inference
+
+        Raises
+        ------
+        ValueError
+            For another kind.
+
+        References
+        ----------
+        P. J. Huber, "Robust regression: asymptotics, conjectures and Monte Carlo", Ann. Statist. 1
+        (1973) 799–821. P. J. Huber, E. M. Ronchetti, "Robust Statistics", 2nd ed., 2009, § 7.6.
+        """
+        return (
+            self._sandwich
+            if kind == "sandwich"
+            else Inference(self._optimum, kind, self.parameter_names)
+        )
+
+    def profile_alpha(
+        self, grid: Sequence[float] | None = None, *, level: float = 0.95
+    ) -> AlphaProfile:
+        """Profile the likelihood over alpha, everything else at its best for each.
+
+        Parameters
+        ----------
+        grid : sequence of float, optional
+            Where to look at it; by default at 41 points between the bounds of alpha.
+        level : float, default 0.95
+            Of the likelihood-ratio interval, in (0, 1).
+
+        Returns
+        -------
+        AlphaProfile
+
+        Raises
+        ------
+        ValueError
+            If `alpha` was given, or an argument is out of range.
+
+        Notes
+        -----
+        Each fit starts from its neighbour's, so that one branch of the optima is followed. The
+        interval is that of χ² with one degree of freedom, which is right if the errors follow the
+        law of the loss; where alpha lies on a bound of its own the ratio is 0 in half of the
+        samples, and the interval contains alpha more often than `level` says.
+
+        Examples
+        --------
+        >>> import robloss
+        >>> data = robloss.datasets.load_stackloss()
+        >>> profile = robloss.fit_linear(data.X, data.y).profile_alpha()
+        >>> [round(end, 2) for end in profile.interval]
+        [0.0, 2.0]
+        """
+        return profile_alpha(self._optimum, grid, level)
+
+    @property
+    def outliers(self) -> Array:
+        """Which rows lie farther out than normal errors would, as an array (n,) of bool.
+
+        A residual is called so beyond `scale` times the distance that the largest of n normal
+        errors of deviation 1 exceeds in one of 20 samples (by Bonferroni's bound: 3.7 for
+        n = 200). `scale` is the deviation of the normal law that the middle of the fitted law
+        resembles. Under a fitted law with heavy tails such rows are no surprise, but they weigh
+        little.
+        """
+        xp = self._optimum.data.xp
+        return xp.abs(self.residuals) > self.outlier_distance * self.scale
+
+    @property
+    def outlier_distance(self) -> float:
+        """The residual, in units of `scale`, from which on a row is in `outliers`."""
+        return -NormalDist().inv_cdf(0.025 / self._optimum.data.n)
 
     def predict(self, X: Array) -> Array:
         """Fitted values, ``X @ coef + intercept``.
@@ -104,6 +248,66 @@ class Fit:
         ValueError
             If `X` does not have p columns.
         """
+        return self._features(X) @ self.coef + self.intercept
+
+    def predict_interval(
+        self, X: Array, *, of: str = "mean", level: float = 0.95
+    ) -> tuple[Array, Array]:
+        """Intervals for the line, or for new observations.
+
+        Parameters
+        ----------
+        X : array (m, p)
+            In the library of the data the model was fitted to.
+        of : str, default "mean"
+            "mean": for ``X @ coef + intercept``. "observation": for a new y, whose error follows
+            the law of the fitted alpha and scale.
+        level : float, default 0.95
+            In (0, 1).
+
+        Returns
+        -------
+        lower, upper : array (m,)
+            In the unit of y. NaN where the data do not determine the mean.
+
+        Raises
+        ------
+        TypeError
+            If `X` comes from another library, or is not real.
+        ValueError
+            If `X` does not have p columns, `level` or `of` is out of range, or an interval is asked
+            for of an observation where alpha < 0, which has no law.
+
+        Notes
+        -----
+        For the mean: the normal quantile times the standard error √(xᵀ V x), with `covariance` V.
+        For an observation: the root of the sum of the squares of that distance and of the law's
+        quantile. That is exact for normal errors and for a mean that is known. For levels from 0.9
+        on, and a mean whose standard error is at most `scale`, the probability of the interval is
+        within 0.004 of `level` at every alpha (tests/fit/test_inference.py). Alpha and scale are
+        taken for known.
+        """
+        if of not in ("mean", "observation"):
+            raise ValueError(
+                f'`of` must be "mean" or "observation", but got {of!r}. Pass one of these.'
+            )
+        reach = quantile(level)
+        X = self._features(X)
+        xp = self._optimum.data.xp
+        distance = reach * self._sandwich.error_of_mean(X)
+        if of == "observation":
+            if self.alpha < 0:
+                raise ValueError(
+                    f'`of` must be "mean" for alpha < 0, but got {of!r} at alpha {self.alpha}. '
+                    "There is no law of the errors."
+                )
+            far = -float(ppf(0.5 * (1 - level), self.alpha, self.scale))
+            distance = xp.sqrt(distance * distance + far * far)
+        middle = X @ self.coef + self.intercept
+        return middle - distance, middle + distance
+
+    def _features(self, X: Array) -> Array:
+        """X as an array of the model's library and dtype, with its columns."""
         library, xp = common_library({"X": X, "coef": self.coef})
         X = np.asarray(X) if library == "numpy" else X
         p = len(self.feature_names)
@@ -113,7 +317,7 @@ class Fit:
                 "Pass the columns that the model was fitted to."
             )
         real_dtype("X", X, xp)
-        return xp.astype(X, self.coef.dtype, copy=False) @ self.coef + self.intercept
+        return xp.astype(X, self.coef.dtype, copy=False)
 
     def summary(self) -> str:
         """Write the fit as a table, in the manner of statsmodels."""

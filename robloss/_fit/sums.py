@@ -212,6 +212,20 @@ class LinearData(ABC):
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
 
+    @abstractmethod
+    def outer(self, factor: Array, columns: list[Array]) -> HostArray:
+        """Σ s sᵀ over the rows s = (factor x, columns)."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what cannot be pickled: a module, and what some libraries keep one per name."""
+        return {name: value for name, value in vars(self).items() if name not in ("xp", "dtype")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Find the namespace again from the arrays."""
+        vars(self).update(state)
+        self.xp = array_api_compat.array_namespace(self.X)
+        self.dtype = self.xp.result_type(self.X.dtype, self.y.dtype)
+
     def beside(self, vector: HostArray) -> Array:
         """A host vector as an array beside the data."""
         device = array_api_compat.device(self.X)
