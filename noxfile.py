@@ -193,7 +193,8 @@ def smoke(session: nox.Session) -> None:
     """The benchmarks with tiny arrays: all peers run and compute the same values; their tests."""
     install_peers(session)
     session.run("python", "-W", "ignore", "benchmarks/performance.py", "--quick", "--all-present")
-    session.run("pytest", "--library", "numpy", "tests/unit/test_performance.py")
+    beside = "tests/fit/test_inference.py::test_statsmodels_has_the_same"
+    session.run("pytest", "--library", "numpy", "tests/unit/test_performance.py", beside)
 
 
 @nox.session

@@ -27,7 +27,8 @@ class Tally:
     inside: int = 0
     of: int = 0
 
-    def add(self, ends, truth: float) -> None:
+    def add(self, ends: np.ndarray | tuple[float, float], truth: float) -> None:
+        """Count an interval, if there is one."""
         low, high = ends
         if math.isnan(low) or math.isnan(high):
             return
@@ -36,6 +37,7 @@ class Tally:
 
     @property
     def share(self) -> float:
+        """How many of the intervals contain the truth."""
         return self.inside / self.of
 
     @property
@@ -83,11 +85,8 @@ def measure(n: int, alpha: float, replications: int, profiles: int) -> Coverage:
 
 def table(results: list[Coverage]) -> str:
     """The shares in percent, as Markdown."""
-    lines = [
-        "| n | alpha | coefficient | the same, H1 | scale | alpha | alpha, by profile "
-        "| observation | alpha on a bound |",
-        "|" + 9 * "---|",
-    ]
+    heads = ("n", "alpha", "coefficient", "H1", "scale", "alpha", "profile", "observation", "bound")
+    lines = [f"| {' | '.join(heads)} |", "|" + len(heads) * "---|"]
     for one in results:
         tallies = (one.slope, one.h1, one.scale, one.shape, one.profile, one.observation)
         shares = " | ".join(f"{100 * tally.share:.1f}" for tally in tallies)
@@ -105,8 +104,8 @@ def main() -> None:
         measure(n, alpha, options.replications, options.profiles) for n in ROWS for alpha in ALPHAS
     ]
     print(table(results))
-    errors = 100 * results[0].slope.error, 100 * results[0].profile.error
-    print("\nOne standard deviation of a simulated 95 %%: %.2f %%, of profiles %.2f %%" % errors)
+    by_profile = f"by profile {100 * results[0].profile.error:.2f}"
+    print(f"\nA deviation of a simulated 95 %: {100 * results[0].slope.error:.2f}, {by_profile}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def pytest_addoption(parser):
         choices=[library.option for library in Library],
         help="array library to test, may be repeated; default: all that can be used here",
     )
-    parser.addoption("--full", action="store_true", help="many more Hypothesis examples and points")
+    parser.addoption("--full", action="store_true", help="many more examples, points, samples")
 
 
 def pytest_configure(config):
@@ -96,6 +96,12 @@ def backend(request) -> Library:
 def points(request) -> int:
     """How many random points the accuracy of an operation is measured at."""
     return 100_000 if is_full(request.config) else 3_000
+
+
+@pytest.fixture(scope="session")
+def replications(request) -> int:
+    """How many samples a simulation draws."""
+    return 1000 if is_full(request.config) else 100
 
 
 @pytest.fixture(scope="session")

@@ -212,21 +212,21 @@ class Fit:
 
     @property
     def outliers(self) -> Array:
-        """Which rows lie farther out than normal errors would, as an array (n,) of bool.
-
-        A residual is called so beyond `scale` times the distance that the largest of n normal
-        errors of deviation 1 exceeds in one of 20 samples (by Bonferroni's bound: 3.7 for
-        n = 200). `scale` is the deviation of the normal law that the middle of the fitted law
-        resembles. Under a fitted law with heavy tails such rows are no surprise, but they weigh
-        little.
-        """
-        xp = self._optimum.data.xp
-        return xp.abs(self.residuals) > self.outlier_distance * self.scale
+        """Rows whose residual is larger than `outlier_distance`, as an array (n,) of bool."""
+        return self._optimum.data.xp.abs(self.residuals) > self.outlier_distance
 
     @property
     def outlier_distance(self) -> float:
-        """The residual, in units of `scale`, from which on a row is in `outliers`."""
-        return -NormalDist().inv_cdf(0.025 / self._optimum.data.n)
+        """The size of a residual, in the unit of y, from which on its row is called an outlier.
+
+        It is the distance that n errors of the normal law with the quartiles of the fitted law
+        keep to in 19 of 20 samples (by Bonferroni's inequality: 3.7 deviations for n = 200). A
+        fitted law with heavy tails expects such residuals, and gives them little weight. Below
+        alpha = 0, where there is no law, the quartiles are those of alpha = 0.
+        """
+        normal = NormalDist()
+        quartile = float(ppf(0.75, max(self.alpha, 0.0))) / normal.inv_cdf(0.75)
+        return -normal.inv_cdf(0.025 / self._optimum.data.n) * quartile * self.scale
 
     def predict(self, X: Array) -> Array:
         """Fitted values, ``X @ coef + intercept``.

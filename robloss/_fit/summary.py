@@ -80,7 +80,7 @@ def _weights(fit: "Fit") -> list[str]:
     count = f"{len(outliers)} {'is an outlier' if len(outliers) == 1 else 'are outliers'}"
     lines = [
         f"{np.count_nonzero(is_ordinary)} of {len(weights)} rows have a weight above {_ORDINARY}; "
-        f"{count}, beyond {fit.outlier_distance:.3g} scale" + (":" if len(outliers) else ".")
+        f"{count}, farther than {fit.outlier_distance:.4g}" + (":" if len(outliers) else ".")
     ]
     worst = outliers[np.argsort(-np.abs(residuals[outliers]), kind="stable")][:_LISTED]
     lines += [

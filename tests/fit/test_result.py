@@ -75,8 +75,8 @@ def test_summary_of_weights_leaves_out_nobody():
     data = reference.data()
     fit = robloss.fit_linear(data.X, data.y)
     text = fit.summary()
-    assert "5 of 21 rows have a weight above 0.9; 5 are outliers, beyond 3.04 scale:" in text
-    assert "Weights of the other 11:" in text
+    assert "5 of 21 rows have a weight above 0.9; 4 are outliers, farther than 4." in text
+    assert "Weights of the other 12:" in text
     rest = [w for w, out in zip(fit.weights, fit.outliers, strict=True) if not out and w <= 0.9]
     assert f"{np.median(rest):.4g}" in text.split("Weights of the other")[1]
 
