@@ -8,7 +8,9 @@ from robloss._distribution.density import log_partition, nll, pdf
 from robloss._distribution.efficiency import efficiency, scale_for_efficiency
 from robloss._distribution.moments import entropy, fisher_information, variance
 from robloss._distribution.sampling import sample
+from robloss._fit.inference import Inference
 from robloss._fit.linear import fit_linear
+from robloss._fit.profile import AlphaProfile
 from robloss._fit.result import ConvergenceWarning, Fit
 from robloss._loss import curvature, evaluate, grad_alpha, grad_scale, influence, loss, weight
 from robloss._reparam import AlphaMap, ScaleMap
@@ -17,8 +19,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlphaMap",
+    "AlphaProfile",
     "ConvergenceWarning",
     "Fit",
+    "Inference",
     "ScaleMap",
     "cdf",
     "curvature",

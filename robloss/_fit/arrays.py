@@ -60,6 +60,11 @@ def _second_derivatives(xp: Any, z: Array, alpha: float) -> tuple[Array, Array]:
 class ArrayData(LinearData):
     """Data of any library: each question is put together lazily and answered in one transfer."""
 
+    @property
+    def features(self) -> Array:
+        """The columns as they were given."""
+        return self.X + self.beside(self.center)
+
     def centered(self, mean: HostArray) -> "ArrayData":
         """The same data with the columns shifted to mean 0, at the price of a copy."""
         return ArrayData(self.xp, self.X - self.beside(mean), self.y, self.intercept, mean)

@@ -7,12 +7,12 @@ vanishes, its Hessian is carried over by their Jacobian alone.
 
 import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robloss._backends import evaluate
+from robloss._distribution.cumulative import ppf
 from robloss._fit.likelihood import Free, Likelihood, Point, shift_slope
 from robloss._fit.sums import HostArray, LinearData, to_host
 from robloss._typing import Array
@@ -170,7 +170,7 @@ def quantile(level: float) -> float:
     """How many standard errors an interval of this level reaches to each side."""
     if not 0 < level < 1:
         raise ValueError(f"`level` must lie in (0, 1), but got {level!r}. Pass 0.95 for 95 %.")
-    return -NormalDist().inv_cdf(0.5 * (1.0 - float(level)))
+    return -float(ppf(0.5 * (1.0 - level), 2.0))
 
 
 class Inference:

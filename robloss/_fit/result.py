@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,7 +207,7 @@ class Fit:
         >>> data = robloss.datasets.load_stackloss()
         >>> profile = robloss.fit_linear(data.X, data.y).profile_alpha()
         >>> [round(end, 2) for end in profile.interval]
-        [0.0, 2.0]
+        [0.0, 0.89]
         """
         return profile_alpha(self._optimum, grid, level)
 
@@ -224,9 +225,8 @@ class Fit:
         fitted law with heavy tails expects such residuals, and gives them little weight. Below
         alpha = 0, where there is no law, the quartiles are those of alpha = 0.
         """
-        normal = NormalDist()
-        quartile = float(ppf(0.75, max(self.alpha, 0.0))) / normal.inv_cdf(0.75)
-        return -normal.inv_cdf(0.025 / self._optimum.data.n) * quartile * self.scale
+        quartile = float(ppf(0.75, max(self.alpha, 0.0)) / ppf(0.75, 2.0))
+        return -float(ppf(0.025 / self._optimum.data.n, 2.0)) * quartile * self.scale
 
     def predict(self, X: Array) -> Array:
         """Fitted values, ``X @ coef + intercept``.
@@ -320,8 +320,27 @@ class Fit:
         return xp.astype(X, self.coef.dtype, copy=False)
 
     def summary(self) -> str:
-        """Write the fit as a table, in the manner of statsmodels."""
+        """Write the fit as a table, in the manner of statsmodels, with a block on the weights."""
         return summary(self)
+
+    def plot(self, *, target_name: str = "y", ax: Any = None) -> Any:
+        """Draw the fit with the data it was made from; see `robloss.plot.fit`.
+
+        Parameters
+        ----------
+        target_name : str, optional
+            Name of y, for the labels.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default in a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        data = self._optimum.data
+        # By name: pictures stand above fits, and need Matplotlib.
+        draw = import_module("robloss.plot").fit
+        return draw(self, data.features, data.y, target_name=target_name, ax=ax)
 
     def __repr__(self) -> str:
         """Name the estimates and how the fit ended."""

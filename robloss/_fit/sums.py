@@ -192,6 +192,11 @@ class LinearData(ABC):
         """What residuals, the loss and products are computed in."""
         return self.dtype
 
+    @property
+    def features(self) -> Array:
+        """The columns as they were given."""
+        return self.X
+
     @abstractmethod
     def centered(self, mean: HostArray) -> "LinearData":
         """The same data with the columns shifted by their means."""
