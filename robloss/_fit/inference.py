@@ -244,10 +244,11 @@ class Inference:
                 "alpha is on a bound and has no standard error; those of the other estimates are "
                 "for this alpha, as if it were known."
             )
-        q = estimated.data.size
-        missing = np.isnan(self._errors[:q])
+        missing = np.isnan(self._errors)
+        if self._optimum.holds_alpha:
+            missing[estimated.data.size] = False
         if np.any(missing) and np.all(np.isfinite(self._inner)):
-            names = [name for name, gap in zip(self.parameter_names, missing, strict=False) if gap]
+            names = [name for name, gap in zip(self.parameter_names, missing, strict=True) if gap]
             flags.append(f"Not determined, and without standard errors: {', '.join(names)}.")
         elif np.any(missing):
             flags.append("There are too few rows for these standard errors.")
@@ -261,8 +262,9 @@ class Inference:
     @property
     def covariance(self) -> Array:
         """Their covariance."""
-        covariance = self._covariance * np.outer(self._units, self._units)
-        return self._optimum.data.beside(covariance)
+        with np.errstate(all="ignore"):  # of squares beyond the ends of the dtype
+            covariance = self._covariance * np.outer(self._units, self._units)
+            return self._optimum.data.beside(covariance)
 
     @property
     def standard_errors(self) -> Array:

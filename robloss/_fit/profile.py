@@ -15,7 +15,7 @@ from robloss._fit.sums import HostArray
 # Newton steps of this many standard errors leave half its square of the likelihood to gain.
 _TOL, _MAX_ITER = 1e-3, 200
 _POINTS = 41
-# An end of the interval is sought to this precision, far below what α is determined to.
+# An end of the interval is sought to this precision, in α or in deviations of a normal law.
 _PRECISION, _LONGEST_SEARCH = 1e-4, 30
 
 
@@ -58,6 +58,7 @@ class _Walk:
         free = Free(False, optimum.free.scale, optimum.free.bounds)
         self.loop = Loop(Likelihood(optimum.data, free), _TOL, _MAX_ITER)
         self.first = self.to(_Best(optimum.point, math.nan), optimum.point.alpha)
+        self.lowest = self.first.nll
 
     def to(self, neighbour: _Best, alpha: float) -> _Best:
         """The best fit at α, from one nearby."""
@@ -72,53 +73,53 @@ class _Walk:
         for alpha in alphas:
             last = self.to(last, float(alpha))
             found.append(last)
+            if last.nll < self.lowest:
+                self.lowest = last.nll
         return found
 
-    def crossing(self, inside: _Best, outside: _Best, limit: float) -> float:
-        """The α between two at which the likelihood is at a limit.
+    def end(self, found: list[_Best], reach: float, bound: float) -> float:
+        """The end of the interval on the side of the optimum that the fits found lead along.
 
-        The root of its excess over the optimum is nearly a straight line: regula falsi is quick.
+        That is where the likelihood last is within ½ reach² of the best.
         """
-        lowest = self.first.nll
+        if math.isnan(self.first.nll):
+            return math.nan
+        path = [self.first, *found]
+        if path[-1].point.alpha != bound:
+            path.append(self.to(path[-1], bound))
+        inside = [k for k, best in enumerate(path) if best.nll <= self.lowest + 0.5 * reach**2]
+        if not inside:  # the other side leads to a far better fit
+            return self.first.point.alpha
+        last = inside[-1]
+        if last + 1 == len(path):
+            return bound
+        return self._crossing(path[last], path[last + 1], reach)
 
-        def root(best: _Best) -> float:
-            return math.sqrt(max(0.0, best.nll - lowest))
+    def _crossing(self, inside: _Best, outside: _Best, reach: float) -> float:
+        """The α between two fits at which the likelihood is ½ reach² above the best.
 
-        goal = math.sqrt(max(0.0, limit - lowest))
-        low, high = root(inside) - goal, root(outside) - goal
+        The root of the excess is nearly a straight line: regula falsi is quick.
+        """
+
+        def beyond(best: _Best) -> float:
+            # Rounding may make it negative; `max` keeps a NaN that comes first.
+            return math.sqrt(max(2 * (best.nll - self.lowest), 0.0)) - reach
+
+        low, high = beyond(inside), beyond(outside)
+        between = inside
         for _ in range(_LONGEST_SEARCH):
             left, right = inside.point.alpha, outside.point.alpha
             share = low / (low - high) if low < high else 0.5
             between = self.to(inside, left + share * (right - left))
-            value = root(between) - goal
-            if math.isnan(value):
-                return math.nan
-            steps = abs(between.point.alpha - left), abs(right - between.point.alpha)
-            if min(steps) < _PRECISION:
-                return between.point.alpha
+            value = beyond(between)
+            if abs(value) < _PRECISION or abs(right - left) < _PRECISION:
+                break
             # The Illinois rule: an end that stays counts half, or it would stay for good.
             if value <= 0:
                 inside, low, high = between, value, 0.5 * high
             else:
                 outside, high, low = between, value, 0.5 * low
-        return between.point.alpha
-
-
-def _end(walk: _Walk, found: list[_Best], limit: float, bound: float) -> float:
-    """The end of the interval on the side of the optimum that the fits found lead along."""
-    path = [walk.first, *found]
-    values = np.array([best.nll for best in path])
-    last = int(np.flatnonzero(values <= limit)[-1]) if np.any(values <= limit) else 0
-    if last + 1 < len(path):
-        if math.isnan(path[last + 1].nll):
-            return math.nan
-        return walk.crossing(path[last], path[last + 1], limit)
-    if path[last].point.alpha == bound:
-        return bound
-    beyond = walk.to(path[last], bound)
-    if beyond.nll <= limit or math.isnan(beyond.nll):
-        return bound if beyond.nll <= limit else math.nan
-    return walk.crossing(path[last], beyond, limit)
+        return between.point.alpha if not math.isnan(beyond(between)) else math.nan
 
 
 def _as_grid(grid: Any, bounds: tuple[float, float]) -> NDArray[np.float64]:
@@ -156,10 +157,6 @@ def profile_alpha(optimum: Optimum, grid: Any, level: float) -> AlphaProfile:
         left, right = walk.along(below[::-1]), walk.along(above)
         found = left[::-1] + right
         nll = np.array([best.nll for best in found])
-        limit = float(np.nanmin([*nll, walk.first.nll])) + 0.5 * reach**2
-        ends = (
-            _end(walk, left, limit, bounds[0]),
-            _end(walk, right, limit, bounds[1]),
-        )
+        ends = walk.end(left, reach, bounds[0]), walk.end(right, reach, bounds[1])
     scale = np.array([best.point.scale for best in found])
     return AlphaProfile(alphas, nll, scale, level, ends)

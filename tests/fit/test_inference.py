@@ -4,6 +4,7 @@ import copy
 import functools
 import math
 import pickle
+import tracemalloc
 from statistics import NormalDist
 
 import mpmath
@@ -257,6 +258,19 @@ def test_many_rows_are_taken_in_chunks():
     np.testing.assert_allclose(often.covariance, once.covariance / 20, rtol=1e-6)
 
 
+def test_nothing_of_the_size_of_the_design_is_made():
+    """Some vectors as long as y, where X is twenty."""
+    X, y, _ = synthetic(47, "student", n=200_000, p=20)
+    robloss.fit_linear(X[:1000], y[:1000]).inference("H1")
+    fit = robloss.fit_linear(X, y)
+    tracemalloc.start()
+    _ = fit.covariance
+    fit.inference("H1")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= 10 * y.nbytes
+
+
 # ------------------------------------------------------------------------------------ libraries
 
 
@@ -377,6 +391,16 @@ def test_where_there_is_no_minimum_there_are_no_standard_errors():
     (flag,) = fit.inference().flags
     assert "no minimum" in flag
     assert flag in " ".join(fit.summary().split())
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e100])
+def test_squares_that_the_dtype_cannot_hold(size):
+    X, y, _ = synthetic(53, "laplace")
+    fit = robloss.fit_linear(X / size, y * size)
+    plain = robloss.fit_linear(X, y)
+    expected = plain.standard_errors[1:4] * size * size
+    np.testing.assert_allclose(fit.standard_errors[1:4], expected, rtol=1e-6)
+    assert fit.covariance[1, 1] == (math.inf if size > 1 else 0)
 
 
 @pytest.mark.parametrize("kind", ["white", None, 1])
@@ -535,6 +559,15 @@ def test_profile_of_an_estimate_on_a_bound_ends_there():
     assert 2 * ratio == pytest.approx(3.841459, abs=2e-2)
     assert len(profile.alpha) == 41
     assert profile.level == 0.95
+
+
+def test_profile_of_a_fit_without_an_optimum_is_not_a_number():
+    X, _, _ = synthetic(63, "laplace")
+    with pytest.warns(robloss.ConvergenceWarning):
+        fit = robloss.fit_linear(X, X @ [1.0, 2.0, 3.0])
+    profile = fit.profile_alpha([0.5, 1.0])
+    assert np.isnan(profile.nll).all()
+    assert np.isnan(profile.interval).all()
 
 
 def test_profiles_that_make_no_sense_are_refused():
