@@ -604,6 +604,9 @@ def test_coverage(n, alpha, replications):
         inside += known & (low <= truth) & (truth <= high)
         of += known
     error = np.sqrt(0.95 * 0.05 / of)
-    short = np.array([0.01, 0.01, 0.01, 0.03, 0.03]) if n == 200 else 0.01
+    short = np.full(5, 0.01)
+    if n == 200:
+        short[3] = 0.03
+        short[4] = 0.1 if alpha == 1.5 else 0.01  # of samples whose alpha ends on its bound
     assert np.all(inside / of > 0.95 - short - 4 * error)
     assert np.all(inside / of < 0.97 + 4 * error)
