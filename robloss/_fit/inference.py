@@ -166,6 +166,15 @@ class Estimated:
         return covariance
 
 
+def _root(covariance: HostArray) -> HostArray:
+    """A matrix R with R Rᵀ the covariance, as exact in every unit."""
+    size = np.sqrt(np.diag(covariance))
+    size[size == 0] = 1.0
+    values, vectors = np.linalg.eigh(covariance / np.outer(size, size))
+    root: HostArray = size[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
+    return root
+
+
 def quantile(level: float) -> float:
     """How many standard errors an interval of this level reaches to each side."""
     if not 0 < level < 1:
@@ -304,8 +313,7 @@ class Inference:
         if not np.all(np.isfinite(self._inner[:q, :q])):
             return xp.sum(X, axis=1) * math.nan
         X = X - data.beside(data.center)
-        values, vectors = np.linalg.eigh(self._inner[:q, :q])
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        root = _root(self._inner[:q, :q])
 
         def squares(matrix: HostArray) -> Array:
             """The squared length of x·matrix for each row x of the design."""
@@ -320,4 +328,5 @@ class Inference:
             return error
         size = self._hessian.size[:q, None]
         left, length = squares(null[:q] / size), squares(np.diag(1 / size[:, 0]))
-        return xp.where(left <= 100 * data.resolution * length, error, math.nan)
+        missing = xp.full_like(error, math.nan)
+        return xp.where(left <= 100 * data.resolution * length, error, missing)

@@ -229,6 +229,15 @@ def test_units(kind, of_x, of_y):
     np.testing.assert_allclose(scaled.standard_errors, plain.standard_errors * unit, rtol=1e-6)
 
 
+@pytest.mark.parametrize("of_x", [1e-12, 1e12])
+def test_intervals_of_a_column_in_another_unit(of_x):
+    X, y, _ = synthetic(45, "skewed")
+    unit = np.array([1.0, of_x, 1.0])
+    low, high = robloss.fit_linear(X, y).predict_interval(X[:9])
+    of_other = robloss.fit_linear(X * unit, y).predict_interval(X[:9] * unit)
+    np.testing.assert_allclose(of_other[1] - of_other[0], high - low, rtol=1e-6)
+
+
 @pytest.mark.parametrize("offset", [10.0, 1e3, 1e6])
 @pytest.mark.parametrize("kind", KINDS)
 def test_columns_far_from_zero(kind, offset):
@@ -367,11 +376,19 @@ def test_undetermined_coefficients_have_none():
     assert np.isnan(fit.predict_interval(outside)).all()
 
 
-def test_a_constant_column_takes_the_intercept_with_it():
+def test_a_constant_column_takes_the_intercept_with_it(backend):
     X, y, _ = synthetic(53, "laplace")
     constant = np.column_stack([X, np.full(len(y), 1e6)])
-    fit = robloss.fit_linear(constant, y)
-    np.testing.assert_array_equal(np.isnan(fit.standard_errors), [1, 0, 0, 0, 1, 0, 0])
+    fit = robloss.fit_linear(backend.array(constant), backend.array(y))
+    gaps = np.isnan(backend.to_numpy(fit.standard_errors))
+    np.testing.assert_array_equal(gaps, [1, 0, 0, 0, 1, 0, 0])
+    elsewhere = constant[:5].copy()
+    elsewhere[1:, 3] += 1
+    ends = fit.predict_interval(backend.array(elsewhere))
+    plain = robloss.fit_linear(X, y).predict_interval(X[:5])
+    for end, expected in zip(ends, plain, strict=True):
+        np.testing.assert_allclose(backend.to_numpy(end)[0], expected[0], rtol=1e-6)
+        assert np.isnan(backend.to_numpy(end)[1:]).all()
 
 
 def test_as_many_rows_as_coefficients():
