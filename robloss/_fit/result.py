@@ -284,7 +284,7 @@ class Fit:
         For an observation: the root of the sum of the squares of that distance and of the law's
         quantile. That is exact for normal errors and for a mean that is known. For levels from 0.9
         on, and a mean whose standard error is at most `scale`, the probability of the interval is
-        within 0.004 of `level` at every alpha (tests/fit/test_inference.py). Alpha and scale are
+        within 0.004 of `level` at every alpha (tests/fit/test_intervals.py). Alpha and scale are
         taken for known.
         """
         if of not in ("mean", "observation"):
