@@ -8,8 +8,10 @@ from robloss._distribution.density import log_partition, nll, pdf
 from robloss._distribution.efficiency import efficiency, scale_for_efficiency
 from robloss._distribution.moments import entropy, fisher_information, variance
 from robloss._distribution.sampling import sample
+from robloss._fit.inference import Inference
 from robloss._fit.linear import fit_linear
 from robloss._fit.location import fit_location
+from robloss._fit.profile import AlphaProfile
 from robloss._fit.progress import Iterate
 from robloss._fit.residuals import fit_residuals
 from robloss._fit.result import ConvergenceWarning, Fit, LinearFit, LocationFit
@@ -21,9 +23,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlphaMap",
+    "AlphaProfile",
     "ConvergenceWarning",
     "Fit",
     "Fits",
+    "Inference",
     "Iterate",
     "LinearFit",
     "LinearFits",

@@ -172,11 +172,14 @@ def _run_curves(options: argparse.Namespace) -> None:
 
 def _to_json(fit: LinearFit) -> str:
     """Return a fit as JSON; what JSON has no number for is the string inf, -inf or nan."""
+    inference = fit.inference()
     fields = {
         "intercept": fit.intercept,
         "coefficients": dict(zip(fit.feature_names, fit.coef.tolist(), strict=True)),
         "alpha": fit.alpha,
         "scale": fit.scale,
+        "standard_errors": _by_name(fit, inference.standard_errors.tolist()),
+        "conf_int": _by_name(fit, inference.conf_int().tolist()),
         "nll": fit.nll,
         "n_iter": fit.n_iter,
         "converged": fit.converged,
@@ -184,8 +187,19 @@ def _to_json(fit: LinearFit) -> str:
         "message": fit.message,
         "flags": list(fit.flags),
         "weights": fit.weights.tolist(),
+        "outliers": [row for row, is_outlier in enumerate(fit.outliers.tolist()) if is_outlier],
     }
     return json.dumps(_jsonable(fields), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _by_name(fit: LinearFit, values: list[Any]) -> dict[str, Any]:
+    """Return a value per estimate under the names that the estimates have; features in a group."""
+    first, last = int(fit.fitted_intercept), len(values) - len(fit.adapted)
+    return {
+        **dict(zip(("intercept",), values[:first], strict=False)),
+        "coefficients": dict(zip(fit.feature_names, values[first:last], strict=True)),
+        **dict(zip(fit.adapted, values[last:], strict=True)),
+    }
 
 
 def _jsonable(value: Any) -> Any:

@@ -28,7 +28,7 @@ def pytest_addoption(parser):
         "--points", type=int, default=3_000,
         help="random points that accuracy is measured at, per operation and dtype; --full: 100 000",
     )  # fmt: skip
-    parser.addoption("--full", action="store_true", help="many more Hypothesis examples and points")
+    parser.addoption("--full", action="store_true", help="many more examples, points, samples")
 
 
 def pytest_configure(config):
@@ -100,6 +100,12 @@ def backend(request) -> Library:
 def points(request) -> int:
     """How many random points the accuracy of an operation is measured at."""
     return 100_000 if is_full(request.config) else request.config.getoption("--points")
+
+
+@pytest.fixture(scope="session")
+def replications(request) -> int:
+    """How many samples a simulation draws."""
+    return 1000 if is_full(request.config) else 100
 
 
 @pytest.fixture(scope="session")

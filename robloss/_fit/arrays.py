@@ -24,6 +24,11 @@ from robloss._typing import Array
 class ArrayData(LinearData):
     """Data of any library: each question is put together lazily and answered in one transfer."""
 
+    @property
+    def features(self) -> Array:
+        """The columns as they were given."""
+        return self.X + self.beside(self.center)
+
     def centered(self, mean: HostArray) -> "ArrayData":
         """The same data with the columns shifted to mean 0, at the price of a copy."""
         X = self.X - self.beside(mean)
@@ -33,13 +38,6 @@ class ArrayData(LinearData):
         """The same data with some columns set to 0."""
         X = self.X * self.beside(np.where(columns, 0.0, 1.0))
         return ArrayData(self.xp, X, self.y, self.intercept, self.row_weights, self.center)
-
-    def _counted(self, of_rows: Array) -> Array:
-        """One number for each row, times the row's weight; 0 where that is 0."""
-        if self.row_weights is None:
-            return of_rows
-        weight = self.row_weights.values
-        return self.xp.where(weight > 0, weight * of_rows, 0.0)
 
     def _residuals(self, theta: HostArray) -> Array:
         """y − x·theta."""
@@ -105,7 +103,22 @@ class ArrayData(LinearData):
     def spread(self, theta: HostArray) -> float:
         """Root mean square of the residuals."""
         r = self._residuals(theta)
-        return math.sqrt(float(to_host(self.xp.sum(self._counted(r * r)))) / self.observations)
+        return math.sqrt(float(to_host(self.xp.sum(self.counted(r * r)))) / self.observations)
+
+    def outer(self, factor: Array, columns: list[Array]) -> HostArray:
+        """Σ s sᵀ over the rows s = (factor x, columns)."""
+        xp = self.xp
+        before = [factor] if self.intercept else []
+        blocks = [
+            *(column[:, None] for column in before),
+            factor[:, None] * self.X,
+            *(column[:, None] for column in columns),
+        ]
+        rows = xp.concat(blocks, axis=1)
+        if self.row_weights is not None:
+            weight = xp.sqrt(self.row_weights.values)[:, None]
+            rows = xp.where(weight > 0, weight * rows, 0.0)
+        return to_host(xp.matrix_transpose(rows) @ rows)
 
     def _shape_groups(self, z: Array, alpha: float) -> list[list[Array]]:
         xp = self.xp
@@ -115,8 +128,8 @@ class ArrayData(LinearData):
         tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
         slope = evaluate("grad_alpha", z, alpha, 1.0)  # float32 needs it to its last digits
         return [
-            [xp.sum(self._counted(value)) for value in (slope, bow, z * tilt)],
-            self._project(self._counted(tilt)),
+            [xp.sum(self.counted(value)) for value in (slope, bow, z * tilt)],
+            self._project(self.counted(tilt)),
         ]
 
     @staticmethod
@@ -133,19 +146,19 @@ class ArrayData(LinearData):
         curvature = evaluate("curvature", z, alpha, 1.0)
         weight = evaluate("weight", z, alpha, 1.0)
         bend = psi + z * curvature
-        w = self._counted(weight)
+        w = self.counted(weight)
         groups = [
             [
-                xp.sum(self._counted(evaluate("loss", z, alpha, 1.0))),
-                xp.sum(self._counted(z * psi)),
-                xp.sum(self._counted(z * bend)),
+                xp.sum(self.counted(evaluate("loss", z, alpha, 1.0))),
+                xp.sum(self.counted(z * psi)),
+                xp.sum(self.counted(z * bend)),
                 xp.sum(w),
                 xp.sum(w * self.y * self.y),
             ],
-            self._project(self._counted(psi)),
-            self._project(self._counted(bend)),
+            self._project(self.counted(psi)),
+            self._project(self.counted(bend)),
             self._squares(w),
-            self._gram(self._counted(curvature)) if wanted.hessian else [],
+            self._gram(self.counted(curvature)) if wanted.hessian else [],
             self._gram(w) if wanted.gram else [],
             *(self._shape_groups(z, alpha) if wanted.shape else []),
         ]

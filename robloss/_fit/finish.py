@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from robloss._fit.inference import Optimum
 from robloss._fit.likelihood import solve
 from robloss._fit.loop import Outcome
 from robloss._fit.progress import report
@@ -57,6 +58,7 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
         "alpha_bounds": free.bounds,
         "truncation": options.truncation,
         "alpha_by_truncation": moves,
+        "_optimum": Optimum(likelihood, point, residuals, unit),
     }
 
 

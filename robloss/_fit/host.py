@@ -156,6 +156,26 @@ class HostData(LinearData):
             rows=(out.residuals, out.weights),
         )
 
+    def outer(self, factor: Array, columns: list[Array]) -> HostArray:
+        """Σ s sᵀ over the rows s = (factor x, columns)."""
+        size, constant = self.size + len(columns), int(self.intercept)
+        total = np.zeros((size, size))
+        for start in range(0, self.n, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            rows = np.empty((len(factor[part]), size))
+            rows[:, :constant] = 1.0
+            features = rows[:, constant : self.size]
+            np.subtract(self.X[part], self.center, out=features)
+            features[:, self.dropped] = 0.0
+            rows[:, : self.size] *= factor[part, None]
+            for j, column in enumerate(columns, self.size):
+                rows[:, j] = column[part]
+            if self.row_weights is not None:
+                weight = self.row_weights.values[part, None]
+                rows = np.where(weight > 0, np.sqrt(weight) * rows, 0.0)
+            total += rows.T @ rows
+        return total
+
     def _symmetric(self, parts: HostArray) -> HostArray:
         if not len(parts):
             return np.empty((0, 0))

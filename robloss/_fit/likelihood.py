@@ -91,6 +91,11 @@ def shift(alpha: float) -> float:
     return 0.0 if d == 0.0 else -0.25 * d * math.log(abs(d))
 
 
+def shift_slope(alpha: float) -> float:
+    """The derivative of g, at α != 2."""
+    return -0.25 * (math.log(abs(alpha - 2.0)) + 1.0)
+
+
 def as_held(number: float, eps: float) -> float:
     """A number as float32 holds it where the sums are of float32, by their eps."""
     return float(np.float32(number)) if eps > 1e-10 else float(number)
@@ -141,13 +146,23 @@ class Likelihood:
         self.data = data
         self.free = free
         self.normaliser = normaliser or Normaliser()
-        self.ridge = l2 * data.penalised
+        self.l2 = l2
+        self._root_ridge = math.sqrt(l2) * data.penalised
         self.eps = data.eps
         self._beside_two: float = data.eps ** (2 / 3)
 
+    def with_free(self, free: Free) -> "Likelihood":
+        """The same with other parameters free."""
+        return Likelihood(self.data, free, self.normaliser, self.l2)
+
     def penalty(self, point: Point) -> float:
         """½ l2 Σ θ²."""
-        return 0.5 * float(self.ridge @ point.theta**2)
+        return 0.5 * float(np.sum((self._root_ridge * point.theta) ** 2))
+
+    def _ridge(self, point: Point) -> HostArray:
+        """The diagonal that the ridge adds to the Hessian, for θ in units of the scale."""
+        ridge: HostArray = (self._root_ridge * point.scale) ** 2
+        return ridge
 
     def nll(self, sums: Sums, point: Point) -> float:
         """F at a point."""
@@ -183,7 +198,7 @@ class Likelihood:
             return slope, np.append(-shape.tilt, bow)
         # In the coordinate log scale − g(α): the chain rule, with ∂F/∂ log scale = n − Σ z ψ.
         d = point.alpha - 2.0
-        drift = -0.25 * (math.log(abs(d)) + 1.0)
+        drift = shift_slope(point.alpha)
         by_scale = n - sums.pull
         slope += drift * by_scale
         bow += drift * (drift * sums.stretch - 2.0 * shape.pull) - 0.25 / d * by_scale
@@ -195,7 +210,8 @@ class Likelihood:
         free, size = self.free, self.data.size
         total = size + free.alpha + free.scale
         gradient, border = np.empty(total), np.empty((total, total - size))
-        gradient[:size] = self.ridge * point.theta * point.scale - sums.slope
+        by_ridge = (self._root_ridge * point.theta) * (self._root_ridge * point.scale)
+        gradient[:size] = by_ridge - sums.slope
         if free.scale:
             gradient[-1] = self.data.observations - sums.pull
             border[:size, -1] = sums.cross
@@ -231,7 +247,7 @@ class Likelihood:
         wanted = Wanted(hessian=hessian and not last, gram=gram, shape=shape, rows=last)
         sums = self._sums(point, wanted)
         gradient, border = self._gradient(sums, point)
-        ridge = self.ridge * point.scale**2
+        ridge = self._ridge(point)
         nll = self.nll(sums, point)
         # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
         noise = FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull)
@@ -267,7 +283,7 @@ class Likelihood:
         if local.gram.size:
             return local.gram
         gram = self._sums(local.point, Wanted(hessian=False, gram=True)).gram
-        return gram + np.diag(self.ridge * local.point.scale**2)
+        return gram + np.diag(self._ridge(local.point))
 
     def rounded(self, alpha: float) -> float:
         """α as the sums hold it, and inside its bounds."""

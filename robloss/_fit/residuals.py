@@ -54,7 +54,7 @@ class ResidualData:
         self.size_of_y = size_of_y
         self.index = index
         self.size: int = theta.shape[0]
-        here = self._linear(to_host(theta))
+        here = self.around(to_host(theta))
         self.n, self.observations = here.n, here.observations
         self.resolution = self.eps = here.resolution
 
@@ -62,6 +62,11 @@ class ResidualData:
     def penalised(self) -> HostArray:
         """No parameter is shrunk."""
         return np.zeros(self.size)
+
+    @property
+    def to_params(self) -> HostArray:
+        """Parameters are those of the user."""
+        return np.eye(self.size)
 
     def params(self, theta: HostArray) -> Array:
         """Parameters as the user's functions take them."""
@@ -73,19 +78,23 @@ class ResidualData:
         chosen = self.xp.asarray(self.index, device=array_api_compat.device(array))
         return self.xp.take(array, chosen, axis=0)
 
-    def _linear(self, theta: HostArray) -> LinearData:
+    def around(self, theta: HostArray) -> LinearData:
         """The linear model r ≈ r(θ) + J δ, whose design is −J and whose response is r."""
         at = self.params(theta)
         slopes, response = self._rows(self.jacobian(at)), self._rows(self.function(at))
         return linear_data(self.xp, -slopes, response, intercept=False)
 
+    def beside(self, vector: HostArray) -> Array:
+        """Host numbers as an array like the parameters."""
+        return as_like(self.xp, vector, self.like)
+
     def spread(self, theta: HostArray) -> float:
         """Root mean square of the residuals."""
-        return self._linear(theta).spread(np.zeros(self.size))
+        return self.around(theta).spread(np.zeros(self.size))
 
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
-        sums = self._linear(theta).sums(np.zeros(self.size), alpha, scale, wanted)
+        sums = self.around(theta).sums(np.zeros(self.size), alpha, scale, wanted)
         return replace(sums, size=max(sums.size, self.size_of_y))
 
     def taken(self, index: NDArray[np.intp]) -> "ResidualData":

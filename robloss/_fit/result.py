@@ -1,12 +1,18 @@
 """What a fit returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from importlib import import_module
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robloss._args import common_library, real_dtype
+from robloss._distribution.cumulative import ppf
+from robloss._fit.inference import Inference, Optimum, quantile
+from robloss._fit.profile import AlphaProfile, profile_alpha
 from robloss._fit.summary import summary
 from robloss._typing import Array
 
@@ -34,6 +40,9 @@ class History:
 class Fit:
     """A fitted model.
 
+    It keeps a reference to the data, from which `covariance` and what depends on it are computed
+    when they are first asked for.
+
     Attributes
     ----------
     params : array (q,)
@@ -42,8 +51,8 @@ class Fit:
         Shape, and scale in the unit of the residuals: estimated, or as given.
     nll : float
         Σ s ρ + n log scale + n log Z(alpha), in nats, with the weights s given and n = Σ s. Below
-        alpha = 0, where the density cannot be normalised without a
-        truncation, without the last term.
+        alpha = 0, where the density cannot be normalised without a truncation, without the last
+        term.
     weights : array (n,)
         ψ(r)/r in units of its value at 0: 1 for an ordinary observation, near 0 for an outlier,
         whatever its `sample_weight`.
@@ -91,11 +100,144 @@ class Fit:
     truncation: float | None
     alpha_by_truncation: float
     names: tuple[str, ...]
+    _optimum: Optimum
 
     title: ClassVar[str] = "Robust fit with the general adaptive loss"
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """What was estimated: the parameters of the model, then "alpha" and "scale"."""
+        return (*self.names, *self.adapted)
+
+    @cached_property
+    def _sandwich(self) -> Inference:
+        return Inference(self._optimum, "sandwich", self.parameter_names)
+
+    @property
+    def covariance(self) -> Array:
+        """The sandwich covariance of the estimates, in the order of `parameter_names`.
+
+        With the observed Hessian H of the objective and the rows' slopes s of it, H⁻¹ (Σ s sᵀ) H⁻¹:
+        valid for many rows whether or not the errors follow the fitted law. NaN for an alpha on its
+        bound, which the others' covariance takes for given, and for undetermined coefficients.
+        """
+        return self._sandwich.covariance
+
+    @property
+    def standard_errors(self) -> Array:
+        """The roots of the diagonal of `covariance`; `inference().flags` says why one is NaN."""
+        return self._sandwich.standard_errors
+
+    def conf_int(self, level: float = 0.95) -> Array:
+        """Confidence intervals of the estimates, in the order of `parameter_names`.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            In (0, 1).
+
+        Returns
+        -------
+        array (k, 2)
+            Lower and upper ends: normal quantiles times standard errors to both sides of the
+            estimate, for scale on its logarithm; those of alpha end at its bounds. For alpha near
+            a bound `profile_alpha` gives a better one.
+
+        Raises
+        ------
+        ValueError
+            If `level` is outside (0, 1).
+        """
+        return self._sandwich.conf_int(level)
+
+    def inference(self, kind: str = "sandwich") -> Inference:
+        """Standard errors by another covariance.
+
+        Parameters
+        ----------
+        kind : str, default "sandwich"
+            "sandwich": see `covariance`. "information": the inverse of the observed Hessian, right
+            if the errors follow the fitted law. "H1", "H2", "H3": Huber's covariances of the
+            coefficients with his factors K for small n, by the names of statsmodels, right if the
+            errors do not depend on X; alpha and scale as in the sandwich.
+
+        Returns
+        -------
+        Inference
+
+        Raises
+        ------
+        ValueError
+            For another kind.
+
+        References
+        ----------
+        P. J. Huber, "Robust regression: asymptotics, conjectures and Monte Carlo", Ann. Statist. 1
+        (1973) 799–821. P. J. Huber, E. M. Ronchetti, "Robust Statistics", 2nd ed., 2009, § 7.6.
+        """
+        return (
+            self._sandwich
+            if kind == "sandwich"
+            else Inference(self._optimum, kind, self.parameter_names)
+        )
+
+    def profile_alpha(
+        self, grid: Sequence[float] | None = None, *, level: float = 0.95
+    ) -> AlphaProfile:
+        """Profile the likelihood over alpha, everything else at its best for each.
+
+        Parameters
+        ----------
+        grid : sequence of float, optional
+            Where to look at it; by default at 41 points between the bounds of alpha.
+        level : float, default 0.95
+            Of the likelihood-ratio interval, in (0, 1).
+
+        Returns
+        -------
+        AlphaProfile
+
+        Raises
+        ------
+        ValueError
+            If `alpha` was given, or an argument is out of range.
+
+        Notes
+        -----
+        Each fit starts from its neighbour's, so that one branch of the optima is followed. The
+        interval is that of χ² with one degree of freedom, which is right if the errors follow the
+        law of the loss; where alpha lies on a bound of its own the ratio is 0 in half of the
+        samples, and the interval contains alpha more often than `level` says.
+
+        Examples
+        --------
+        >>> import robloss
+        >>> data = robloss.datasets.load_stackloss()
+        >>> profile = robloss.fit_linear(data.X, data.y).profile_alpha()
+        >>> [round(end, 2) for end in profile.interval]
+        [0.0, 0.89]
+        """
+        return profile_alpha(self._optimum, grid, level)
+
+    @property
+    def outliers(self) -> Array:
+        """Rows whose residual is larger than `outlier_distance`, as an array (n,) of bool."""
+        return self._optimum.data.xp.abs(self.residuals) > self.outlier_distance
+
+    @property
+    def outlier_distance(self) -> float:
+        """The size of a residual, in their unit, from which on its row is called an outlier.
+
+        It is the distance that n errors of the normal law with the quartiles of the fitted law
+        keep to in 19 of 20 samples (by Bonferroni's inequality: 3.7 deviations for n = 200). A
+        fitted law with heavy tails expects such residuals, and gives them little weight. Below
+        alpha = 0, where there is no law, the quartiles are those of alpha = 0.
+        """
+        quartile = float(ppf(0.75, max(self.alpha, 0.0)) / ppf(0.75, 2.0))
+        return -float(ppf(0.025 / self.observations, 2.0)) * quartile * self.scale
+
     def summary(self) -> str:
-        """Write the fit as a table, in the manner of statsmodels."""
+        """Write the fit as a table, in the manner of statsmodels, with a block on the weights."""
         return summary(self)
 
     def __repr__(self) -> str:
@@ -147,6 +289,66 @@ class LinearFit(Fit):
         ValueError
             If `X` does not have p columns.
         """
+        return self._features(X) @ self.coef + self.intercept
+
+    def predict_interval(
+        self, X: Array, *, of: str = "mean", level: float = 0.95
+    ) -> tuple[Array, Array]:
+        """Intervals for the line, or for new observations.
+
+        Parameters
+        ----------
+        X : array (m, p)
+            In the library of the data the model was fitted to.
+        of : str, default "mean"
+            "mean": for ``X @ coef + intercept``. "observation": for a new y, whose error follows
+            the law of the fitted alpha and scale.
+        level : float, default 0.95
+            In (0, 1).
+
+        Returns
+        -------
+        lower, upper : array (m,)
+            In the unit of y. NaN where the data do not determine the mean.
+
+        Raises
+        ------
+        TypeError
+            If `X` comes from another library, or is not real.
+        ValueError
+            If `X` does not have p columns, `level` or `of` is out of range, or an interval is asked
+            for of an observation where alpha < 0, which has no law.
+
+        Notes
+        -----
+        For the mean: the normal quantile times the standard error √(xᵀ V x), with `covariance` V.
+        For an observation: the root of the sum of the squares of that distance and of the law's
+        quantile. That is exact for normal errors and for a mean that is known. For levels from 0.9
+        on, and a mean whose standard error is at most `scale`, the probability of the interval is
+        within 0.004 of `level` at every alpha (tests/fit/test_intervals.py). Alpha and scale are
+        taken for known.
+        """
+        if of not in ("mean", "observation"):
+            raise ValueError(
+                f'`of` must be "mean" or "observation", but got {of!r}. Pass one of these.'
+            )
+        reach = quantile(level)
+        X = self._features(X)
+        xp = self._optimum.data.xp
+        distance = reach * self._sandwich.error_of_mean(X)
+        if of == "observation":
+            if self.alpha < 0:
+                raise ValueError(
+                    f'`of` must be "mean" for alpha < 0, but got {of!r} at alpha {self.alpha}. '
+                    "There is no law of the errors."
+                )
+            far = -float(ppf(0.5 * (1 - level), self.alpha, self.scale))
+            distance = xp.sqrt(distance * distance + far * far)
+        middle = X @ self.coef + self.intercept
+        return middle - distance, middle + distance
+
+    def _features(self, X: Array) -> Array:
+        """X as an array of the model's library and dtype, with its columns."""
         library, xp = common_library({"X": X, "coef": self.coef})
         X = np.asarray(X) if library == "numpy" else X
         p = len(self.feature_names)
@@ -156,7 +358,26 @@ class LinearFit(Fit):
                 "Pass the columns that the model was fitted to."
             )
         real_dtype("X", X, xp)
-        return xp.astype(X, self.coef.dtype, copy=False) @ self.coef + self.intercept
+        return xp.astype(X, self.coef.dtype, copy=False)
+
+    def plot(self, *, target_name: str = "y", ax: Any = None) -> Any:
+        """Draw the fit with the data it was made from; see `robloss.plot.fit`.
+
+        Parameters
+        ----------
+        target_name : str, optional
+            Name of y, for the labels.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default in a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        data = self._optimum.data.around(self._optimum.point.theta)
+        # By name: pictures stand above fits, and need Matplotlib.
+        draw = import_module("robloss.plot").fit
+        return draw(self, data.features, data.y, target_name=target_name, ax=ax)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

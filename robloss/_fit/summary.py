@@ -1,73 +1,130 @@
-"""A fit as a text table."""
+"""A fit as a text table, in the manner of statsmodels; the weights as R's lmrob shows them."""
 
+import math
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robloss._fit.sums import to_host
+from robloss._fit.sums import HostArray, to_host
 
 if TYPE_CHECKING:
     from robloss._fit.result import Fit
 
-_WIDTH = 72
+_WIDTH = 78
+_LEFT = 13  # of a row's name
 _LISTED = 10  # outliers named in the table
-_OUTLIER, _ORDINARY = 0.1, 0.9  # weights below and above which a row is called so
+_ORDINARY = 0.9  # the weight above which a row is called so
+_LEVEL = 0.95
+_HEADINGS = ("coef", "std err", "z", "P>|z|", "[0.025", "0.975]")
+_FORMATS = ("13.6g", "11.4g", "10.3g", "7.3f", "12.5g", "12.5g")
+_WIDTHS = tuple(int(style.partition(".")[0]) for style in _FORMATS)
 
 
-def _line(left: str, value: str, right: str = "", other: str = "") -> str:
+def _pair(left: str, value: str, right: str = "", other: str = "") -> str:
     half = _WIDTH // 2 - 1
-    first = f"{left}{value:>{half - len(left)}}"
-    return f"{first}  {right}{other:>{half - len(right)}}" if right else first
+    return f"{left}{value:>{half - len(left)}}  {right}{other:>{half - len(right)}}".rstrip()
 
 
-def _how(fit: "Fit", name: str) -> str:
-    return "adapted" if name in fit.adapted else "given"
+def _row(name: str, numbers: tuple[float | str, ...]) -> list[str]:
+    """A row of the table; a name too long for its column has a line of its own."""
+    cells = [
+        f"{number:>{width}}" if isinstance(number, str) else f"{number:{style}}"
+        for number, width, style in zip(numbers, _WIDTHS, _FORMATS, strict=False)
+    ]
+    line = f"{name:{_LEFT}}{''.join(cells)}".rstrip()
+    return [line] if len(name) <= _LEFT else [name, line.replace(name, " " * _LEFT, 1)]
+
+
+def _p_value(z: float) -> float:
+    """How likely a normal number is this far from 0, on either side."""
+    return math.erfc(abs(z) / math.sqrt(2.0))
 
 
 def _parameters(fit: "Fit") -> list[str]:
-    width = max(len(name) for name in ("intercept", *fit.names))
-    rows = zip(fit.names, to_host(fit.params).tolist(), strict=True)
-    return [f"{'':{width}}  {'coefficient':>14}"] + [
-        f"{name:{width}}  {value:>14.7g}" for name, value in rows
+    """The rows of the coefficients, then those of shape and scale."""
+    inference = fit.inference()
+    values, errors, ends = (
+        to_host(array).tolist()
+        for array in (inference.estimates, inference.standard_errors, inference.conf_int(_LEVEL))
+    )
+    columns = list(zip(inference.parameter_names, values, errors, ends, strict=True))
+    coefficients = len(columns) - len(fit.adapted)
+    lines = []
+    for name, value, error, (low, high) in columns[:coefficients]:
+        z = value / error if error else math.nan
+        lines += _row(name, (value, error, z, _p_value(z), low, high))
+    lines.append("-" * _WIDTH)
+    adapted = {
+        name: (value, error, "", "", *ends) for name, value, error, ends in columns[coefficients:]
+    }
+    for name, value in (("alpha", fit.alpha), ("scale", fit.scale)):
+        lines += _row(name, adapted.get(name, (value, "(given)")))
+    return lines
+
+
+def _quantiles(weights: HostArray) -> list[str]:
+    names = ("min", "1st quartile", "median", "3rd quartile", "max")
+    values = np.quantile(weights, [0.0, 0.25, 0.5, 0.75, 1.0])
+    return [
+        "  " + "".join(f"{name:>14}" for name in names),
+        "  " + "".join(f"{value:>14.4g}" for value in values),
     ]
 
 
 def _weights(fit: "Fit") -> list[str]:
-    weights = to_host(fit.weights)
-    outliers = np.flatnonzero(weights < _OUTLIER)
-    ordinary = int(np.count_nonzero(weights > _ORDINARY))
+    weights, residuals = to_host(fit.weights), to_host(fit.residuals)
+    is_outlier = to_host(fit.outliers) > 0
+    is_ordinary = ~is_outlier & (weights > _ORDINARY)
+    outliers, rest = np.flatnonzero(is_outlier), weights[~is_outlier & ~is_ordinary]
+    count = f"{len(outliers)} {'is an outlier' if len(outliers) == 1 else 'are outliers'}"
     lines = [
-        f"{ordinary} of {len(weights)} rows have a weight above {_ORDINARY}; "
-        f"{len(outliers)} have one below {_OUTLIER}" + (":" if len(outliers) else ".")
+        f"{np.count_nonzero(is_ordinary)} of {len(weights)} rows have a weight above {_ORDINARY}; "
+        f"{count}, farther than {fit.outlier_distance:.4g}" + (":" if len(outliers) else ".")
     ]
-    worst = outliers[np.argsort(weights[outliers], kind="stable")][:_LISTED]
-    lines += [f"  row {row:<8d} weight {weights[row]:.4g}" for row in worst]
+    worst = outliers[np.argsort(-np.abs(residuals[outliers]), kind="stable")][:_LISTED]
+    lines += [
+        f"  row {row:<10d} residual {residuals[row]:<12.4g} weight {weights[row]:.4g}"
+        for row in worst
+    ]
     if len(outliers) > _LISTED:
         lines.append(f"  and {len(outliers) - _LISTED} more")
+    if len(rest):
+        lines += [f"Weights of the other {len(rest)}:", *_quantiles(rest)]
     return lines
 
 
-def summary(fit: "Fit") -> str:
-    """Write the estimates, how the fit ended, and which rows it trusts little."""
-    rule = "-" * _WIDTH
-    rows = len(to_host(fit.weights))
-    low, high = fit.alpha_bounds
-    bounds = f"  bounds [{low:g}, {high:g}]" if "alpha" in fit.adapted else ""
-    lines = [
-        fit.title,
-        "=" * _WIDTH,
-        _line("observations", str(rows), "nll", f"{fit.nll:.7g}"),
-        *([] if fit.observations == rows else [_line("weighted", f"{fit.observations:.7g}")]),
-        _line("iterations", str(fit.n_iter), "status", fit.status),
-        rule,
-        f"alpha  {fit.alpha:>12.6g}  ({_how(fit, 'alpha')}){bounds}",
-        f"scale  {fit.scale:>12.6g}  ({_how(fit, 'scale')})",
-        rule,
-        *_parameters(fit),
-        rule,
-        "Robustness weights (1 at residual 0; rows are counted from 0)",
-        *_weights(fit),
-        "=" * _WIDTH,
+def _notes(fit: "Fit") -> list[str]:
+    ending = () if fit.converged else (fit.message, "Standard errors are of where the fit stopped.")
+    return [
+        textwrap.fill(f"Note: {note}", _WIDTH, subsequent_indent=" " * len("Note: "))
+        for note in (*ending, *fit.flags, *fit.inference().flags)
     ]
-    notes = [*fit.flags] if fit.converged else [fit.message, *fit.flags]
-    return "\n".join(lines + [f"Note: {note}" for note in notes])
+
+
+def summary(fit: "Fit") -> str:
+    """Write the estimates, how sure they are, and which rows the fit trusts little."""
+    thick, thin = "=" * _WIDTH, "-" * _WIDTH
+    low, high = fit.alpha_bounds
+    bounds = ("bounds of alpha", f"[{low:g}, {high:g}]") if "alpha" in fit.adapted else ()
+    rows = fit.residuals.shape[0]
+    counted = [] if fit.observations == rows else [_pair("weighted", f"{fit.observations:.7g}")]
+    return "\n".join(
+        [
+            fit.title,
+            thick,
+            _pair("observations", str(rows), "nll", f"{fit.nll:.7g}"),
+            *counted,
+            _pair("iterations", str(fit.n_iter), "status", fit.status),
+            _pair("covariance", "sandwich", *bounds),
+            thick,
+            *_row("", _HEADINGS),
+            thin,
+            *_parameters(fit),
+            thick,
+            "Robustness weights (1 at residual 0; rows are counted from 0)",
+            *_weights(fit),
+            thick,
+            *_notes(fit),
+        ]
+    )

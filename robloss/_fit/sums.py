@@ -168,6 +168,7 @@ class RowWeights:
 class Data(Protocol):
     """What the likelihood asks of observations; see `LinearData` for what the attributes are."""
 
+    xp: Any
     n: int
     observations: float
     size: int
@@ -182,6 +183,13 @@ class Data(Protocol):
     def penalised(self) -> HostArray:
         """1 for each parameter that a ridge shrinks, 0 for the others."""
 
+    @property
+    def to_params(self) -> HostArray:
+        """The matrix that turns the parameters inside into those of the user."""
+
+    def beside(self, vector: HostArray) -> Array:
+        """Host numbers as an array beside the data."""
+
     def spread(self, theta: HostArray) -> float:
         """Root mean square of the residuals."""
 
@@ -190,6 +198,9 @@ class Data(Protocol):
 
     def taken(self, index: NDArray[np.intp]) -> "Data":
         """Some of the rows."""
+
+    def around(self, theta: HostArray) -> "LinearData":
+        """The linear model around some parameters, for the products of its rows."""
 
 
 class LinearData(ABC):
@@ -268,6 +279,11 @@ class LinearData(ABC):
         squares = self.xp.sum(self.row_weights.values**2)
         return float(to_host(squares)) / self.observations**2
 
+    @property
+    def features(self) -> Array:
+        """The columns as they were given."""
+        return self.X
+
     @abstractmethod
     def centered(self, mean: HostArray) -> "LinearData":
         """The same data with the columns shifted by their means."""
@@ -288,10 +304,31 @@ class LinearData(ABC):
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
 
+    @abstractmethod
+    def outer(self, factor: Array, columns: list[Array]) -> HostArray:
+        """Σ s sᵀ over the rows s = (factor x, columns)."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what cannot be pickled: a module, and what some libraries keep one per name."""
+        return {name: value for name, value in vars(self).items() if name not in ("xp", "dtype")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Find the namespace again from the arrays."""
+        vars(self).update(state)
+        self.xp = array_api_compat.array_namespace(self.X)
+        self.dtype = self.xp.result_type(self.X.dtype, self.y.dtype)
+
     def beside(self, vector: HostArray) -> Array:
         """A host vector as an array beside the data."""
         device = array_api_compat.device(self.X)
         return self.xp.asarray(vector, dtype=self.dtype, device=device)
+
+    def counted(self, of_rows: Array) -> Array:
+        """One number for each row, times the row's weight; 0 where that is 0."""
+        if self.row_weights is None:
+            return of_rows
+        weight = self.row_weights.values
+        return self.xp.where(weight > 0, weight * of_rows, 0.0)
 
     def occurs(self, of_rows: Array) -> Array:
         """A truth about each row, where the row counts at all."""
@@ -304,19 +341,25 @@ class LinearData(ABC):
             return self.beside(theta), 0.0
         return self.beside(theta[1:]), float(theta[0] - self.center @ theta[1:])
 
+    @property
+    def to_params(self) -> HostArray:
+        """The matrix that turns the parameters inside into those of the user."""
+        matrix = np.eye(self.size)
+        if self.intercept:
+            matrix[0, 1:] = -self.center
+        return matrix
+
     def params(self, theta: HostArray) -> Array:
         """All parameters as the user counts them, intercept first."""
-        theta = theta.copy()
-        if self.intercept:
-            theta[0] -= self.center @ theta[1:]
-        return self.beside(theta)
+        return self.beside(self.to_params @ theta)
 
     def inside(self, params: HostArray) -> HostArray:
         """Parameters as the user counts them, intercept first, in those of centred columns."""
-        theta = params.copy()
-        if self.intercept:
-            theta[0] += self.center @ theta[1:]
-        return theta
+        return np.asarray(np.linalg.solve(self.to_params, params), dtype=np.float64)
+
+    def around(self, theta: HostArray) -> "LinearData":  # noqa: ARG002
+        """The linear model around some parameters: itself, around any."""
+        return self
 
     def sample(self, size: int) -> "LinearData":
         """Some of the rows, in memory: one from each of as many stretches of equal length.

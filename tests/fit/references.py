@@ -94,4 +94,10 @@ def synthetic(seed: int, noise: str, n: int = 120, p: int = 3):
     return X, X @ beta + 0.5 + error, beta
 
 
+def estimates_of(fit):
+    """What a fit estimated, in the order of its covariance."""
+    constant = [fit.intercept] if fit.fitted_intercept else []
+    return [*constant, *fit.coef, *(getattr(fit, name) for name in fit.adapted)]
+
+
 NOISES = ("normal", "laplace", "student", "cauchy", "outliers", "skewed", "uniform")

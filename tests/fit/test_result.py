@@ -1,6 +1,7 @@
 """The result and its table."""
 
 import dataclasses
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -48,6 +49,43 @@ def test_summary_of_given_parameters():
     text = robloss.fit_linear(*synthetic(32, "normal")[:2], alpha=1.0, scale=2.0).summary()
     assert text.count("(given)") == 2
     assert "bounds" not in text
+
+
+def test_summary_has_standard_errors_and_intervals():
+    X, y, _ = synthetic(35, "student")
+    names = ["x", "a name that is too long for its column", "z"]
+    fit = robloss.fit_linear(X, y, feature_names=names)
+    text = fit.summary()
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 78
+    row = lines[lines.index(names[1]) + 1].split()
+    z = float(fit.coef[1] / fit.standard_errors[2])
+    p = 2 * NormalDist().cdf(-abs(z))
+    expected = [f"{fit.coef[1]:.6g}", f"{fit.standard_errors[2]:.4g}", f"{z:.3g}", f"{p:.3f}"]
+    assert row == [*expected, *(f"{end:.5g}" for end in fit.conf_int()[2])]
+    (scale,) = (line.split() for line in lines if line.startswith("scale"))
+    assert scale[2:] == [
+        f"{fit.standard_errors[-1]:.4g}",
+        *(f"{e:.5g}" for e in fit.conf_int()[-1]),
+    ]
+
+
+def test_summary_of_weights_leaves_out_nobody():
+    reference = REFERENCES["stackloss"]
+    data = reference.data()
+    fit = robloss.fit_linear(data.X, data.y)
+    text = fit.summary()
+    assert "5 of 21 rows have a weight above 0.9; 4 are outliers, farther than 4." in text
+    assert "Weights of the other 12:" in text
+    rest = [w for w, out in zip(fit.weights, fit.outliers, strict=True) if not out and w <= 0.9]
+    assert f"{np.median(rest):.4g}" in text.split("Weights of the other")[1]
+
+
+def test_summary_of_a_fit_that_stopped_says_so():
+    X, y, _ = synthetic(36, "laplace")
+    with pytest.warns(robloss.ConvergenceWarning):
+        fit = robloss.fit_linear(X, y, max_iter=1)
+    assert "Note: Standard errors are of where the fit stopped." in fit.summary()
 
 
 @pytest.mark.parametrize("rows", [3, 12])

@@ -99,11 +99,20 @@ def test_fit_on_a_bound_says_so(run, name, bound):
 def test_json_is_the_whole_fit(run):
     data = datasets.load_stackloss()
     fit = robloss.fit_linear(data.X, data.y, feature_names=data.feature_names)
+    names = ("intercept", "coefficients", "alpha", "scale")
+
+    def by_name(values):
+        constant, *coefficients, alpha, scale = values.tolist()
+        group = dict(zip(data.feature_names, coefficients, strict=True))
+        return dict(zip(names, (constant, group, alpha, scale), strict=True))
+
     assert fit_json(run, "--dataset", "stackloss") == {
         "intercept": fit.intercept,
         "coefficients": dict(zip(data.feature_names, fit.coef.tolist(), strict=True)),
         "alpha": fit.alpha,
         "scale": fit.scale,
+        "standard_errors": by_name(fit.standard_errors),
+        "conf_int": by_name(fit.conf_int()),
         "nll": fit.nll,
         "n_iter": fit.n_iter,
         "converged": True,
@@ -111,7 +120,15 @@ def test_json_is_the_whole_fit(run):
         "message": fit.message,
         "flags": list(fit.flags),
         "weights": fit.weights.tolist(),
+        "outliers": [0, 2, 3, 20],
     }
+
+
+def test_json_of_an_estimate_on_a_bound_has_no_standard_error(run):
+    found = fit_json(run, "--dataset", "stars", "--no-intercept", "--scale", "1")
+    assert found["standard_errors"]["alpha"] == "nan"
+    assert found["conf_int"]["alpha"] == ["nan", "nan"]
+    assert list(found["standard_errors"]) == ["coefficients", "alpha"]
 
 
 def test_summary_is_that_of_the_fit(run):
@@ -332,4 +349,4 @@ def test_a_column_without_a_name_is_no_feature_by_accident(run, tmp_path):
     assert "column 1 has no name" in fails(run("fit", path, "--target", "y"))
     status, out, _ = run("fit", path, "--target", "y", "--features", "x")
     assert status == 0
-    assert "coefficient" in out
+    assert "std err" in out

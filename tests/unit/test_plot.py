@@ -60,6 +60,21 @@ def test_fit_with_one_feature_is_data_and_line(phones):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("year", "calls")
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_a_fit_draws_itself(phones, library, offset):
+    xp = pytest.importorskip(library, reason=f"{library} is not installed")
+    data, _ = phones
+    fit = robloss.fit_linear(xp.asarray(data.X + offset), xp.asarray(data.y))
+    ax = fit.plot(target_name="calls")
+    (points,) = ax.collections
+    drawn = np.column_stack([data.X[:, 0] + offset, data.y])
+    np.testing.assert_allclose(points.get_offsets(), drawn, rtol=1e-15)
+    assert ax.get_ylabel() == "calls"
+    mine = Figure().subplots()
+    assert fit.plot(ax=mine) is mine
+
+
 def test_the_less_a_point_weighs_the_larger_it_is(phones):
     data, fit = phones
     sizes = plot.fit(fit, data.X, data.y).collections[0].get_sizes()
