@@ -75,7 +75,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
                     f"{error}). It is compiled instead, which takes seconds. If this comes again, "
                     "empty that folder, or set NUMBA_CACHE_DIR to another.",
                     RuntimeWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
 
 
