@@ -423,9 +423,9 @@ def evaluate(
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If `outputs` holds another name, or one twice, or not as many as `out` holds arrays, or if
-        these overlap; if a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If `outputs` holds another name, or one twice, or not as many as `out` holds arrays; if
+        arrays in `out` overlap; if a Python number or NumPy array for `scale` leaves (0, inf) (in
+        other libraries' arrays such a value gives NaN), or if the shapes do not broadcast.
 
     See Also
     --------
@@ -453,7 +453,7 @@ def evaluate(
     if out is not None and (not isinstance(out, (tuple, list)) or len(out) != len(names)):
         got = len(out) if isinstance(out, (tuple, list)) else type(out).__name__
         raise ValueError(
-            f"`out` must be a tuple or list with an array or None for each of {len(names)} outputs, "
-            f"but got {got}. Pass (None, ...) for new arrays."
+            f"`out` must be a tuple or list with an array or None for each of {len(names)} outputs,"
+            f" but got {got}. Pass (None, ...) for new arrays."
         )
     return evaluate_all(names, x, alpha, scale, out=out)

@@ -256,7 +256,9 @@ def test_outputs_of_another_kind(outputs):
 
 @pytest.mark.parametrize(("out", "got"), [((None,), "1"), (np.empty((3, 4)), "ndarray")])
 def test_out_of_evaluate_of_another_kind(out, got):
-    sentence = f"^`out` must be a tuple or list with an array or None for each of 3 outputs, but got {got}"
+    sentence = (
+        f"^`out` must be a tuple or list with an array or None for each of 3 outputs, but got {got}"
+    )
     with pytest.raises(ValueError, match=sentence):
         robloss.evaluate(np.ones(4), 1.0, out=out)
 
