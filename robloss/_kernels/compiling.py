@@ -8,8 +8,8 @@ And whatever is wrong with the disk, the computation goes on with what is compil
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import Any, ClassVar, TypeVar, cast
@@ -51,32 +51,33 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Read a kernel; None where it must be compiled."""
-        with self._tolerance():
+        try:
             return super().load_overload(sig, target_context)
-        with self._tolerance():
+        except Exception as error:  # noqa: BLE001 - unpickling a damaged file may raise anything
+            self._complain(error)
+        with suppress(OSError):
             self.flush()  # else the damage would be there for the next process
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a kernel."""
-        with self._tolerance():
-            super().save_overload(sig, data)
-
-    @contextmanager
-    def _tolerance(self) -> Iterator[None]:
         try:
-            yield
-        except Exception as error:  # noqa: BLE001 - unpickling a damaged file may raise anything
-            folder = self.cache_path
-            if folder not in self.failed:
-                self.failed.add(folder)
-                warnings.warn(
-                    f"The machine code kept in {folder} cannot be used ({type(error).__name__}: "
-                    f"{error}). It is compiled instead, which takes seconds. If this comes again, "
-                    "empty that folder, or set NUMBA_CACHE_DIR to another.",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
+            super().save_overload(sig, data)
+        except Exception as error:  # noqa: BLE001 - it reads the index before
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        folder = self.cache_path
+        if folder in self.failed:
+            return
+        self.failed.add(folder)
+        warnings.warn(
+            f"The machine code kept in {folder} cannot be used ({type(error).__name__}: {error}). "
+            "It is compiled instead, which takes seconds. If this comes again, empty that folder, "
+            "or set NUMBA_CACHE_DIR to another.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def kernel(function: _Function) -> _Function:
