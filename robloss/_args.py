@@ -89,7 +89,7 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
         if isinstance(value, bool):
             raise TypeError(
                 f"`{name}` must have a real dtype of at most 64 bits, but got bool. "
-                "Convert it first."
+                f"Convert it first, e.g. float({name})."
             )
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError(
@@ -121,9 +121,12 @@ def real_dtype(name: str, array: Array, xp: Any) -> Any:
     if xp.isdtype(array.dtype, "integral"):
         return xp.__array_namespace_info__().default_dtypes()["real floating"]
     if not xp.isdtype(array.dtype, "real floating") or xp.finfo(array.dtype).bits > 64:
+        # NumPy would drop the imaginary part; torch has no such method.
+        is_simple = hasattr(array, "astype") and not xp.isdtype(array.dtype, "complex floating")
+        how = f", e.g. {name}.astype(float)" if is_simple else ""
         raise TypeError(
             f"`{name}` must have a real dtype of at most 64 bits, but got {array.dtype}. "
-            "Convert it first."
+            f"Convert it first{how}."
         )
     return array.dtype
 

@@ -8,12 +8,14 @@ standard error and nothing on standard output.
 import argparse
 import csv
 import importlib.util
+import io
 import json
 import math
 import os
+import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +26,8 @@ from robloss._fit.linear import fit_linear
 from robloss._fit.result import LinearFit
 from robloss.datasets import DATASETS, Dataset
 
+# What NumPy, pandas and R write for a column of truth values.
+_TRUTHS = {"true": 1.0, "false": 0.0}
 _NUMERIC_OPTIONS = ("--alpha", "--scale", "--tol")
 
 
@@ -92,7 +96,7 @@ def _add_fit(commands: Any) -> None:
     fit.set_defaults(run=_run_fit)
     source = fit.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "file", nargs="?", type=Path, metavar="FILE.csv", help="table with a header"
+        "file", nargs="?", metavar="FILE.csv", help="table with a header; - is standard input"
     )
     source.add_argument("--dataset", choices=sorted(DATASETS), help="a bundled table instead")
     fit.add_argument("--target", metavar="COLUMN", help="column to predict (with FILE.csv)")
@@ -232,7 +236,7 @@ def _read(options: argparse.Namespace) -> Dataset:
     )
 
 
-def _read_csv(path: Path, target: str | None, features: tuple[str, ...] | None) -> Dataset:
+def _read_csv(path: str, target: str | None, features: tuple[str, ...] | None) -> Dataset:
     header, rows = _read_cells(path)
     if target is None:
         raise _UserError(f"--target is required with {path}; its columns are {_list(header)}")
@@ -246,7 +250,7 @@ def _read_csv(path: Path, target: str | None, features: tuple[str, ...] | None) 
         features = tuple(name for name in header if name != target)
     if target in features:
         raise _UserError(f"the target '{target}' cannot be one of the features")
-    chosen = _positions((*features, target), header, str(path))
+    chosen = _positions((*features, target), header, path)
     table = np.array(
         [
             [_cell(path, line, header[column], cells[column]) for column in chosen]
@@ -259,20 +263,34 @@ def _read_csv(path: Path, target: str | None, features: tuple[str, ...] | None) 
         feature_names=features,
         target_name=target,
         description="",
-        citation=str(path),
+        citation=path,
     )
 
 
-def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and every row that is not blank with its line number."""
+def _read_text(path: str) -> str:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise _UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise _UserError(f"cannot read {path}: it is not UTF-8 text") from error
+
+
+def _delimiter(lines: Iterable[str]) -> str:
+    """Of comma, semicolon and tab the one that the header has most of, outside of quotes."""
+    header = next((line for line in lines if line.strip()), "")
+    return max(",;\t", key=re.sub('"[^"]*"', "", header).count)
+
+
+def _read_cells(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header, and every row that is not blank with its line number."""
+    lines = io.StringIO(_read_text(path), newline="")
+    delimiter = _delimiter(lines)
+    lines.seek(0)
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        rows = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except csv.Error as error:
         raise _UserError(f"cannot read {path}: line {reader.line_num}: {error}") from error
     if not rows:
@@ -291,9 +309,9 @@ def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, rows
 
 
-def _cell(path: Path, line: int, column: str, text: str) -> float:
+def _cell(path: str, line: int, column: str, text: str) -> float:
     try:
-        number = float(text)
+        number = float(_TRUTHS.get(text.strip().lower(), text))
     except ValueError:
         number = math.nan
     if not math.isfinite(number):

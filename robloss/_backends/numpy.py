@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from inspect import signature
+from itertools import combinations
 from operator import itemgetter
 from typing import Any
 
@@ -80,6 +81,8 @@ def evaluate(
         else _writable(one, like.shape, arguments.compute)
         for one in out or [None] * len(names)
     ]
+    if out is not None:
+        _check_overlap(results)
     operands = [*inputs, *results, None]
     apart = out is None or _are_apart(inputs, results)
     flat = _flat(operands, arguments.compute) if apart else None
@@ -155,6 +158,21 @@ def _writable(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
             "Leave it out to get a new array."
         )
     return out
+
+
+def _check_overlap(results: list[Any]) -> None:
+    """Refuse results that would be written over each other.
+
+    Raises
+    ------
+    ValueError
+    """
+    for (i, one), (j, other) in combinations(enumerate(results), 2):
+        if np.may_share_memory(one, other) and np.shares_memory(one, other):
+            raise ValueError(
+                f"`out` must be arrays that share no memory, but got overlapping ones at {i} and "
+                f"{j}. Pass None for a new array."
+            )
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from robloss._args import is_number
 from robloss._backends import compose, constant, evaluate
 from robloss._backends.generic import as_arrays
@@ -204,8 +206,13 @@ TRUNCATED = (RESIDUAL, ALPHA, SCALE, TRUNCATION)
 def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     value = evaluate("smooth_loss", x, alpha, scale, check=False)
     log_z = log_whole(alpha)
-    value = value + (float(log_z) if is_number(alpha) else log_z)
-    return value + (math.log(scale) if is_number(scale) else xp.log(scale))
+    value = _plus(value, float(log_z) if is_number(alpha) else log_z)
+    return _plus(value, math.log(scale) if is_number(scale) else xp.log(scale))
+
+
+def _plus(value: Array, term: Array) -> Array:
+    """The sum, put into `value` if that is NumPy's: a large array is not held twice."""
+    return np.add(value, term, out=value) if type(value) is np.ndarray else value + term
 
 
 def _nll_truncated(xp: Any, x: Array, alpha: Array, scale: Array, truncation: Array) -> Array:

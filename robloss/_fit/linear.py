@@ -33,7 +33,9 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
             "Make one feature a column with X[:, None]."
         )
     if y.ndim != 1:
-        raise ValueError(f"`y` must have one dimension, but got shape {tuple(y.shape)}.")
+        raise ValueError(
+            f"`y` must have one dimension, but got shape {tuple(y.shape)}. Pass y[:, 0]."
+        )
     if any(isinstance(side, float) for side in (*X.shape, *y.shape)):
         raise ValueError("`X` and `y` must have known shapes. Call compute_chunk_sizes() first.")
     if X.shape[0] != y.shape[0] or X.shape[0] == 0:

@@ -3,17 +3,21 @@
 Numba keeps machine code on disk and looks only at the file of the function itself to see whether it
 is out of date: a kernel that calls another file's function would go on with that function's old
 code. Here the name under which the code is kept holds a digest of all that kernels are made of.
+And whatever is wrong with the disk, the computation goes on with what is compiled in memory.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from types import FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -41,14 +45,48 @@ def part(function: _Function) -> _Function:
     return cast("_Function", njit(error_model="numpy", nogil=True, forceinline=True)(function))
 
 
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache on disk; where it fails the kernel is compiled, and the user told once."""
+
+    failed: ClassVar[set[str]] = set()  # folders
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Read a kernel; None where it must be compiled."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # noqa: BLE001 - unpickling a damaged file may raise anything
+            self._complain(error)
+        with suppress(OSError):
+            self.flush()  # else the damage would be there for the next process
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a kernel."""
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:  # noqa: BLE001 - it reads the index before
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        folder = self.cache_path
+        if folder in self.failed:
+            return
+        self.failed.add(folder)
+        warnings.warn(
+            f"The machine code kept in {folder} cannot be used ({type(error).__name__}: {error}). "
+            "It is compiled instead, which takes seconds. If this comes again, empty that folder, "
+            "or set NUMBA_CACHE_DIR to another.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
 def kernel(function: _Function) -> _Function:
     """Compile a function at its first call: no interpreter lock, IEEE arithmetic, kept on disk."""
     function.__qualname__ += f"-{_digest()}"
-    options = {"error_model": "numpy", "nogil": True}
-    try:
-        compiled = njit(cache=True, **options)(function)
-    except RuntimeError:  # no directory can be written: compile in every process then
-        compiled = njit(**options)(function)
+    compiled = njit(error_model="numpy", nogil=True)(function)
+    with suppress(RuntimeError):  # no directory can be written: compile in every process then
+        compiled._cache = _Cache(function)  # noqa: SLF001 - as njit(cache=True) does with Numba's
     return cast("_Function", compiled)
 
 

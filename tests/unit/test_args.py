@@ -73,23 +73,24 @@ def test_nan_passes_as_it_becomes_nan():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "kind"),
+    ("name", "value", "kind", "how"),
     [
-        ("x", np.array([1 + 2j]), "complex128"),
-        ("x", [True, False], "bool"),
-        ("x", True, "bool"),
-        ("x", np.array([1.0], dtype=object), "object"),
-        ("x", "1.0", "<U3"),
-        ("x", None, "object"),
-        ("alpha", 1j, "complex128"),
-        ("scale", np.bool_(True), "bool"),
+        ("x", np.array([1 + 2j]), "complex128", ""),
+        ("x", [True, False], "bool", ", e.g. x.astype(float)"),
+        ("x", True, "bool", ", e.g. float(x)"),
+        ("x", np.array([1.0], dtype=object), "object", ", e.g. x.astype(float)"),
+        ("x", "1.0", "<U3", ", e.g. x.astype(float)"),
+        ("x", None, "object", ", e.g. x.astype(float)"),
+        ("alpha", 1j, "complex128", ""),
+        ("scale", np.bool_(True), "bool", ", e.g. scale.astype(float)"),
     ],
     ids=lambda value: str(value).replace("\n", " "),
 )
-def test_what_is_not_real(name, value, kind):
+def test_what_is_not_real(name, value, kind, how):
     given = {"x": 1.0, "alpha": 1.0, "scale": 1.0, name: value}
     sentence = (
-        f"`{name}` must have a real dtype of at most 64 bits, but got {kind}. Convert it first."
+        f"`{name}` must have a real dtype of at most 64 bits, but got {kind}. "
+        f"Convert it first{how}."
     )
     with pytest.raises(TypeError, match=says(sentence)):
         loss(**given)

@@ -1,6 +1,7 @@
 """The command line: the numbers it prints, and every mistake as one line and status 2."""
 
 import importlib.util
+import io
 import json
 import math
 import subprocess
@@ -165,6 +166,34 @@ def test_byte_order_mark_quotes_and_spaces_are_read(run, tmp_path):
     )
     found = fit_json(run, path, "--target", "y", "--features", '"b, c",a', "--alpha", "1")
     assert list(found["coefficients"]) == ["b, c", "a"]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
+def test_the_delimiter_is_that_of_the_header(run, tmp_path, mark):
+    path = tmp_path / "table.txt"
+    header = mark.join(["size", f'"a{mark} b; ,,"', "price"])
+    rows = TABLE.partition("\n")[2].replace(",", mark)
+    path.write_text(f"\n{header}\n{rows}", encoding="utf-8")
+    found = fit_json(run, path, "--target", "price", "--alpha", "1")
+    assert list(found["coefficients"]) == ["size", f"a{mark} b; ,,"]
+    assert len(found["weights"]) == 7
+
+
+def test_standard_input_is_a_file(run, monkeypatch, table):
+    expected = fit_json(run, table, "--target", "price")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TABLE.encode())))
+    assert fit_json(run, "-", "--target", "price") == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+    assert "cannot read -: it is not UTF-8" in fails(run("fit", "-", "--target", "price"))
+
+
+def test_truth_values_are_one_and_zero(run, tmp_path):
+    path = tmp_path / "truths.csv"
+    rows = "True,1.0\nFALSE,2.1\n true ,1.2\nfalse,2.0\nTrue,0.9\n"
+    path.write_text("is_old,y\n" + rows, encoding="utf-8")
+    fit = robloss.fit_linear(np.array([[1.0], [0], [1], [0], [1]]), [1.0, 2.1, 1.2, 2.0, 0.9])
+    found = fit_json(run, path, "--target", "y")
+    assert found["coefficients"]["is_old"] == pytest.approx(fit.coef[0], rel=1e-9)
 
 
 @pytest.mark.parametrize("argv", [["--alpha", "1"], ["--alpha=1"]])

@@ -82,6 +82,52 @@ def test_it_works_where_nothing_can_be_written(copy, tmp_path):
     assert not list(copy.rglob("*.nb?"))
 
 
+# What befalls the folder once the kernels know of it, whoever runs this.
+FULL = """
+def refuse(self, path):
+    raise OSError(28, "No space left on device", path)
+caching.IndexDataCacheFile._open_for_write = refuse
+"""
+GONE = """
+shutil.rmtree(cache)
+cache.touch()
+"""
+TRUNCATED = """
+for file in cache.rglob("*.nbc"):
+    file.write_bytes(file.read_bytes()[:1000])
+"""
+EMPTIED = """
+for file in cache.rglob("*.nbi"):
+    file.write_bytes(b"")
+"""
+BEFALL = """
+import os, pathlib, shutil, sys
+sys.path.insert(0, sys.argv[1])
+import numba.core.caching as caching
+import robloss._kernels.elementwise, robloss._kernels.partition
+cache = pathlib.Path(os.environ["NUMBA_CACHE_DIR"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("harm", "heals"),
+    [(FULL, False), (GONE, False), (TRUNCATED, True), (EMPTIED, True)],
+    ids=["full", "gone", "truncated", "emptied"],
+)
+def test_a_cache_that_fails_stops_nothing(harm, heals, copy, tmp_path):
+    cache = tmp_path / "cache"
+    if heals:
+        assert finish(start(copy, cache)) == ("inf 2.0 inf", False)
+    process = start(copy, cache, BEFALL + harm)
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert printed.splitlines() == ["inf 2.0 inf", "0.9189385332046727", "0"]
+    assert errors.count("RuntimeWarning: The machine code kept in") == 1
+    assert str(cache) in errors
+    if heals:
+        assert finish(start(copy, cache)) == ("inf 2.0 inf", True)
+
+
 def test_two_processes_may_compile_at_once(copy, tmp_path):
     cache = tmp_path / "cache"
     both = [start(copy, cache) for _ in range(2)]

@@ -60,3 +60,10 @@ def test_an_unknown_attribute_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = robloss.no_such_name
+
+
+def test_dir_shows_the_public_names_alone():
+    import robloss
+
+    assert {*dir(robloss)} == {*robloss.__all__, "datasets", "plot", "__version__"}
+    assert all(hasattr(robloss, name) for name in dir(robloss))

@@ -217,6 +217,33 @@ def test_every_argument_may_be_an_out(setting):
         np.testing.assert_array_equal(column, result)
 
 
+def overlapping():
+    room = np.zeros(200)
+    yield "one array", (room[:40], room[:40])
+    yield "one array backwards", (room[:40], room[39::-1])
+    yield "in part", (room[:40], room[39:79])
+    yield "interleaved", (room[:160:4], room[4:204:5])
+
+
+@pytest.mark.parametrize(
+    "pair", [row[1] for row in overlapping()], ids=[row[0] for row in overlapping()]
+)
+def test_results_may_not_overlap(pair, setting):
+    sentence = (
+        r"^`out` must be arrays that share no memory, but got overlapping ones at 0 and 2\. "
+        r"Pass None for a new array\.$"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        robloss.evaluate(POOL[:40], 0.7, out=(pair[0], None, pair[1]))
+
+
+def test_results_may_lie_between_each_other(setting):
+    room = np.zeros((40, 3))
+    robloss.evaluate(POOL[:40], 0.7, out=list(room.T))
+    for column, expected in zip(room.T, robloss.evaluate(POOL[:40], 0.7), strict=True):
+        np.testing.assert_array_equal(column, expected)
+
+
 # -------------------------------------------------------------------------------- several outputs
 
 
@@ -261,7 +288,9 @@ def test_outputs_of_another_kind(outputs):
 
 @pytest.mark.parametrize(("out", "got"), [((None,), "1"), (np.empty((3, 4)), "ndarray")])
 def test_out_of_evaluate_of_another_kind(out, got):
-    sentence = f"^`out` must be a tuple with an array or None for each of 3 outputs, but got {got}"
+    sentence = (
+        f"^`out` must be a tuple or list with an array or None for each of 3 outputs, but got {got}"
+    )
     with pytest.raises(ValueError, match=sentence):
         robloss.evaluate(np.ones(4), 1.0, out=out)
 
@@ -312,6 +341,17 @@ def test_no_memory_but_the_result(arguments, out, setting, monkeypatch):
         monkeypatch.setenv("ROBLOSS_NUM_THREADS", threads)
         assert peak(lambda: robloss.loss(*arguments, out=out)) < 0.6 * MIB
         assert peak(lambda: robloss.loss(*arguments)) < out.nbytes + 0.6 * MIB
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_nll_takes_no_memory_but_the_result(dtype, setting):
+    if backend.PIECE == 16:
+        pytest.skip("a million elements in pieces of 16 take long")
+    x = RNG.standard_normal(MIB).astype(dtype)
+    for alpha, scale in [(0.7, 1.3), (np.array(0.7, dtype), np.full(1, 1.3, dtype))]:
+        assert peak(lambda alpha=alpha, scale=scale: robloss.nll(x, alpha, scale)) < (
+            x.nbytes + 0.6 * MIB
+        )
 
 
 def test_the_ceiling_sees_a_copy():
