@@ -65,5 +65,8 @@ def test_an_unknown_attribute_is_an_attribute_error():
 def test_dir_shows_the_public_names_alone():
     import robloss
 
-    assert {*dir(robloss)} == {*robloss.__all__, "datasets", "plot", "__version__"}
+    assert {*dir(robloss)} == {
+        *robloss.__all__,
+        *("__version__", "conventions", "datasets", "plot", "scipy"),
+    }
     assert all(hasattr(robloss, name) for name in dir(robloss))
