@@ -396,6 +396,8 @@ def _kind(library: str | None) -> Any:
     """The implementation for a library; that for NumPy imports Numba."""
     if library == "numpy":
         return import_module("robloss._fit.host").HostData
+    if library == "dask":
+        return import_module("robloss._fit.chunks").ChunkedData
     return import_module("robloss._fit.arrays").ArrayData
 
 

@@ -1,0 +1,192 @@
+"""The sums of a linear model over Dask arrays: compiled passes over each chunk of rows.
+
+All chunks answer a question in one computation, on the threads, processes or machines that Dask
+runs on, and only their sums come back.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robloss._backends import evaluate
+from robloss._fit.host import HostData
+from robloss._fit.sums import (
+    HostArray,
+    LinearData,
+    Moments,
+    RowWeights,
+    ShapeSums,
+    Sums,
+    Wanted,
+    weighted_size,
+)
+from robloss._typing import Array
+
+
+class ChunkedData(LinearData):
+    """Dask arrays in chunks of whole rows; centred while they are read."""
+
+    def __init__(
+        self,
+        xp: Any,
+        X: Array,
+        y: Array,
+        intercept: bool,
+        row_weights: RowWeights | None = None,
+        center: HostArray | None = None,
+        dropped: NDArray[np.bool_] | None = None,
+    ) -> None:
+        X = X.rechunk({1: -1})
+        y = y.rechunk((X.chunks[0],))
+        if row_weights is not None:
+            values = row_weights.values.rechunk((X.chunks[0],))
+            row_weights = RowWeights(values, row_weights.total)
+        super().__init__(xp, X, y, intercept, row_weights, center)
+        self.dropped = np.zeros(X.shape[1], dtype=bool) if dropped is None else dropped
+
+    @property
+    def dtype_of_sums(self) -> Any:
+        """What residuals, the loss and products are computed in."""
+        return self.xp.float64
+
+    @property
+    def features(self) -> Array:
+        """The columns as they were given."""
+        return self.X
+
+    def centered(self, mean: HostArray) -> "ChunkedData":
+        """The same data with the columns shifted to mean 0."""
+        return self._changed(center=mean)
+
+    def without(self, columns: NDArray[np.bool_]) -> "ChunkedData":
+        """The same data with some columns set to 0."""
+        return self._changed(dropped=columns)
+
+    def _changed(self, **changes: Any) -> "ChunkedData":
+        kept = {"center": self.center, "dropped": self.dropped, **changes}
+        return ChunkedData(self.xp, self.X, self.y, self.intercept, self.row_weights, **kept)
+
+    def taken(self, index: NDArray[np.intp]) -> LinearData:
+        """Some of the rows, in memory."""
+        part = super().taken(index).centered(self.center)
+        return part.without(self.dropped) if np.any(self.dropped) else part
+
+    def _ask(self, question: Callable[..., Any], *of_rows: Array) -> list[Any]:
+        """The answers of all chunks to ``question(data, *rows)``, in one computation."""
+        dask = import_module("dask")
+        arrays = [self.X, self.y, *of_rows]
+        if self.row_weights is not None:
+            arrays.append(self.row_weights.values)
+        blocks = [array.to_delayed().reshape(-1) for array in arrays]
+        weighted = self.row_weights is not None
+        fixed = (self.intercept, self.center, self.dropped, weighted, question)
+        answers = [dask.delayed(_answer)(fixed, *parts) for parts in zip(*blocks, strict=True)]
+        return list(dask.compute(*answers))
+
+    def moments(self) -> Moments:
+        """What least squares needs."""
+        parts: list[tuple[Moments, float]] = [one for one in self._ask(_moments) if one is not None]
+        squares = math.fsum(count * part.mean_square_y for part, count in parts)
+        return Moments(
+            largest_y=max(part.largest_y for part, _ in parts),
+            mean_square_y=squares / self.observations,
+            gram=_total([part.gram for part, _ in parts]),
+            slope=_total([part.slope for part, _ in parts]),
+        )
+
+    def spread(self, theta: HostArray) -> float:
+        """Root mean square of the residuals."""
+        sums = self.sums(theta, 2.0, 1.0, Wanted(hessian=False))
+        return math.sqrt(sums.pull / self.observations)
+
+    def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
+        """What a step needs at one set of parameters; residuals and weights stay lazy."""
+        without_rows = replace(wanted, rows=False)
+        sums = _added(self._ask(_Sums(theta, alpha, scale, without_rows)))
+        if not wanted.rows:
+            return sums
+        coef, constant = self.coefficients(np.where(self._dropped_theta, 0.0, theta))
+        residuals = self.y - constant - self.X @ coef
+        return replace(sums, rows=(residuals, evaluate("weight", residuals / scale, alpha, 1.0)))
+
+    @property
+    def _dropped_theta(self) -> NDArray[np.bool_]:
+        return np.append(np.zeros(int(self.intercept), dtype=bool), self.dropped)
+
+    def outer(self, factor: Array, columns: list[Array]) -> HostArray:
+        """Σ s sᵀ over the rows s = (factor x, columns)."""
+        rows = [array.rechunk((self.X.chunks[0],)) for array in (factor, *columns)]
+        return _total(self._ask(_outer, *rows))
+
+
+class _Sums:
+    """Asks a chunk for its sums at one set of parameters."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __call__(self, data: HostData) -> Sums:
+        return data.sums(*self.arguments)
+
+
+def _moments(data: HostData) -> tuple[Moments, float] | None:
+    return (data.moments(), data.observations) if data.observations > 0 else None
+
+
+def _outer(data: HostData, factor: Array, *columns: Array) -> HostArray:
+    return data.outer(factor, list(columns))
+
+
+def _answer(fixed: tuple[Any, ...], X: Array, y: Array, *more: Array) -> Any:
+    """What a chunk says to a question."""
+    intercept, center, dropped, weighted, question = fixed
+    weights, of_rows = None, more
+    if weighted:
+        of_rows, values = more[:-1], np.ascontiguousarray(more[-1], dtype=np.float64)
+        weights = RowWeights(values, float(np.sum(values)))
+    with np.errstate(all="ignore"):
+        data = HostData(np, X, y, intercept, weights, center, dropped)
+        return question(data, *of_rows)
+
+
+def _total(parts: Sequence[HostArray]) -> HostArray:
+    total: HostArray = np.sum(np.stack(parts), axis=0)
+    return total
+
+
+def _added(parts: list[Sums]) -> Sums:
+    """The sums over all rows from those over the rows of chunks."""
+
+    def number(name: str, of: Sequence[Any] = parts) -> float:
+        return float(sum(getattr(one, name) for one in of))
+
+    def array(name: str, of: Sequence[Any] = parts) -> HostArray:
+        return _total([getattr(one, name) for one in of])
+
+    weight = number("weight")
+    squares = sum(one.weight * one.size**2 for one in parts)
+    shapes = [one.shape for one in parts]
+    return Sums(
+        loss=number("loss"),
+        slope=array("slope"),
+        pull=number("pull"),
+        stretch=number("stretch"),
+        cross=array("cross"),
+        weight=weight,
+        squares=array("squares"),
+        size=weighted_size(squares, weight),
+        hessian=array("hessian"),
+        gram=array("gram"),
+        shape=ShapeSums(
+            slope=number("slope", shapes),
+            bow=number("bow", shapes),
+            pull=number("pull", shapes),
+            tilt=array("tilt", shapes),
+        ),
+        rows=parts[0].rows,
+    )
