@@ -110,13 +110,10 @@ class ChunkedData(LinearData):
         sums = _added(self._ask(_Sums(theta, alpha, scale, without_rows)))
         if not wanted.rows:
             return sums
-        coef, constant = self.coefficients(np.where(self._dropped_theta, 0.0, theta))
-        residuals = self.y - constant - self.X @ coef
+        rest = self.y - float(theta[0]) if self.intercept else self.y
+        slopes = np.where(self.dropped, 0.0, theta[int(self.intercept) :])
+        residuals = rest - (self.X - self.beside(self.center)) @ self.beside(slopes)
         return replace(sums, rows=(residuals, evaluate("weight", residuals / scale, alpha, 1.0)))
-
-    @property
-    def _dropped_theta(self) -> NDArray[np.bool_]:
-        return np.append(np.zeros(int(self.intercept), dtype=bool), self.dropped)
 
     def outer(self, factor: Array, columns: list[Array]) -> HostArray:
         """Σ s sᵀ over the rows s = (factor x, columns)."""
