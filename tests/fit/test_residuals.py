@@ -124,6 +124,18 @@ def test_a_step_to_where_there_is_no_value_is_not_taken():
     assert fit.params[0] == pytest.approx(0.01, rel=0.05)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-8, 1e8])
+def test_differences_are_of_any_unit(unit):
+    t = np.linspace(0, 4, 50)
+    y = 3 * np.exp(-0.7 * t) + 0.01 * np.cos(40 * t)
+    fit = robloss.fit_residuals(
+        lambda p: y - p[0] * np.exp(-p[1] / unit * t), [1.0, unit], alpha=1.0
+    )
+    # Steps of one rounding's cube root leave derivatives right to its square, about 1e-10.
+    np.testing.assert_allclose(fit.params, [3.0, 0.7 * unit], rtol=5e-3)
+    assert fit.converged
+
+
 def test_an_exception_of_the_model_comes_through_with_a_note():
     calls = 0
 
