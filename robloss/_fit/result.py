@@ -28,7 +28,8 @@ class History:
     Attributes
     ----------
     nll, alpha, scale : numpy.ndarray
-        One value per iterate; `nll` never increases.
+        One value per iterate. `nll` is the objective, with the ridge if there is one, and never
+        increases.
     """
 
     nll: NDArray[np.float64]
