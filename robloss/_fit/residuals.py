@@ -58,6 +58,15 @@ class ResidualData:
         self.n, self.observations = here.n, here.observations
         self.resolution = self.eps = here.resolution
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out a module, which cannot be copied."""
+        return {name: value for name, value in vars(self).items() if name != "xp"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Find it again from the parameters."""
+        vars(self).update(state)
+        self.xp = array_api_compat.array_namespace(self.like)
+
     @property
     def penalised(self) -> HostArray:
         """No parameter is shrunk."""
