@@ -264,7 +264,7 @@ def fit_residuals(
     >>> y[::10] += 5.0
     >>> fit = robloss.fit_residuals(lambda p: y - p[0] * np.exp(-p[1] * t), [1.0, 1.0])
     >>> print(np.round(fit.params, 2), fit.converged)
-    [3.  0.7] True
+    [2.99 0.7 ] True
     """
     options = checked(
         alpha=alpha,
