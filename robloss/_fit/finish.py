@@ -1,5 +1,6 @@
 """From the end of the loop to what all fits return."""
 
+import inspect
 import math
 import warnings
 from typing import Any
@@ -33,10 +34,11 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
     message = MESSAGES[outcome.status]
     if outcome.status != "converged":
         warning = f"The fit did not converge: {message}"
-        warnings.warn(warning, ConvergenceWarning, stacklevel=3)
+        warnings.warn(warning, ConvergenceWarning, stacklevel=_level_of_caller())
     residuals, weights = likelihood.rows(outcome.local)
+    objective = unit * np.asarray(trace.nll)
     nll, n_iter = unit * (trace.nll[-1] - likelihood.penalty(point)), len(trace.nll) - 1
-    report(options, outcome.status, n_iter, nll)
+    report(options, outcome.status, n_iter, float(objective[-1]))
     rank = data.size if search.l2 else found.rank
     moves = alpha_by_truncation(outcome)
     return {
@@ -49,24 +51,34 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
         "converged": outcome.status == "converged",
         "status": outcome.status,
         "message": message,
-        "flags": flags(outcome, rank, moves),
+        "flags": flags(outcome, rank, moves, holds_scale=options.scale is None and not free.scale),
         "observations": unit * data.observations,
-        "history": History(
-            unit * np.asarray(trace.nll), np.asarray(trace.alpha), np.asarray(trace.scale)
-        ),
+        "history": History(objective, np.asarray(trace.alpha), np.asarray(trace.scale)),
         "adapted": tuple(name for name in ("alpha", "scale") if getattr(free, name)),
-        "alpha_bounds": free.bounds,
+        "alpha_bounds": options.bounds,
         "truncation": options.truncation,
         "alpha_by_truncation": moves,
         "_optimum": Optimum(likelihood, point, residuals, unit),
     }
 
 
+def _level_of_caller() -> int:
+    """The stack level, for the function that asks, of the line that called this package.
+
+    Python shows a warning once for each line: attributed to one of ours it would hide later ones.
+    """
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and frame.f_globals["__name__"].partition(".")[0] == "robloss":
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def alpha_by_truncation(outcome: Outcome) -> float:
     """dα/d log τ at the optimum, everything else at its best; NaN where α does not move with τ."""
     likelihood, local = outcome.likelihood, outcome.local
     free, alpha = likelihood.free, local.point.alpha
-    if likelihood.normaliser.truncation is None or not free.alpha or alpha in free.bounds:
+    moves = free.alpha and alpha not in free.bounds and math.isfinite(local.nll)
+    if likelihood.normaliser.truncation is None or not moves:
         return math.nan
     if not local.hessian.size:
         local = likelihood.at(local.point)

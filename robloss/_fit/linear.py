@@ -15,7 +15,7 @@ from robloss._fit.options import checked, truth
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.result import LinearFit
 from robloss._fit.search import Found, Search
-from robloss._fit.sums import LinearData, linear_data, to_host
+from robloss._fit.sums import HostArray, LinearData, linear_data, to_host
 from robloss._fit.weights import counted
 from robloss._typing import Array
 
@@ -78,6 +78,18 @@ def _ridge(value: Any) -> float:
     return given
 
 
+def _vector(start: Any) -> HostArray:
+    """Parameters to start from, from whatever library, as host numbers."""
+    try:
+        given = to_host(start) if library_of(start) else np.asarray(start, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`start` must be an array of parameters or a LinearFit, but got {start!r}. "
+            "Pass one of these."
+        ) from error
+    return given
+
+
 def _begun(problem: Problem[LinearData], start: Any) -> Problem[LinearData]:
     """The problem with the parameters to start from, if there are any."""
     data = problem.data
@@ -88,7 +100,7 @@ def _begun(problem: Problem[LinearData], start: Any) -> Problem[LinearData]:
         given = to_host(start.params)
     else:
         begun = replace(problem, is_given=True)
-        given = to_host(start) if library_of(start) else np.asarray(start, dtype=np.float64)
+        given = _vector(start)
     if given.shape != (data.size,):
         raise ValueError(
             f"`start` must hold {data.size} parameters, the intercept first if there is one, but "
@@ -260,7 +272,7 @@ def fit_linear(
     names = _names(feature_names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
         data = linear_data(xp, X, y, constant, of_rows.rows)
-        search = Search(options, ridge / of_rows.unit, watch(options, data.params))
+        search = Search(options, ridge / of_rows.unit, watch(options, data.params, of_rows.unit))
         if start is None:
             found = search.linear(data)
         else:

@@ -96,10 +96,10 @@ class Loop:
         trace.add(local)
         if not math.isfinite(local.nll):
             return self._ended(local, "not_finite", trace)
+        if self._stops(local, trace):
+            return self._ended(local, "stopped", trace)
         last, before = math.inf, None
         for _ in range(self.max_iter):
-            if self.watch is not None and self.watch(len(trace.nll) - 1, local):
-                return self._ended(local, "stopped", trace)
             newton, length = self.newton(local)
             ends = newton is not None and self._expected(length, before) <= self.tol
             before = length if newton is not None and length <= self.near else None
@@ -115,6 +115,8 @@ class Loop:
                 return self._settled(local, trace)
             else:
                 return self._ended(local, "stalled", trace)
+            if self._stops(local, trace):
+                return self._ended(local, "stopped", trace)
             if self.free.scale and local.point.scale <= max(floor, local.floor):
                 return self._ended(local, "scale_floor", trace)
             last = length if at_rounding else math.inf
@@ -122,6 +124,9 @@ class Loop:
 
     def _ended(self, local: Local, status: str, trace: Trace) -> Outcome:
         return Outcome(local, status, trace, self.likelihood)
+
+    def _stops(self, local: Local, trace: Trace) -> bool:
+        return self.watch is not None and self.watch(len(trace.nll) - 1, local)
 
     def first(self, start: Point) -> Local:
         """What is known of the start."""

@@ -112,7 +112,9 @@ def _anneal(value: Any) -> str | tuple[float, ...] | None:
         return None
     if isinstance(value, str):
         return _choice("anneal", value, SCHEDULES)
-    if not isinstance(value, Sequence | np.ndarray) or not len(value):
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, Sequence) or not value:
         raise TypeError(
             f"`anneal` must be None, the name of a schedule or a list of alphas, but got "
             f"{value!r}. Pass one of these."
@@ -164,7 +166,7 @@ def checked(
             f"`anneal` must be another where alpha or scale is adapted, but got {schedule!r}, "
             "a way through scales. Fix both, or choose another."
         )
-    if not as_number("tol", tol) > 0:
+    if not 0 < as_number("tol", tol) < math.inf:
         raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for 1e-8.")
     if not (callback is None or callable(callback)):
         raise TypeError(

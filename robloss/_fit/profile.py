@@ -27,7 +27,7 @@ class AlphaProfile:
     ----------
     alpha : numpy.ndarray (m,)
     nll : numpy.ndarray (m,)
-        NaN where the fit at that alpha did not converge.
+        With the ridge, if there is one. NaN where the fit at that alpha did not converge.
     scale : numpy.ndarray (m,)
         The best scale at that alpha, or the one that was given.
     level : float

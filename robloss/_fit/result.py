@@ -28,7 +28,8 @@ class History:
     Attributes
     ----------
     nll, alpha, scale : numpy.ndarray
-        One value per iterate; `nll` never increases.
+        One value per iterate. `nll` is the objective, with the ridge if there is one, and never
+        increases.
     """
 
     nll: NDArray[np.float64]
@@ -220,6 +221,11 @@ class Fit:
         return profile_alpha(self._optimum, grid, level)
 
     @property
+    def _has_law(self) -> bool:
+        """Whether the loss of the fitted alpha belongs to a distribution."""
+        return self.alpha >= 0 or self.truncation is not None
+
+    @property
     def outliers(self) -> Array:
         """Rows whose residual is larger than `outlier_distance`, as an array (n,) of bool."""
         return self._optimum.data.xp.abs(self.residuals) > self.outlier_distance
@@ -231,9 +237,10 @@ class Fit:
         It is the distance that n errors of the normal law with the quartiles of the fitted law
         keep to in 19 of 20 samples (by Bonferroni's inequality: 3.7 deviations for n = 200). A
         fitted law with heavy tails expects such residuals, and gives them little weight. Below
-        alpha = 0, where there is no law, the quartiles are those of alpha = 0.
+        alpha = 0, where there is no law without a truncation, the quartiles are those of alpha = 0.
         """
-        quartile = float(ppf(0.75, max(self.alpha, 0.0)) / ppf(0.75, 2.0))
+        alpha = self.alpha if self._has_law else max(self.alpha, 0.0)
+        quartile = float(ppf(0.75, alpha, truncation=self.truncation) / ppf(0.75, 2.0))
         return -float(ppf(0.025 / self.observations, 2.0)) * quartile * self.scale
 
     def summary(self) -> str:
@@ -317,7 +324,7 @@ class LinearFit(Fit):
             If `X` comes from another library, or is not real.
         ValueError
             If `X` does not have p columns, `level` or `of` is out of range, or an interval is asked
-            for of an observation where alpha < 0, which has no law.
+            for of an observation where alpha < 0 and no `truncation` gives it a law.
 
         Notes
         -----
@@ -337,12 +344,12 @@ class LinearFit(Fit):
         xp = self._optimum.data.xp
         distance = reach * self._sandwich.error_of_mean(X)
         if of == "observation":
-            if self.alpha < 0:
+            if not self._has_law:
                 raise ValueError(
                     f'`of` must be "mean" for alpha < 0, but got {of!r} at alpha {self.alpha}. '
                     "There is no law of the errors."
                 )
-            far = -float(ppf(0.5 * (1 - level), self.alpha, self.scale))
+            far = -float(ppf(0.5 * (1 - level), self.alpha, self.scale, truncation=self.truncation))
             distance = xp.sqrt(distance * distance + far * far)
         middle = X @ self.coef + self.intercept
         return middle - distance, middle + distance

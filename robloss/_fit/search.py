@@ -165,18 +165,18 @@ class Search:
         return FLOOR * problem.data.resolution * (problem.size_of_y or 1.0)
 
     def ends(self, problem: Problem[Data]) -> list[Outcome]:
-        """Ends of the loop from where it may start, the likeliest first."""
+        """Ends of the loop from where it may start, in the order of `_likeliest_first`."""
         start = self.start(problem)
         ends = [self._run(problem.data, start)]
         if self._may_hide_another(ends[0]):
             ends += self._grown(problem.data, start)
         for other in resampled(problem, self.options.n_starts - 1, self.options.rng):
             if ends[-1].status == "stopped":
-                return ends[-1:]
+                break
             end = self._run(problem.data, self.start(other))
             if end.status in ("converged", "stopped"):
                 ends.append(end)
-        return sorted(ends, key=lambda outcome: outcome.local.nll)
+        return _likeliest_first(ends)
 
     def _may_hide_another(self, end: Outcome) -> bool:
         """Whether a heavy tail may be likelier still.
@@ -193,7 +193,9 @@ class Search:
         free = self.free(data)
         forgiving = Free(False, free.scale, free.bounds)
         below = self.loop(data, forgiving).run(Point(start.theta, free.bounds[0], start.scale))
-        return [self.loop(data).run(below.local.point)] if below.status == "converged" else []
+        if below.status not in ("converged", "stopped"):
+            return []
+        return [self.loop(data).run(below.local.point)]
 
     def from_sample(self, data: LinearData) -> Found[LinearData] | None:
         """The end from the optimum of a sample of many rows, unless that leads astray.
@@ -227,8 +229,7 @@ class Search:
         if outcome is None:
             return None
         if len(ends) == 1 and self._may_hide_another(outcome):
-            others = self._grown(data, ends[0].local.point)
-            outcome = min([outcome, *others], key=lambda end: end.local.nll)
+            outcome = _likeliest_first([outcome, *self._grown(data, ends[0].local.point)])[0]
         return Found(data, rank, outcome)
 
     def _onward(self, data: LinearData, points: list[Point], sample: LinearData) -> Outcome | None:
@@ -242,6 +243,13 @@ class Search:
             return None
         outcome = loop.run(local)
         return outcome if outcome.status in ("converged", "max_iter", "stopped") else None
+
+
+def _likeliest_first(ends: list[Outcome]) -> list[Outcome]:
+    """By their likelihood; the first says so if the callback ended the search with the last."""
+    stopped = ends[-1].status == "stopped"
+    first, *others = sorted(ends, key=lambda end: end.local.nll)
+    return [replace(first, status="stopped") if stopped else first, *others]
 
 
 def _distinct(ends: list[Outcome]) -> list[Point]:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robloss._fit.least_squares import Problem, solved
 from robloss._fit.likelihood import Free, Likelihood, Point
 from robloss._fit.loop import Loop
 from robloss._fit.sums import Data, HostArray, LinearData, Wanted, to_host
-from robloss._typing import Array
 
 # The median of |x| at the unit normal law is 1/1.4826: the usual estimate of its scale.
 _OF_NORMAL = 1.4826
@@ -18,32 +18,42 @@ _STEPS, _TOL = 20, 0.01  # of the fit to a few rows, where the model is not line
 _DRAWS = 20  # in a row that leave parameters undetermined, and no more are tried
 
 
-def residuals(data: Data, theta: HostArray) -> Array:
-    """What is left of the response at some parameters."""
-    return data.sums(theta, 2.0, 1.0, Wanted(hessian=False, rows=True)).rows[0]
+def _counting(data: Data) -> NDArray[np.intp]:
+    """The rows that do not weigh 0."""
+    weights = data.row_weights if isinstance(data, LinearData) else None
+    return np.arange(data.n) if weights is None else np.flatnonzero(to_host(weights.values) > 0)
+
+
+def _sizes(data: Data, theta: HostArray) -> HostArray:
+    """The sizes of the residuals at some parameters, of rows that count."""
+    residuals = data.sums(theta, 2.0, 1.0, Wanted(hessian=False, rows=True)).rows[0]
+    return np.abs(to_host(residuals).ravel()[_counting(data)])
 
 
 def largest(data: Data, theta: HostArray) -> float:
     """The largest size of a residual."""
-    return float(np.max(np.abs(to_host(residuals(data, theta)))))
+    return float(np.max(_sizes(data, theta)))
 
 
 def middle_spread(data: Data, theta: HostArray) -> float:
     """The median size of residuals, in units of that of the normal law."""
-    return _OF_NORMAL * float(np.median(np.abs(to_host(residuals(data, theta)))))
+    return _OF_NORMAL * float(np.median(_sizes(data, theta)))
 
 
 def resampled(
     problem: Problem[Data], count: int, rng: np.random.Generator
 ) -> Iterator[Problem[Data]]:
     """The problem with parameters that fit as many random rows as there are parameters."""
-    if count <= 0:
-        return
     data = problem.data
+    if count <= 0 or data.size == 0:
+        return
     part = data.sample(_ROWS) if isinstance(data, LinearData) and data.n > _ROWS else data
+    rows = _counting(part)
+    if len(rows) < part.size:
+        return
     found = failed = 0
     while found < count and failed < _DRAWS:
-        few = part.taken(rng.choice(part.n, min(part.n, part.size), replace=False))
+        few = part.taken(rng.choice(rows, part.size, replace=False))
         theta = _fitted(few, problem.theta)
         if theta is None:
             failed += 1

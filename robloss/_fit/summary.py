@@ -59,7 +59,7 @@ def _parameters(fit: "Fit") -> list[str]:
         name: (value, error, "", "", *ends) for name, value, error, ends in columns[coefficients:]
     }
     for name, value in (("alpha", fit.alpha), ("scale", fit.scale)):
-        lines += _row(name, adapted.get(name, (value, "(given)")))
+        lines += _row(name, adapted.get(name, (value, "(fixed)")))
     return lines
 
 

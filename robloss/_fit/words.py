@@ -21,7 +21,7 @@ MESSAGES = {
 }
 
 
-def flags(outcome: Outcome, rank: int, moves: float) -> tuple[str, ...]:
+def flags(outcome: Outcome, rank: int, moves: float, holds_scale: bool) -> tuple[str, ...]:
     """What a reader of the result must know.
 
     Parameters
@@ -31,6 +31,8 @@ def flags(outcome: Outcome, rank: int, moves: float) -> tuple[str, ...]:
         How many parameters the data determine.
     moves : float
         How alpha moves with the logarithm of the truncation; NaN where it does not.
+    holds_scale : bool
+        Whether the scale was to be estimated, and is not for negative shapes.
     """
     found = []
     free, truncation = outcome.likelihood.free, outcome.likelihood.normaliser.truncation
@@ -38,12 +40,17 @@ def flags(outcome: Outcome, rank: int, moves: float) -> tuple[str, ...]:
     low, high = free.bounds
     if free.alpha and alpha in (low, high):
         end = "lower" if alpha == low else "upper"
-        also = ": this is ordinary least squares" if alpha == 2 else ""
+        also = ": this is least squares" if alpha == 2 else ""
         found.append(f"alpha is on its {end} bound {alpha:g}{also}.")
     if alpha < 0 and truncation is None:
         found.append(
             "Below alpha = 0 there is no density: nll lacks log Z and does not compare with that "
             "of fits at other shapes."
+        )
+    if holds_scale:
+        found.append(
+            "The scale is held at that of the best fit with alpha from 0 on: below 0 the "
+            "likelihood has no maximum in it. Standard errors take it for known."
         )
     if truncation is not None:
         by = "" if math.isnan(moves) else f": by a factor of 1.1, alpha moves by {0.1 * moves:+.2g}"

@@ -68,7 +68,7 @@ REFERENCES = {
         0.5524875,
         (6.7934673, -0.4133039),
         38.8038611,
-        "alpha is on its upper bound 2: this is ordinary least squares",
+        "alpha is on its upper bound 2: this is least squares",
     ),
     # One of two local minima, the one that reweighting reaches from least squares.
     "stars-alpha0": Reference("stars", {"alpha": 0.0}, 0.0, 0.25258, (7.95076, -0.641499), 50.6746),

@@ -96,6 +96,20 @@ def test_distance_of_outliers(alpha, quartile):
     assert fit.outlier_distance == pytest.approx(0.7 * quartile * 3.6623, rel=1e-4)
 
 
+@pytest.mark.parametrize("alpha", [-2.0, 0.0, 1.0])
+def test_a_truncated_law_is_the_one_of_its_intervals(alpha):
+    data = robloss.datasets.load_stackloss()
+    fit = robloss.fit_linear(data.X, data.y, alpha=alpha, scale=1.0, truncation=3.0)
+    mean = fit.predict_interval(data.X[:3])[1] - fit.predict(data.X[:3])
+    low, high = fit.predict_interval(data.X[:3], of="observation")
+    law = robloss.ppf(0.975, alpha, truncation=3.0)
+    np.testing.assert_allclose(high - low, 2 * np.hypot(mean, law), rtol=1e-12)
+    normal = NormalDist()
+    quartiles = robloss.ppf(0.75, alpha, truncation=3.0) / normal.inv_cdf(0.75)
+    expected = -normal.inv_cdf(0.025 / 21) * quartiles
+    assert fit.outlier_distance == pytest.approx(expected, rel=1e-9)  # inv_cdf is good to 1e-16
+
+
 def test_normal_samples_have_an_outlier_in_one_of_twenty():
     """400 samples at least squares; 5 % ± 4.4 % is four deviations of that share."""
     rng = np.random.default_rng(61)

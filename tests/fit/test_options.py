@@ -136,11 +136,14 @@ def test_a_scale_that_adapts_is_held_below_0():
     assert cauchy.alpha == 0
     assert heavy.alpha < 0
     assert heavy.scale == pytest.approx(cauchy.scale, rel=1e-6)
+    assert any(flag.startswith("The scale is held") for flag in heavy.flags)
     X_light, light, _ = synthetic(20, "laplace", n=60)
     whole = robloss.fit_linear(X_light, light, alpha_bounds=(-10, 2), truncation=30.0)
     half = robloss.fit_linear(X_light, light, truncation=30.0)
     assert half.alpha > 0
     assert whole.nll == pytest.approx(half.nll, rel=1e-12)
+    assert whole.alpha_bounds == (-10, 2)
+    assert not any("scale" in flag and "held" in flag for flag in whole.flags)
 
 
 @pytest.mark.parametrize("anneal", ["barron", "jung", "yang", [1.0, 0.0, -1.0]])
@@ -177,10 +180,28 @@ def test_annealing_reaches_the_inliers_where_a_plain_start_fails():
 def test_callback_sees_every_iterate():
     seen = []
     fit = robloss.fit_linear(X, Y, alpha=1.0, callback=seen.append)
-    assert [one.n_iter for one in seen] == list(range(len(seen)))
-    assert len(seen) >= fit.n_iter
-    np.testing.assert_allclose([one.nll for one in seen], fit.history.nll[: len(seen)], rtol=1e-12)
+    assert [one.n_iter for one in seen] == list(range(fit.n_iter + 1))
+    np.testing.assert_allclose([one.nll for one in seen], fit.history.nll, rtol=1e-12)
     assert seen[0].params.shape == (4,)
+
+
+@pytest.mark.parametrize(
+    "options", [{"l2": 3.0}, {"sample_weight": np.full(60, 0.25)}], ids=["ridge", "weights"]
+)
+def test_callback_and_verbose_tell_the_objective_of_the_history(options, capsys):
+    seen = []
+    fit = robloss.fit_linear(X, Y, alpha=1.0, callback=seen.append, verbose=2, **options)
+    np.testing.assert_allclose([one.nll for one in seen], fit.history.nll, rtol=1e-12)
+    lines = capsys.readouterr().out.splitlines()
+    assert float(lines[-2].split()[1]) == pytest.approx(fit.history.nll[-1], rel=1e-7)
+    assert float(lines[-1].split()[-1]) == pytest.approx(fit.history.nll[-1], rel=1e-7)
+
+
+def test_callback_sees_the_last_of_the_iterates_that_are_allowed():
+    seen = []
+    with pytest.warns(robloss.ConvergenceWarning):
+        robloss.fit_linear(X, Y, max_iter=3, callback=seen.append)
+    assert [one.n_iter for one in seen] == [0, 1, 2, 3]
 
 
 def test_stop_iteration_ends_a_fit():
@@ -191,6 +212,70 @@ def test_stop_iteration_ends_a_fit():
     with pytest.warns(robloss.ConvergenceWarning, match="`callback` ended the fit"):
         fit = robloss.fit_linear(X, Y, callback=stop)
     assert (fit.status, fit.converged, fit.n_iter) == ("stopped", False, 2)
+
+
+WAYS = {
+    "two starts": {},
+    "resampled": {"n_starts": 3, "rng": 0},
+    "annealed": {"anneal": "barron"},
+    "below 0": {"alpha_bounds": (-2.0, 2.0), "truncation": 10.0},
+}
+
+
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+def test_stop_iteration_ends_every_part_of_a_fit(options):
+    data = datasets.load_stars()
+    whole, calls = [], []
+    best = robloss.fit_linear(data.X, data.y, callback=whole.append, **options).nll
+
+    def stop(iterate):
+        calls.append(iterate)
+        if len(calls) == last:
+            raise StopIteration
+
+    for last in range(1, len(whole) + 1, 4):
+        calls.clear()
+        with pytest.warns(robloss.ConvergenceWarning, match="`callback` ended the fit"):
+            fit = robloss.fit_linear(data.X, data.y, callback=stop, **options)
+        assert (fit.status, len(calls)) == ("stopped", last)
+        assert fit.nll >= best - 1e-9  # the rounding of a sum of 47 rows is far below
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda: robloss.fit_linear(X, Y, max_iter=1),
+        lambda: robloss.fit_location(Y, max_iter=1),
+        lambda: robloss.fit_residuals(lambda p: Y - p[0], [0.0], max_iter=1),
+    ],
+    ids=["linear", "location", "residuals"],
+)
+def test_the_warning_is_of_the_line_that_fits(fit):
+    with pytest.warns(robloss.ConvergenceWarning) as caught:
+        fit()
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_starts_are_of_rows_that_count():
+    times = np.zeros(60)
+    times[::6] = 1.0
+    spoilt = np.where(times > 0, Y, 1e6)
+    options = {"alpha": 0.0, "n_starts": 4, "rng": 0}
+    fit = robloss.fit_linear(X, spoilt, sample_weight=times, **options)
+    alone = robloss.fit_linear(X[::6], Y[::6], **options)
+    assert fit.nll == pytest.approx(alone.nll, rel=1e-9)
+
+
+def test_a_model_without_parameters_has_one_start():
+    options = {"intercept": False, "n_starts": 3, "rng": 0}
+    fit = robloss.fit_linear(np.empty((60, 0)), Y, **options)
+    assert fit.converged
+
+
+def test_an_objective_that_overflows_with_a_truncation():
+    with pytest.warns(robloss.ConvergenceWarning, match="not finite at the start"):
+        fit = robloss.fit_linear(X, Y, scale=1e-300, truncation=10.0)
+    assert math.isnan(fit.alpha_by_truncation)
 
 
 def test_other_exceptions_of_the_callback_come_through():
@@ -238,11 +323,19 @@ ERRORS = {
     ),
     "start short": ({"start": [1.0, 2.0]}, ValueError, r"`start` must hold 4 .* shape \(2,\)"),
     "start NaN": ({"start": [1.0, 2.0, math.nan, 0.0]}, ValueError, "`start` must be finite"),
+    "start a word": ({"start": "least squares"}, TypeError, "`start` must be an array"),
+    "start ragged": ({"start": [1.0, [2.0]]}, TypeError, "`start` must be an array"),
     "starts": ({"n_starts": 0}, ValueError, "`n_starts` must be a whole number from 1 on"),
     "rng": ({"rng": "seed"}, TypeError, "`rng` must be None, a seed"),
     "method": ({"method": "lbfgs"}, ValueError, '`method` must be "irls" or "gradient"'),
     "anneal": ({"anneal": "fast"}, ValueError, '`anneal` must be "barron" or'),
     "anneal a number": ({"anneal": 3}, TypeError, "`anneal` must be None, the name"),
+    "anneal an array of no dimension": (
+        {"anneal": np.asarray(1.0)},
+        TypeError,
+        "`anneal` must be None, the name",
+    ),
+    "tol": ({"tol": math.inf}, ValueError, r"`tol` must lie in \(0, inf\), but got inf"),
     "anneal NaN": ({"anneal": [1.0, math.nan]}, ValueError, "must hold no nan"),
     "anneal a free scale": ({"anneal": "yang"}, ValueError, "`anneal` must be another"),
     "callback": ({"callback": 3}, TypeError, "`callback` must be None or callable"),

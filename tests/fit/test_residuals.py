@@ -1,5 +1,6 @@
 """Fits of residual functions: linear ones end where fit_linear does, others at an optimum."""
 
+import copy
 import math
 
 import numpy as np
@@ -122,6 +123,23 @@ def test_a_step_to_where_there_is_no_value_is_not_taken():
     assert min(visited) < 0
     assert fit.converged
     assert fit.params[0] == pytest.approx(0.01, rel=0.05)
+
+
+def test_it_can_be_copied():
+    fit = robloss.fit_residuals(lambda p: np.sin(np.arange(9.0)) - p[0], [0.0])
+    np.testing.assert_array_equal(copy.deepcopy(fit).standard_errors, fit.standard_errors)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-8, 1e8])
+def test_differences_are_of_any_unit(unit):
+    t = np.linspace(0, 4, 50)
+    y = 3 * np.exp(-0.7 * t) + 0.01 * np.cos(40 * t)
+    fit = robloss.fit_residuals(
+        lambda p: y - p[0] * np.exp(-p[1] / unit * t), [1.0, unit], alpha=1.0
+    )
+    # Steps of one rounding's cube root leave derivatives right to its square, about 1e-10.
+    np.testing.assert_allclose(fit.params, [3.0, 0.7 * unit], rtol=5e-3)
+    assert fit.converged
 
 
 def test_an_exception_of_the_model_comes_through_with_a_note():

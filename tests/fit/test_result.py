@@ -42,12 +42,12 @@ def test_summary_names_estimates_and_outliers():
 def test_summary_says_what_to_know():
     data = REFERENCES["stars"].data()
     text = robloss.fit_linear(data.X, data.y).summary()
-    assert "Note: alpha is on its upper bound 2: this is ordinary least squares." in text
+    assert "Note: alpha is on its upper bound 2: this is least squares." in text
 
 
 def test_summary_of_given_parameters():
     text = robloss.fit_linear(*synthetic(32, "normal")[:2], alpha=1.0, scale=2.0).summary()
-    assert text.count("(given)") == 2
+    assert text.count("(fixed)") == 2
     assert "bounds" not in text
 
 
