@@ -1,21 +1,29 @@
 """Robust linear regression as an estimator of scikit-learn."""
 
+import numbers
 import warnings
 from typing import Any, Self
 
 import array_api_compat
 import numpy as np
-from sklearn import get_config
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
-
-import robloss
-from robloss._args import is_number, library_of
+from robloss._args import library_of
 from robloss._fit.linear import fit_linear
+from robloss._fit.result import ConvergenceWarning as OwnWarning
+from robloss._fit.result import LinearFit
 from robloss._fit.sums import to_host
 from robloss._typing import Array
+
+try:
+    from sklearn import get_config
+    from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "`robloss.sklearn` needs scikit-learn 1.6 or newer; install it, e.g. "
+        "pip install 'robloss[sklearn]'."
+    ) from error
 
 __all__ = ["RobustRegressor"]
 
@@ -104,6 +112,8 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     (0.0729, 0.6978, 4)
     """
 
+    fit_: LinearFit
+
     def __init__(
         self,
         *,
@@ -168,7 +178,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         start = self.fit_ if self.warm_start and hasattr(self, "fit_") else None
         with warnings.catch_warnings():
             # Said again below, by the class that filters of scikit-learn know.
-            warnings.simplefilter("ignore", robloss.ConvergenceWarning)
+            warnings.simplefilter("ignore", OwnWarning)
             fit = fit_linear(
                 X,
                 _beside(X, y),
@@ -248,9 +258,8 @@ def _floats(X: Any) -> list[Any]:
 def _beside(X: Array, of_rows: Any) -> Array:
     """Numbers of rows, or one for all of them, in the library, device and dtype of X."""
     xp, device = array_api_compat.array_namespace(X), array_api_compat.device(X)
-    if is_number(of_rows):
+    if isinstance(of_rows, numbers.Real):
         return xp.full(X.shape[0], of_rows, dtype=X.dtype, device=device)
-    library = library_of(of_rows)
-    if library is not None and library != library_of(X):
+    if library_of(of_rows) != library_of(X):
         of_rows = to_host(of_rows)
     return xp.asarray(of_rows, dtype=X.dtype, device=device)
