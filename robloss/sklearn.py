@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import array_api_compat
 import numpy as np
+
 from robloss._args import library_of
 from robloss._fit.linear import fit_linear
 from robloss._fit.result import ConvergenceWarning as OwnWarning
