@@ -58,9 +58,8 @@ def test_names_that_are_given_go_first(library):
 
 def test_columns_may_differ_in_dtype(library):
     warm = STACKLOSS.X[:, 1] > 20
-    X = frame(
-        library, {"air": STACKLOSS.X[:, 0], "acid": STACKLOSS.X[:, 2].astype(int), "warm": warm}
-    )
+    air, acid = STACKLOSS.X[:, 0], STACKLOSS.X[:, 2].astype(int)
+    X = frame(library, {"air": air, "acid": acid, "warm": warm})
     fit = robloss.fit_linear(X, STACKLOSS.y)
     same = robloss.fit_linear(np.column_stack([air, acid, warm]), STACKLOSS.y)
     np.testing.assert_allclose(fit.coef, same.coef, rtol=1e-12)
