@@ -50,7 +50,8 @@ OF_EVERY_VERSION = [
 
 # What `together` tests, with all that it needs at hand; the others leave it out.
 OF_ALL_TOGETHER = [
-    f"tests/unit/test_{name}.py" for name in ("numerics", "performance", "performance_page")
+    f"tests/unit/test_{name}.py"
+    for name in ("numerics", "performance", "performance_page", "sklearn")
 ]
 LEFT_TO_TOGETHER = [f"--ignore={file}" for file in OF_ALL_TOGETHER]
 
@@ -121,9 +122,12 @@ def has_gpu() -> bool:
 @nox.session
 def together(session: nox.Session) -> None:
     """What needs Matplotlib, SciPy or several libraries: fronts, examples, tiny benchmarks."""
-    libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"], *LIBRARIES["dask"]]
-    install(session, ".[cli,scipy]", *group("tests"), *group("benchmarks"), *libraries)
-    names = ("cli", "plot", "scipy_front", "conventions")
+    libraries = [one for name in OTHERS for one in LIBRARIES[name]]
+    frames = ["pandas>=2.2", "polars>=1"]
+    install(
+        session, ".[cli,scipy,sklearn]", *group("tests"), *group("benchmarks"), *libraries, *frames
+    )
+    names = ("cli", "plot", "scipy_front", "conventions", "frames", "import")
     files = [f"tests/unit/test_{name}.py" for name in names]
     files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
     session.run("pytest", "--library", "numpy", *OF_ALL_TOGETHER, *files)
@@ -158,7 +162,7 @@ def pythons(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Draw the figures, then build the site; a warning is an error."""
-    install(session, ".[plot]", *group("docs"))
+    install(session, ".[plot,sklearn]", *group("docs"))
     session.run("python", "docs/figures.py")
     session.run("python", "docs/numerics.py")
     session.run("python", "docs/performance.py")

@@ -57,7 +57,7 @@ __all__ = [
     "weight",
 ]
 
-_SUBMODULES = frozenset({"conventions", "datasets", "plot", "scipy"})
+_SUBMODULES = frozenset({"conventions", "datasets", "plot", "scipy", "sklearn"})
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
+from numpy.typing import NDArray
 
 from robloss._domains import Domain
 from robloss._typing import Array
@@ -108,6 +109,33 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
         )
     library = next(iter(owners), "numpy")
     return library, _numpy() if library == "numpy" else array_api_compat.array_namespace(example)
+
+
+def column_names(table: Any) -> list[str] | None:
+    """Names of the columns of a data frame of any library; None for an array."""
+    columns = getattr(table, "columns", None)
+    return None if columns is None else [str(name) for name in columns]
+
+
+def as_numpy(name: str, table: Any) -> NDArray[Any]:
+    """What NumPy makes of a list, an array or a data frame, whose columns may differ in dtype.
+
+    Raises
+    ------
+    TypeError
+        If a column of a data frame does not hold numbers.
+    """
+    array = np.asarray(table)
+    if column_names(table) is None or array.dtype.kind in "biuf":
+        return array
+    columns = {column: np.asarray(table[column]) for column in table.columns}
+    for column, values in columns.items():
+        if values.dtype.kind not in "biuf":
+            raise TypeError(
+                f"`{name}` must have columns of numbers, but got {values.dtype} in {column!r}. "
+                "Drop it, or code it in numbers."
+            )
+    return np.column_stack([*columns.values()])
 
 
 def real_dtype(name: str, array: Array, xp: Any) -> Any:

@@ -8,7 +8,14 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import as_number, common_library, library_of, real_dtype
+from robloss._args import (
+    as_number,
+    as_numpy,
+    column_names,
+    common_library,
+    library_of,
+    real_dtype,
+)
 from robloss._fit.finish import finished
 from robloss._fit.least_squares import Problem, least_squares
 from robloss._fit.options import checked, truth
@@ -24,7 +31,7 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
     """Bring X and y to one library and floating dtype, and check their shapes."""
     library, xp = common_library(named)
     if library == "numpy":
-        X, y = np.asarray(X), np.asarray(y)
+        X, y = as_numpy("X", X), np.asarray(y)
     elif library == "torch":
         X, y = X.detach(), y.detach()  # nothing here is differentiated through
     if X.ndim != 2:
@@ -146,10 +153,11 @@ def fit_linear(
 
     Parameters
     ----------
-    X : array (n, p)
-        Features, one column each. A dense array of any supported library.
+    X : array (n, p) or data frame
+        Features, one column each. A dense array of any supported library; a data frame becomes one
+        of NumPy.
     y : array (n,)
-        Response, in the same library and on the same device.
+        Response, in the same library and on the same device; rows are paired by their position.
     intercept : bool, default True
         Whether to fit a constant; do not put a column of ones into `X` then.
     l2 : float, default 0.0
@@ -199,7 +207,7 @@ def fit_linear(
     verbose : {0, 1, 2}, default 0
         1 prints how the fit ended, 2 every iterate.
     feature_names : sequence of str, optional
-        Names of the columns, for the summary.
+        Names of the columns, for the summary; by default those of a data frame.
 
     Returns
     -------
@@ -265,11 +273,12 @@ def fit_linear(
         callback=callback,
         verbose=verbose,
     )
+    names = column_names(X) if feature_names is None else feature_names
     constant, ridge = truth("intercept", intercept), _ridge(l2)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     xp, X, y = _as_data(X, y, {"X": X, "y": y, **weights})
     of_rows = counted(sample_weight, xp, X)
-    names = _names(feature_names, X.shape[1])
+    named = _names(names, X.shape[1])
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
         data = linear_data(xp, X, y, constant, of_rows.rows)
         search = Search(options, ridge / of_rows.unit, watch(options, data.params, of_rows.unit))
@@ -277,7 +286,7 @@ def fit_linear(
             found = search.linear(data)
         else:
             found = search.best(_begun(least_squares(data), start))
-        return _result(search, found, of_rows.unit, names)
+        return _result(search, found, of_rows.unit, named)
 
 
 def _result(

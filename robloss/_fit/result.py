@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._args import common_library, real_dtype
+from robloss._args import as_numpy, common_library, real_dtype
 from robloss._distribution.cumulative import ppf
 from robloss._fit.inference import Inference, Optimum, quantile
 from robloss._fit.profile import AlphaProfile, profile_alpha
@@ -357,7 +357,7 @@ class LinearFit(Fit):
     def _features(self, X: Array) -> Array:
         """X as an array of the model's library and dtype, with its columns."""
         library, xp = common_library({"X": X, "coef": self.coef})
-        X = np.asarray(X) if library == "numpy" else X
+        X = as_numpy("X", X) if library == "numpy" else X
         p = len(self.feature_names)
         if X.ndim != 2 or X.shape[1] != p:
             raise ValueError(

@@ -50,8 +50,8 @@ def counted(given: Any, xp: Any, X: Array) -> Counted:
         _refuse(weight, least, total)
     if not total > 0:
         raise ValueError(
-            f"`sample_weight` must be positive for at least one row, but got {weight.shape[0]} "
-            "times 0. Leave it out to count every row once."
+            "`sample_weight` must be positive for at least one row, but got zero "
+            f"{weight.shape[0]} times. Leave it out to count every row once."
         )
     unit = min(1.0, total / some)
     return Counted(RowWeights(weight if unit == 1 else weight / unit, total / unit), unit)

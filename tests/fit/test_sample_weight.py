@@ -180,7 +180,11 @@ ERRORS = {
     "NaN": (np.where(TIMES > 2, math.nan, 1.0), ValueError, r"but got nan at index \(\d,\)"),
     "infinite": (np.where(TIMES > 2, math.inf, 1.0), ValueError, r"but got inf at index \(\d,\)"),
     "sum overflows": (np.full(30, 1e308), ValueError, "must lie in .* with the sum inf"),
-    "all 0": (0.0 * TIMES, ValueError, "must be positive for at least one row, but got 30 times 0"),
+    "all 0": (
+        0.0 * TIMES,
+        ValueError,
+        "must be positive for at least one row, but got zero 30 times",
+    ),
     "too few": (TIMES[:-1], ValueError, r"must have shape \(30,\), .* but got \(29,\)"),
     "a column": (TIMES[:, None], ValueError, r"must have shape \(30,\), .* but got \(30, 1\)"),
     "one number": (2.0, ValueError, r"must have shape \(30,\), .* but got \(\)"),

@@ -2,10 +2,15 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
-SLOW_OR_OPTIONAL = {"numba", "llvmlite", "torch", "jax", "dask", "cupy", "matplotlib", "scipy"}
+SLOW_OR_OPTIONAL = {
+    "numba", "llvmlite", "torch", "jax", "dask", "cupy", "matplotlib", "scipy", "sklearn", "pandas",
+}  # fmt: skip
+
+HAS_SKLEARN = find_spec("sklearn") is not None
 
 # Cost of `import robloss` beyond `import numpy`, in seconds, and what of the above it loaded.
 PROBE = """
@@ -46,7 +51,16 @@ def test_the_probe_sees_a_slow_library():
     assert "numba" in probe("numba")[1]
 
 
-@pytest.mark.parametrize("front", ["conventions", "datasets", "plot", "scipy"])
+@pytest.mark.parametrize(
+    "front",
+    [
+        *("conventions", "datasets", "plot", "scipy"),
+        pytest.param(
+            "sklearn",
+            marks=pytest.mark.skipif(not HAS_SKLEARN, reason="scikit-learn is not installed"),
+        ),
+    ],
+)
 def test_fronts_are_attributes_of_the_package(front):
     code = f"import robloss; print(robloss.{front}.__name__, '{front}' in dir(robloss))"
     run = subprocess.run(
@@ -67,6 +81,15 @@ def test_dir_shows_the_public_names_alone():
 
     assert {*dir(robloss)} == {
         *robloss.__all__,
-        *("__version__", "conventions", "datasets", "plot", "scipy"),
+        *("__version__", "conventions", "datasets", "plot", "scipy", "sklearn"),
     }
-    assert all(hasattr(robloss, name) for name in dir(robloss))
+    there = {*dir(robloss)} - (set() if HAS_SKLEARN else {"sklearn"})
+    assert all(hasattr(robloss, name) for name in there)
+
+
+def test_a_front_without_its_library_says_what_to_install():
+    code = "import sys; sys.modules['sklearn'] = None; import robloss; robloss.sklearn"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert run.stderr.strip().endswith("install it, e.g. pip install 'robloss[sklearn]'.")

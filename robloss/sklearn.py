@@ -1,0 +1,266 @@
+"""Robust linear regression as an estimator of scikit-learn."""
+
+import numbers
+import warnings
+from typing import Any, Self
+
+import array_api_compat
+import numpy as np
+
+from robloss._args import library_of
+from robloss._fit.linear import fit_linear
+from robloss._fit.result import ConvergenceWarning as OwnWarning
+from robloss._fit.result import LinearFit
+from robloss._fit.sums import to_host
+from robloss._typing import Array
+
+try:
+    from sklearn import get_config
+    from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "`robloss.sklearn` needs scikit-learn 1.6 or newer; install it, e.g. "
+        "pip install 'robloss[sklearn]'."
+    ) from error
+
+__all__ = ["RobustRegressor"]
+
+
+class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Robust linear regression whose shape and scale adapt to the data.
+
+    `robloss.fit_linear` in pipelines, cross-validation and searches of scikit-learn, whose
+    `check_estimator` it passes.
+
+    Parameters
+    ----------
+    alpha : "adapt" or float, default "adapt"
+        Shape: estimated within `alpha_bounds`, or fixed at any number (±inf included; below 0
+        only with a fixed `scale`). It is no penalty, as the alpha of `HuberRegressor` is: see `l2`.
+    scale : "adapt" or float, default "adapt"
+        Scale, in the unit of `y`: estimated, or fixed at a number in (0, inf).
+    fit_intercept : bool, default True
+        Whether to fit a constant.
+    l2 : float, default 0.0
+        Ridge: weight of ½Σθ², over all coefficients but the intercept, beside a sum of losses of
+        residuals in units of the scale. At ``alpha=2`` and ``scale=1`` it is the alpha of `Ridge`.
+    alpha_bounds : (float, float), default (0.0, 2.0)
+        Where to look for `alpha`.
+    truncation : float, optional
+        Where the law is cut off, in units of the scale, so that `alpha` can be estimated below 0.
+    n_starts : int, default 1
+        How many starts to try; those after the first are random.
+    random_state : int or numpy.random.RandomState, optional
+        What those are drawn by; of no matter for one start.
+    method : {"irls", "gradient"}, default "irls"
+        "gradient" is for thousands of columns.
+    anneal : {"barron", "jung", "yang"} or sequence of float, optional
+        Graduated non-convexity.
+    warm_start : bool, default False
+        Whether `fit` starts from where the fit before it ended, which must have had the same number
+        of parameters.
+    tol : float, default 1e-8
+        Stop once the Newton step is this many standard errors long.
+    max_iter : int, default 200
+        Most steps to take.
+    verbose : {0, 1, 2}, default 0
+        1 prints how the fit ended, 2 every iterate.
+
+    Attributes
+    ----------
+    coef_ : array (p,)
+        Coefficients.
+    intercept_ : float
+        0.0 where none was asked for.
+    alpha_, scale_ : float
+        Shape and scale: estimated, or as given.
+    weights_ : array (n,)
+        Robustness weight of each row: 1 for an ordinary one, near 0 for an outlier.
+    outliers_ : array (n,)
+        True for the rows whose residual is larger than ``fit_.outlier_distance``.
+    nll_ : float
+        Negative log-likelihood, in nats.
+    n_iter_ : int
+    converged_ : bool
+    history_ : History
+        `nll`, `alpha` and `scale` at every iterate.
+    fit_ : LinearFit
+        The whole fit: summary, standard errors, intervals, profiles and pictures. It keeps the data
+        it was made from, and a pickle of the estimator has them in it.
+    n_features_in_ : int
+    feature_names_in_ : array (p,)
+        Names of the columns, where `X` was a data frame; `fit_` has them too.
+
+    See Also
+    --------
+    robloss.fit_linear : What is fitted, and how; all options at length.
+
+    Notes
+    -----
+    Arrays of other libraries need ``sklearn.set_config(array_api_dispatch=True)``; `y` and the
+    weights then follow `X`, and `predict` wants the library of the fit.
+
+    Examples
+    --------
+    >>> import robloss
+    >>> from robloss.sklearn import RobustRegressor
+    >>> data = robloss.datasets.load_stackloss()
+    >>> model = RobustRegressor().fit(data.X, data.y)
+    >>> round(model.alpha_, 4), round(model.scale_, 4), int(model.outliers_.sum())
+    (0.0729, 0.6978, 4)
+    """
+
+    fit_: LinearFit
+
+    def __init__(
+        self,
+        *,
+        alpha: float | str = "adapt",
+        scale: float | str = "adapt",
+        fit_intercept: bool = True,
+        l2: float = 0.0,
+        alpha_bounds: tuple[float, float] = (0.0, 2.0),
+        truncation: float | None = None,
+        n_starts: int = 1,
+        random_state: Any = None,
+        method: str = "irls",
+        anneal: Any = None,
+        warm_start: bool = False,
+        tol: float = 1e-8,
+        max_iter: int = 200,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.scale = scale
+        self.fit_intercept = fit_intercept
+        self.l2 = l2
+        self.alpha_bounds = alpha_bounds
+        self.truncation = truncation
+        self.n_starts = n_starts
+        self.random_state = random_state
+        self.method = method
+        self.anneal = anneal
+        self.warm_start = warm_start
+        self.tol = tol
+        self.max_iter = max_iter
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array or data frame (n, p)
+            Features.
+        y : array (n,)
+            Response.
+        sample_weight : array (n,) or float, optional
+            How often each row counts: a weight of 2 is the row twice, a weight of 0 leaves it out.
+
+        Returns
+        -------
+        RobustRegressor
+            Itself.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the fit did not converge.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For options or data that `robloss.fit_linear` or scikit-learn refuses.
+        """
+        X, y = validate_data(self, X, y, dtype=_floats(X), y_numeric=True)
+        start = self.fit_ if self.warm_start and hasattr(self, "fit_") else None
+        with warnings.catch_warnings():
+            # Said again below, by the class that filters of scikit-learn know.
+            warnings.simplefilter("ignore", OwnWarning)
+            fit = fit_linear(
+                X,
+                _beside(X, y),
+                intercept=self.fit_intercept,
+                l2=self.l2,
+                alpha=self.alpha,
+                scale=self.scale,
+                alpha_bounds=self.alpha_bounds,
+                truncation=self.truncation,
+                start=start,
+                n_starts=self.n_starts,
+                rng=check_random_state(self.random_state).randint(2**31 - 1),
+                method=self.method,
+                anneal=self.anneal,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                sample_weight=None if sample_weight is None else _beside(X, sample_weight),
+                verbose=self.verbose,
+                feature_names=getattr(self, "feature_names_in_", None),
+            )
+        if not fit.converged:
+            warning = f"The fit did not converge: {fit.message}"
+            warnings.warn(warning, ConvergenceWarning, stacklevel=2)
+        self.fit_ = fit
+        self.coef_, self.intercept_ = fit.coef, fit.intercept
+        self.alpha_, self.scale_, self.nll_ = fit.alpha, fit.scale, fit.nll
+        self.weights_, self.outliers_ = fit.weights, fit.outliers
+        self.n_iter_, self.converged_, self.history_ = fit.n_iter, fit.converged, fit.history
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Fitted values.
+
+        Parameters
+        ----------
+        X : array or data frame (m, p)
+            Features, in the library of those of the fit.
+
+        Returns
+        -------
+        array (m,)
+            In the unit of y.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError
+            For other columns, another library or another device than those of the fit.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=_floats(X), reset=False)
+        here, there = (
+            (library_of(array), array_api_compat.device(array)) for array in (X, self.coef_)
+        )
+        if here != there:
+            raise ValueError(
+                f"`X` of {type(self).__name__}.predict() must use the same namespace and device as "
+                f"that of fit(), but got {here[0]} on {here[1]} after {there[0]} on {there[1]}. "
+                "Convert it first."
+            )
+        return self.fit_.predict(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+
+def _floats(X: Any) -> list[Any]:
+    """The dtypes to fit in, of the library that scikit-learn leaves X in; the first for others."""
+    is_kept = get_config()["array_api_dispatch"] and library_of(X)
+    xp = array_api_compat.array_namespace(X) if is_kept else np
+    return [xp.float64, xp.float32]
+
+
+def _beside(X: Array, of_rows: Any) -> Array:
+    """Numbers of rows, or one for all of them, in the library, device and dtype of X."""
+    xp, device = array_api_compat.array_namespace(X), array_api_compat.device(X)
+    if isinstance(of_rows, numbers.Real):
+        return xp.full(X.shape[0], of_rows, dtype=X.dtype, device=device)
+    if library_of(of_rows) != library_of(X):
+        of_rows = to_host(of_rows)
+    return xp.asarray(of_rows, dtype=X.dtype, device=device)

@@ -1,0 +1,75 @@
+"""Data frames of any library as `X`, and their series as `y`."""
+
+import numpy as np
+import pytest
+
+import robloss
+from robloss import datasets
+
+STACKLOSS = datasets.load_stackloss()
+COLUMNS = dict(zip(STACKLOSS.feature_names, STACKLOSS.X.T, strict=True))
+
+
+class Plain:
+    """What a data frame is to us: names, columns by name, and a conversion to one array."""
+
+    def __init__(self, columns):
+        self.columns = list(columns)
+        self._values = {name: np.asarray(values) for name, values in columns.items()}
+
+    def __getitem__(self, name):
+        return self._values[name]
+
+    def __array__(self, dtype=None, copy=None):
+        rows = zip(*(values.tolist() for values in self._values.values()), strict=True)
+        kinds = {values.dtype.kind for values in self._values.values()}
+        return np.array([*rows], dtype=dtype or (float if kinds == {"f"} else object))
+
+
+def frame(library, columns):
+    if library == "plain":
+        return Plain(columns)
+    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    return module.DataFrame(columns)
+
+
+@pytest.fixture(params=["plain", "pandas", "polars"])
+def library(request):
+    return request.param
+
+
+def test_a_frame_is_its_columns_with_their_names(library):
+    X = frame(library, {**COLUMNS, "y": STACKLOSS.y})
+    y = X["y"]
+    fit = robloss.fit_linear(frame(library, COLUMNS), y)
+    same = robloss.fit_linear(STACKLOSS.X, STACKLOSS.y)
+    assert fit.feature_names == tuple(COLUMNS)
+    assert "Water.Temp" in fit.summary()
+    # The same numbers in another layout: sums may be rounded in another order.
+    np.testing.assert_allclose(fit.coef, same.coef, rtol=1e-12)
+    fitted = fit.predict(frame(library, COLUMNS))
+    np.testing.assert_allclose(fitted, same.predict(STACKLOSS.X), rtol=1e-12)
+
+
+def test_names_that_are_given_go_first(library):
+    fit = robloss.fit_linear(frame(library, COLUMNS), STACKLOSS.y, feature_names=["a", "b", "c"])
+    assert fit.feature_names == ("a", "b", "c")
+
+
+def test_columns_may_differ_in_dtype(library):
+    warm = STACKLOSS.X[:, 1] > 20
+    air, acid = STACKLOSS.X[:, 0], STACKLOSS.X[:, 2].astype(int)
+    X = frame(library, {"air": air, "acid": acid, "warm": warm})
+    fit = robloss.fit_linear(X, STACKLOSS.y)
+    same = robloss.fit_linear(np.column_stack([air, acid, warm]), STACKLOSS.y)
+    np.testing.assert_allclose(fit.coef, same.coef, rtol=1e-12)
+
+
+def test_a_column_of_words_is_named(library):
+    X = frame(library, {**COLUMNS, "plant": ["a"] * 21})
+    with pytest.raises(TypeError, match=r"`X` must have columns of numbers, but got .* in 'plant'"):
+        robloss.fit_linear(X, STACKLOSS.y)
+
+
+def test_an_array_has_no_names():
+    assert robloss.fit_linear(STACKLOSS.X, STACKLOSS.y).feature_names == ("x0", "x1", "x2")
