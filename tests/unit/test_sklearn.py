@@ -96,12 +96,20 @@ def test_attributes_are_those_of_the_fit():
 
 
 def test_random_starts_are_those_of_the_seed():
-    histories = [
-        RobustRegressor(n_starts=4, random_state=seed).fit(X, Y).nll_
-        for seed in (0, 0, np.random.RandomState(0), None)
-    ]
-    assert histories[0] == histories[1] == histories[2]
-    assert histories[3] <= RobustRegressor().fit(X, Y).nll_
+    # Many lines through noise, where it takes luck to find the best.
+    rng = np.random.default_rng(0)
+    features, response = rng.normal(size=(40, 2)), rng.normal(size=40)
+    model = RobustRegressor(alpha=-np.inf, scale=0.1, n_starts=2)
+
+    def ends(kind):
+        return [
+            model.set_params(random_state=kind(seed)).fit(features, response).nll_
+            for seed in range(10)
+        ]
+
+    assert ends(int) == ends(int)
+    assert len({*ends(int)}) > 1
+    assert ends(np.random.RandomState) == ends(np.random.RandomState)
 
 
 def test_a_bad_option_is_refused_by_fit():
