@@ -238,6 +238,15 @@ def test_everything_follows_the_features(library, dtype):
     assert score == pytest.approx(plain.score(X, Y), rel=tol)
 
 
+def test_the_response_may_be_on_a_device():
+    strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
+    there = strict.asarray(Y, device=strict.Device("device1"))
+    with sklearn.config_context(array_api_dispatch=True):
+        model = RobustRegressor().fit(X, there, sample_weight=there)
+    same = RobustRegressor().fit(X, Y, sample_weight=Y)
+    np.testing.assert_array_equal(model.coef_, same.coef_)
+
+
 def test_predict_wants_the_library_of_the_fit():
     model = RobustRegressor()
     with sklearn.config_context(array_api_dispatch=True):
