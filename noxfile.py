@@ -122,8 +122,8 @@ def has_gpu() -> bool:
 def together(session: nox.Session) -> None:
     """What needs Matplotlib, SciPy or several libraries: fronts, examples, tiny benchmarks."""
     libraries = [*LIBRARIES["torch"], *LIBRARIES["jax"], *LIBRARIES["dask"]]
-    install(session, ".[cli,scipy]", *group("tests"), *group("benchmarks"), *libraries)
-    names = ("cli", "plot", "scipy_front", "conventions")
+    install(session, ".[cli,progress,scipy]", *group("tests"), *group("benchmarks"), *libraries)
+    names = ("cli", "plot", "progress_bar", "scipy_front", "conventions")
     files = [f"tests/unit/test_{name}.py" for name in names]
     files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
     session.run("pytest", "--library", "numpy", *OF_ALL_TOGETHER, *files)
