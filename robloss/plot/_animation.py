@@ -79,12 +79,13 @@ def animate(
             "`iterates` must not be empty. Pass the list whose append was the fit's callback."
         )
     x, target = _feature(X), to_host(y)
+    writer = None if path is None else _writer(Path(path), fps)
     film = _Film(iterates, x, target, feature_name, target_name)
     last = len(iterates) - 1
     frames = [*range(len(iterates)), *[last] * (_SECONDS_AT_THE_END * fps)]
     made = FuncAnimation(film.figure, film.draw, frames=frames, interval=1e3 / fps, blit=False)
     if path is not None:
-        made.save(Path(path), writer=_writer(Path(path), fps), dpi=100)
+        made.save(Path(path), writer=writer, dpi=100)
     return made
 
 

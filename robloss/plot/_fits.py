@@ -1,6 +1,6 @@
 """Pictures of fits."""
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +178,7 @@ def residuals(
         across = linear.intercept + to_host(X) @ to_host(linear.coef)
         label = f"fitted {target_name}"
     # The scale comes first: Matplotlib does not choose limits again for another.
-    _stretch(sizes, ax, "y")
+    _stretch(ax, y=sizes)
     weighted_points(ax, across, sizes, to_host(fit.weights))
     ax.axhline(0.0, color=INK, linewidth=1.5, zorder=1)
     far = fit.outlier_distance / fit.scale
@@ -222,7 +222,7 @@ def weights(fit: "Fit", *, ax: "Axes | None" = None) -> "Axes":
         (ax,) = new_axes((6.4, 4.4))
     sizes = to_host(fit.residuals) / fit.scale
     reach = max(4.0, 1.1 * float(np.max(np.abs(sizes))))
-    _stretch(sizes, ax, "x")
+    _stretch(ax, x=sizes)
     # Dense near 0, where the curve bends, however far it reaches.
     grid = np.sinh(np.linspace(-1.0, 1.0, 801) * np.arcsinh(reach))
     ax.plot(grid, weight(grid, fit.alpha), color=INK, linewidth=1.5, zorder=1)
@@ -287,7 +287,7 @@ def qq(fit: "Fit", *, sample_weight: Any = None, ax: "Axes | None" = None) -> "A
         quartiles = np.interp([0.25, 0.75], shares, sizes[order])
         slope = float(quartiles[1] - quartiles[0]) / (2 * float(ppf(0.75, 2.0)))
         through, label = float(np.mean(quartiles)), "normal quantile (no law for α < 0)"
-    _stretch(np.concatenate([expected, sizes[order]]), ax, "xy")
+    _stretch(ax, x=expected, y=sizes[order])
     # Dense near 0, so that the line is one on a logarithmic scale too.
     grid = np.sinh(np.linspace(np.arcsinh(expected[0]), np.arcsinh(expected[-1]), 401))
     ax.plot(grid, through + slope * grid, color=INK, linewidth=1.5, zorder=1)
@@ -306,18 +306,24 @@ def _of_many(n: int) -> NDArray[np.intp]:
     return np.concatenate([np.arange(100), middle, np.arange(n - 100, n)])
 
 
-def _stretch(values: NDArray[np.float64], ax: "Axes", axes: Literal["x", "y", "xy"]) -> None:
-    """Make axes logarithmic far from 0, if the values reach far: sinh⁻¹, which has no corner."""
+def _stretch(ax: "Axes", **values: NDArray[np.float64]) -> None:
+    """Make axes logarithmic far from 0, if values reach far: sinh⁻¹, which has no corner."""
+    reach = {axis: float(np.max(np.abs(along))) for axis, along in values.items()}
     # Up to 30 scales the bulk of the points, 2 or 3 wide, can be told apart on a plain axis.
-    reach = float(np.max(np.abs(values)))
-    if reach <= 30.0:
+    if max(reach.values()) <= 30.0:
         return
-    powers = np.arange(np.floor(np.log10(reach)) + 1.0)
-    powers = powers[:: 1 + len(powers) // 4]
-    ticks = [*-(10.0 ** powers[::-1]), 0.0, *10.0**powers]
-    for axis in axes:
+    for axis, far in reach.items():
+        ticks = _decades(far)
         ax.set(**{f"{axis}scale": "asinh"})
         ax.set(**{f"{axis}ticks": ticks, f"{axis}ticklabels": [number(tick) for tick in ticks]})
+
+
+def _decades(reach: float) -> list[float]:
+    """Powers of ten to both sides of 0, few enough for their labels."""
+    highest = max(0, int(np.log10(max(reach, 1.0))))
+    step = 1 + highest // 4
+    powers = [10.0**power for power in range(0 if step == 1 else step, highest + 1, step)]
+    return [*(-power for power in reversed(powers)), 0.0, *powers]
 
 
 def _estimates(fit: "Fit") -> str:
