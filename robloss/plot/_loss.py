@@ -133,7 +133,7 @@ def surface(
 ) -> "tuple[Axes, Axes]":
     """Draw the loss ρ and its influence ψ over x and alpha, as maps with lines of equal height.
 
-    All shapes from −∞ to ∞ have a place: α is drawn at α/(2 + |α|). ψ is drawn times the scale.
+    All shapes from −∞ to ∞ have a place: α is drawn at ``α/(2 + |α|)``. ψ is drawn times the scale.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def surface(
     --------
     >>> from robloss import plot
     >>> left, right = plot.surface(scale=2.0)
-    >>> left.get_xlim()[1]
+    >>> float(left.get_xlim()[1])
     12.0
     """
     left, right = new_axes((9.6, 4.6), columns=2) if axes is None else axes
@@ -174,6 +174,7 @@ def surface(
         values = unit * function(x, alpha[:, None], scale)
         values = np.clip(values, 2 * levels[0] - levels[-1], 2 * levels[-1] - levels[0])
         filled = ax.contourf(x, height, values, levels, cmap=colours, extend=beyond)
+        filled.set_rasterized(True)  # no seams between colours, and a smaller file
         ax.contour(
             x, height, values, levels[1:], colors="black", linewidths=0.4, linestyles="solid"
         )

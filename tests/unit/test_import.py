@@ -5,7 +5,17 @@ import sys
 
 import pytest
 
-SLOW_OR_OPTIONAL = {"numba", "llvmlite", "torch", "jax", "dask", "cupy", "matplotlib", "scipy"}
+SLOW_OR_OPTIONAL = {
+    "numba",
+    "llvmlite",
+    "torch",
+    "jax",
+    "dask",
+    "cupy",
+    "matplotlib",
+    "scipy",
+    "tqdm",
+}
 
 # Cost of `import robloss` beyond `import numpy`, in seconds, and what of the above it loaded.
 PROBE = """
