@@ -125,9 +125,14 @@ def together(session: nox.Session) -> None:
     libraries = [one for name in OTHERS for one in LIBRARIES[name]]
     frames = ["pandas>=2.2", "polars>=1"]
     install(
-        session, ".[cli,scipy,sklearn]", *group("tests"), *group("benchmarks"), *libraries, *frames
+        session,
+        ".[cli,progress,scipy,sklearn]",
+        *group("tests"),
+        *group("benchmarks"),
+        *libraries,
+        *frames,
     )
-    names = ("cli", "plot", "scipy_front", "conventions", "frames", "import")
+    names = ("cli", "plot", "progress_bar", "scipy_front", "conventions", "frames", "import")
     files = [f"tests/unit/test_{name}.py" for name in names]
     files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
     session.run("pytest", "--library", "numpy", *OF_ALL_TOGETHER, *files)

@@ -15,12 +15,22 @@ def main() -> None:
     FIGURES.mkdir(exist_ok=True)
     left, _ = plot.curves(scale=1.1)
     save(left, "curves")
+    save(plot.densities()[0], "densities")
+    save(plot.surface()[0], "surface")
     for name, load in datasets.DATASETS.items():
         data = load()
-        fit = robloss.fit_linear(data.X, data.y, feature_names=data.feature_names)
-        save(plot.fit(fit, data.X, data.y, target_name=data.target_name), name)
+        iterates: list[robloss.Iterate] = []
+        fit = robloss.fit_linear(
+            data.X, data.y, feature_names=data.feature_names, callback=iterates.append
+        )
         if name == "stackloss":
+            save(fit.plot(target_name=data.target_name)[0], name)
             save(plot.convergence(fit)[0], "convergence")
+        else:
+            save(fit.plot(target_name=data.target_name), name)
+        if name == "phones":
+            labels = {"feature_name": data.feature_names[0], "target_name": data.target_name}
+            plot.animate(iterates, data.X, data.y, path=FIGURES / "phones.gif", **labels)
     os.environ.update(COLUMNS="90", NO_COLOR="1")
     record("robloss-fit.txt", "fit", "--help")
     record("robloss-curves.txt", "curves", "--help")

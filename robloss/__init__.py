@@ -8,6 +8,7 @@ from robloss._distribution.density import log_partition, nll, pdf
 from robloss._distribution.efficiency import efficiency, scale_for_efficiency
 from robloss._distribution.moments import entropy, fisher_information, variance
 from robloss._distribution.sampling import sample
+from robloss._fit.bar import progress_bar
 from robloss._fit.inference import Inference
 from robloss._fit.linear import fit_linear
 from robloss._fit.location import fit_location
@@ -51,6 +52,7 @@ __all__ = [
     "nll",
     "pdf",
     "ppf",
+    "progress_bar",
     "sample",
     "scale_for_efficiency",
     "variance",

@@ -163,8 +163,8 @@ def _run_fit(options: argparse.Namespace) -> None:
     for warning in caught:
         _complain("warning", warning.message)
     if options.plot is not None:
-        axes = plot.fit(result, data.X, data.y, target_name=data.target_name)
-        _save(axes.figure, options.plot)
+        drawn = result.plot(target_name=data.target_name)
+        _save(np.ravel(drawn)[0].figure, options.plot)
     print(_to_json(result) if options.json else result.summary())
 
 

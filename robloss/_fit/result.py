@@ -17,6 +17,11 @@ from robloss._fit.summary import summary
 from robloss._typing import Array
 
 
+def _pictures() -> Any:
+    """By name: pictures stand above fits, and need Matplotlib."""
+    return import_module("robloss.plot")
+
+
 class ConvergenceWarning(UserWarning):
     """A fit ended before it met its tolerance, or at a point that is no optimum."""
 
@@ -247,6 +252,20 @@ class Fit:
         """Write the fit as a table, in the manner of statsmodels, with a block on the weights."""
         return summary(self)
 
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw residuals by row, weights, and quantiles: see `robloss.plot.diagnostics`.
+
+        Parameters
+        ----------
+        ax : sequence of three matplotlib.axes.Axes, optional
+            Where to draw; by default in a new figure.
+
+        Returns
+        -------
+        tuple of three matplotlib.axes.Axes
+        """
+        return _pictures().diagnostics(self, axes=ax)
+
     def __repr__(self) -> str:
         """Name the estimates and how the fit ended."""
         return (
@@ -368,23 +387,30 @@ class LinearFit(Fit):
         return xp.astype(X, self.coef.dtype, copy=False)
 
     def plot(self, *, target_name: str = "y", ax: Any = None) -> Any:
-        """Draw the fit with the data it was made from; see `robloss.plot.fit`.
+        """Draw the fit with the data it was made from.
+
+        With one feature the data and the line, see `robloss.plot.fit`; with more the three panels
+        of `robloss.plot.diagnostics`.
 
         Parameters
         ----------
         target_name : str, optional
             Name of y, for the labels.
-        ax : matplotlib.axes.Axes, optional
+        ax : matplotlib.axes.Axes, or a sequence of three for panels, optional
             Where to draw; by default in a new figure.
 
         Returns
         -------
-        matplotlib.axes.Axes
+        matplotlib.axes.Axes, or a tuple of three
         """
         data = self._optimum.data.around(self._optimum.point.theta)
-        # By name: pictures stand above fits, and need Matplotlib.
-        draw = import_module("robloss.plot").fit
-        return draw(self, data.features, data.y, target_name=target_name, ax=ax)
+        draw = _pictures()
+        if len(self.feature_names) == 1:
+            return draw.fit(self, data.features, data.y, target_name=target_name, ax=ax)
+        weights = None if data.row_weights is None else data.row_weights.values
+        return draw.diagnostics(
+            self, data.features, sample_weight=weights, target_name=target_name, axes=ax
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import array_api_compat
 import numpy as np
@@ -111,6 +111,18 @@ class Fits(Sequence[Fit]):
         """Write the fits as tables, one after the other."""
         tables = (f"Column {k}\n{fit.summary()}" for k, fit in enumerate(self.fits))
         return "\n\n".join(tables)
+
+    def plot(self, **_: Any) -> NoReturn:
+        """Refuse: a picture shows one fit.
+
+        Raises
+        ------
+        TypeError
+            Always; ``fits[k].plot()`` draws column k.
+        """
+        raise TypeError(
+            f"`plot` must be asked of one fit, but got {len(self)} columns. Call fits[k].plot()."
+        )
 
     def __repr__(self) -> str:
         """Say how many there are and how they ended."""

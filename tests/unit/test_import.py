@@ -8,6 +8,7 @@ import pytest
 
 SLOW_OR_OPTIONAL = {
     "numba", "llvmlite", "torch", "jax", "dask", "cupy", "matplotlib", "scipy", "sklearn", "pandas",
+    "tqdm",
 }  # fmt: skip
 
 HAS_SKLEARN = find_spec("sklearn") is not None

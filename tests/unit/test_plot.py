@@ -1,6 +1,7 @@
 """Pictures: what is drawn where, and that nothing of pyplot is touched."""
 
 import sys
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -154,3 +155,186 @@ def test_arrays_of_other_libraries_are_drawn_too(library):
         X.requires_grad_()
     (points,) = plot.fit(fit, X, y).collections
     np.testing.assert_allclose(points.get_offsets()[:, 1], data.y, rtol=1e-6)
+
+
+def test_densities_are_likelihood_and_density():
+    left, right = plot.densities(alphas=(0.0, 1.5), scale=2.0)
+    for ax, function in ((left, robloss.nll), (right, robloss.pdf)):
+        for line, alpha in zip(ax.lines, (0.0, 1.5), strict=True):
+            x = line.get_xdata()
+            assert x[-1] == 12.0
+            np.testing.assert_array_equal(line.get_ydata(), function(x, alpha, 2.0))
+
+
+@pytest.mark.parametrize(("place", "unit"), [(0, 1.0), (1, 2.0)], ids=["loss", "influence"])
+def test_surface_has_the_lines_of_equal_height(place, unit):
+    ax = plot.surface(scale=2.0)[place]
+    function = (robloss.loss, robloss.influence)[place]
+    lines = next(one for one in ax.collections if not one.filled)
+    for level, path in zip(lines.levels, lines.get_paths(), strict=True):
+        x, height = path.vertices.T
+        inside = (np.abs(height) < 0.5) & (np.abs(x) > 0.2)
+        alpha = 2 * height[inside] / (1 - np.abs(height[inside]))
+        # Between the points of the grid lines are straight: a tenth of the step between levels.
+        step = lines.levels[1] - lines.levels[0]
+        np.testing.assert_allclose(unit * function(x[inside], alpha, 2.0), level, atol=0.1 * step)
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert (labels[0], labels[-1]) == ("−∞", "∞")
+    assert ax.get_ylim() == (-1.0, 1.0)
+
+
+def test_a_fit_with_more_features_draws_three_panels(stackloss):
+    data, fit = stackloss
+    left, middle, right = fit.plot(target_name="stack.loss")
+    sizes = fit.residuals / fit.scale
+    for ax in (left, middle, right):
+        (points,) = ax.collections
+        assert len(points.get_offsets()) == 21
+    offsets = np.asarray(left.collections[0].get_offsets())
+    np.testing.assert_allclose(offsets, np.column_stack([fit.predict(data.X), sizes]), rtol=1e-12)
+    np.testing.assert_array_equal(
+        middle.collections[0].get_offsets(), np.column_stack([sizes, fit.weights])
+    )
+    assert left.get_xlabel() == "fitted stack.loss"
+    mine = Figure().subplots(1, 3)
+    assert fit.plot(ax=mine) == tuple(mine)
+
+
+def test_dotted_lines_part_outliers_from_the_others(stackloss):
+    _, fit = stackloss
+    ax = plot.residuals(fit)
+    _, low, high = (line.get_ydata()[0] for line in ax.lines)
+    drawn = np.asarray(ax.collections[0].get_offsets())
+    np.testing.assert_array_equal(drawn[:, 0], np.arange(21))
+    np.testing.assert_array_equal((drawn[:, 1] < low) | (drawn[:, 1] > high), fit.outliers)
+
+
+def test_weights_lie_on_their_curve(stackloss):
+    ax = plot.weights(stackloss[1])
+    x, y = np.asarray(ax.collections[0].get_offsets()).T
+    curve = ax.lines[0]
+    # 801 points of the curve, with straight lines between them.
+    np.testing.assert_allclose(np.interp(x, curve.get_xdata(), curve.get_ydata()), y, atol=1e-3)
+
+
+@pytest.mark.parametrize("truncation", [None, 40.0])
+def test_quantiles_are_those_of_the_fitted_law(stackloss, truncation):
+    data, _ = stackloss
+    fit = robloss.fit_linear(data.X, data.y, truncation=truncation)
+    ax = plot.qq(fit)
+    x, y = np.asarray(ax.collections[0].get_offsets()).T
+    shares = robloss.cdf(x, fit.alpha, truncation=truncation)
+    np.testing.assert_allclose(shares, (np.arange(21) + 0.5) / 21, atol=1e-12)
+    np.testing.assert_array_equal(y, np.sort(fit.residuals) / fit.scale)
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), ax.lines[0].get_ydata())
+    assert ax.get_xlabel() == "quantile of the fitted distribution"
+
+
+def test_without_a_law_quantiles_are_normal_and_the_label_says_so():
+    x = robloss.ppf((np.arange(400) + 0.5) / 400, 2.0, 3.0)
+    fit = robloss.fit_location(x, alpha=-2.0, scale=3.0)
+    ax = plot.qq(fit)
+    assert ax.get_xlabel() == "normal quantile (no law for α < 0)"
+    drawn = np.asarray(ax.collections[0].get_offsets())
+    np.testing.assert_allclose(drawn[:, 0], drawn[:, 1], atol=1e-6)
+    line = ax.lines[0]
+    # The line goes through quartiles between two of the 400 values.
+    np.testing.assert_allclose(line.get_xdata(), line.get_ydata(), atol=1e-2)
+
+
+def test_a_row_that_counts_twice_is_two_in_the_quantiles(stackloss):
+    data, _ = stackloss
+    times = np.arange(21) % 3
+    fit = robloss.fit_linear(data.X, data.y, sample_weight=times)
+    x, _ = np.asarray(fit.plot()[2].collections[0].get_offsets()).T
+    counts = times[np.argsort(fit.residuals)]
+    counts = counts[counts > 0]
+    shares = (np.cumsum(counts) - counts / 2) / 21
+    np.testing.assert_allclose(robloss.cdf(x, fit.alpha), shares, atol=1e-12)
+
+
+def test_of_many_rows_the_tails_are_drawn_whole():
+    x = np.random.default_rng(0).standard_cauchy(5000)
+    fit = robloss.fit_location(x)
+    ax = plot.qq(fit)
+    drawn = np.asarray(ax.collections[0].get_offsets())[:, 1]
+    everything = np.sort(fit.residuals) / fit.scale
+    assert len(drawn) == 1000
+    np.testing.assert_array_equal(drawn[:100], everything[:100])
+    np.testing.assert_array_equal(drawn[-100:], everything[-100:])
+    assert np.all(np.diff(drawn) > 0)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("asinh", "asinh")
+
+
+def test_other_fits_draw_residuals_by_row():
+    x = np.array([1.0, 2.0, 3.0, 4.0, 30.0])
+    location = robloss.fit_location(x)
+    model = robloss.fit_residuals(lambda theta: x - theta[0], [2.0])
+    for fit in (location, model):
+        left, *_ = fit.plot()
+        assert left.get_xlabel() == "row"
+        np.testing.assert_array_equal(left.collections[0].get_offsets()[:, 0], np.arange(5))
+
+
+def test_several_columns_are_refused():
+    fits = robloss.fit_location(np.arange(12.0).reshape(6, 2))
+    with pytest.raises(TypeError, match=r"`plot` must be asked of one fit, but got 2 columns"):
+        fits.plot()
+
+
+@pytest.fixture(scope="module")
+def iterates():
+    data = datasets.load_phones()
+    shown = []
+    robloss.fit_linear(data.X, data.y, callback=shown.append)
+    return shown
+
+
+def test_an_animation_moves(phones, iterates, tmp_path):
+    from PIL import Image
+
+    data, _ = phones
+    path = tmp_path / "phones.gif"
+    plot.animate(iterates[::6], data.X, data.y, path=path)
+    with Image.open(path) as film:
+        frames = []
+        for place in range(film.n_frames):
+            film.seek(place)
+            frames.append(np.asarray(film.convert("RGB"), dtype=float))
+    assert len(frames) >= len(iterates[::6])
+    for before, after in pairwise(frames[: len(iterates[::6])]):
+        assert np.mean(before != after) > 0.001
+    # The last stays, whatever a GIF makes of equal frames.
+    np.testing.assert_array_equal(frames[-1], frames[len(iterates[::6]) - 1])
+
+
+def test_an_animation_shows_each_iterate(phones, iterates, tmp_path):
+    data, fit = phones
+    film = plot.animate(iterates, data.X, data.y, path=tmp_path / "film.gif", fps=1)
+    left, right = (ax for ax in film._fig.axes if ax.get_label() != "<colorbar>")
+    ends = np.array([[50.0], [73.0]])
+    np.testing.assert_allclose(left.lines[0].get_ydata(), fit.predict(ends), rtol=1e-6)
+    np.testing.assert_allclose(left.collections[0].get_array(), fit.weights, rtol=1e-5)
+    losses = np.asarray(right.collections[0].get_offsets())
+    np.testing.assert_allclose(losses[:, 0], fit.residuals, atol=1e-6)
+    np.testing.assert_allclose(losses[:, 1], robloss.loss(losses[:, 0], fit.alpha, fit.scale))
+
+
+def test_a_line_through_the_origin_moves_too(phones, tmp_path):
+    data, _ = phones
+    shown = []
+    robloss.fit_linear(data.X, data.y, intercept=False, callback=shown.append)
+    plot.animate(shown[-1:], data.X[:, 0], data.y, path=tmp_path / "film.gif")
+
+
+def test_what_cannot_be_animated_is_refused(phones, stackloss, iterates, monkeypatch, tmp_path):
+    data, _ = phones
+    with pytest.raises(ValueError, match="`iterates` must not be empty"):
+        plot.animate([], data.X, data.y)
+    with pytest.raises(ValueError, match=r"`X` must have one column, but got shape \(21, 3\)"):
+        plot.animate(iterates, stackloss[0].X, stackloss[0].y)
+    from matplotlib.animation import FFMpegWriter
+
+    monkeypatch.setattr(FFMpegWriter, "isAvailable", lambda: False)
+    with pytest.raises(ValueError, match=r"`path` must end with \.gif where ffmpeg is not instal"):
+        plot.animate(iterates, data.X, data.y, path=tmp_path / "film.mp4")

@@ -1,0 +1,77 @@
+"""A progress bar for fits, by tqdm (``pip install 'robloss[progress]'``)."""
+
+from importlib.util import find_spec
+from typing import Any, Self
+
+from robloss._fit.progress import Iterate
+
+
+class progress_bar:  # noqa: N801 - it is used like a function
+    """A callback that shows iterates as a progress bar.
+
+    It counts the iterates and shows objective, alpha and scale of the last. How many there will
+    be, nobody knows.
+
+    Parameters
+    ----------
+    **options
+        For ``tqdm.tqdm``: `desc`, `file`, `leave`, `disable` and others.
+
+    Raises
+    ------
+    ImportError
+        If tqdm is not installed.
+
+    See Also
+    --------
+    fit_linear
+
+    Notes
+    -----
+    The bar ends with the fit that it was made for, also where that raises, once nothing refers to
+    it; ``with`` makes that certain. Several callbacks are one that calls them all.
+
+    Examples
+    --------
+    >>> import io, robloss
+    >>> data = robloss.datasets.load_stackloss()
+    >>> written = io.StringIO()
+    >>> with robloss.progress_bar(file=written) as bar:
+    ...     fit = robloss.fit_linear(data.X, data.y, callback=bar)
+    >>> "nll=49.4" in written.getvalue()
+    True
+    """
+
+    def __init__(self, **options: Any) -> None:
+        if find_spec("tqdm") is None:
+            raise ImportError(
+                "progress_bar needs tqdm; install it with: pip install 'robloss[progress]'"
+            )
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(**{"unit": " iterations", "desc": "fit", **options})
+
+    def __call__(self, iterate: Iterate) -> None:
+        """Show an iterate."""
+        self._bar.set_postfix(
+            nll=f"{iterate.nll:.6g}",
+            alpha=f"{iterate.alpha:.4g}",
+            scale=f"{iterate.scale:.4g}",
+            refresh=False,
+        )
+        self._bar.update()
+
+    def close(self) -> None:
+        """End the bar, with the last iterate shown."""
+        self._bar.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # tqdm's own end comes later where its monitor still refers to it.
+        if hasattr(self, "_bar"):
+            self.close()
