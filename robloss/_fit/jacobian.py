@@ -55,7 +55,9 @@ def by_differences(
             above, below = here.copy(), here.copy()
             above[j], below[j] = value + step, value - step
             one, other = as_array(above), as_array(below)
-            columns.append((function(one) - function(other)) / float(one[j] - other[j]))
+            width = float(one[j] - other[j])
+            # The sign makes a new array: the function may return the same one at every call.
+            columns.append((-function(other) + function(one)) / width)
         return xp.stack(columns, axis=-1)
 
     return jacobian

@@ -281,20 +281,22 @@ def fit_residuals(
         verbose=verbose,
     )
     library, xp, theta = _parameters(theta0)
-    function = _noted("residuals", residuals)
+    host, function = to_host(theta), _noted("residuals", residuals)
+
+    def as_theta(values: HostArray) -> Array:
+        return as_like(xp, values, theta)
+
     with np.errstate(all="ignore"):
-        first = function(theta)
+        first = function(as_theta(host))
         _check_residuals(library, xp, first)
+        size = float(xp.max(xp.abs(first)))
         if jac is None:
-            jacobian = jacobian_of(
-                function, library, xp, lambda host: as_like(xp, host, theta), to_host(theta)
-            )
+            jacobian = jacobian_of(function, library, xp, as_theta, host)
         else:
             jacobian = _noted("jac", jac)
-        _check_jacobian(library, jacobian(theta), (first.shape[0], theta.shape[0]))
-        size = float(xp.max(xp.abs(first)))
+        _check_jacobian(library, jacobian(as_theta(host)), (first.shape[0], theta.shape[0]))
         data = ResidualData(xp, function, jacobian, theta, size)
-        problem = Problem(data, to_host(theta), min(data.n, data.size), size)
+        problem = Problem(data, host, min(data.n, data.size), size)
         search = Search(options, 0.0, watch(options, data.params))
         found = search.best(problem)
         params = data.params(found.outcome.local.point.theta)
@@ -303,5 +305,6 @@ def fit_residuals(
 
 
 def as_like(xp: Any, values: HostArray, example: Array) -> Array:
-    """Host numbers as an array of the dtype and device of another."""
-    return xp.asarray(values, dtype=example.dtype, device=array_api_compat.device(example))
+    """Host numbers as an array of the dtype and device of another, for the user to write to."""
+    device = array_api_compat.device(example)
+    return xp.asarray(values, dtype=example.dtype, device=device, copy=True)

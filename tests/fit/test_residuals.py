@@ -130,6 +130,23 @@ def test_it_can_be_copied():
     np.testing.assert_array_equal(copy.deepcopy(fit).standard_errors, fit.standard_errors)
 
 
+def test_a_function_may_reuse_its_memory_and_write_to_its_argument():
+    t, buffer = np.linspace(0, 4, 50), np.empty(50)
+    y = 3 * np.exp(-0.7 * t) + 0.01 * np.cos(40 * t)
+
+    def residuals(theta):
+        buffer[:] = y - theta[0] * np.exp(-theta[1] * t)
+        theta[:] = 0.0
+        return buffer
+
+    def plain(theta):
+        return y - theta[0] * np.exp(-theta[1] * t)
+
+    found, expected = (robloss.fit_residuals(one, [1.0, 1.0]) for one in (residuals, plain))
+    np.testing.assert_array_equal(found.params, expected.params)
+    np.testing.assert_array_equal(found.standard_errors, expected.standard_errors)
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-8, 1e8])
 def test_differences_are_of_any_unit(unit):
     t = np.linspace(0, 4, 50)
