@@ -321,7 +321,7 @@ def _stretch(ax: "Axes", **values: NDArray[np.float64]) -> None:
 def _decades(reach: float) -> list[float]:
     """Powers of ten to both sides of 0, few enough for their labels."""
     highest = max(0, int(np.log10(max(reach, 1.0))))
-    step = 1 + highest // 4
+    step = 1 + highest // 3
     powers = [10.0**power for power in range(0 if step == 1 else step, highest + 1, step)]
     return [*(-power for power in reversed(powers)), 0.0, *powers]
 
