@@ -1,5 +1,6 @@
 """Starts that a few rows give: among many of them one is likely to be free of outliers."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import numpy as np
 from robloss._fit.least_squares import Problem, solved
 from robloss._fit.likelihood import Free, Likelihood, Point
 from robloss._fit.loop import Loop
-from robloss._fit.sums import Data, HostArray, LinearData, Wanted, to_host
+from robloss._fit.sums import Data, HostArray, LinearData, Wanted, lengths, to_host
 from robloss._typing import Array
 
 # The median of |x| at the unit normal law is 1/1.4826: the usual estimate of its scale.
@@ -23,14 +24,18 @@ def residuals(data: Data, theta: HostArray) -> Array:
     return data.sums(theta, 2.0, 1.0, Wanted(hessian=False, rows=True)).rows[0]
 
 
+def _sizes(data: Data, theta: HostArray) -> HostArray:
+    return np.abs(to_host(lengths(data.xp, residuals(data, theta))))
+
+
 def largest(data: Data, theta: HostArray) -> float:
     """The largest size of a residual."""
-    return float(np.max(np.abs(to_host(residuals(data, theta)))))
+    return float(np.max(_sizes(data, theta)))
 
 
 def middle_spread(data: Data, theta: HostArray) -> float:
     """The median size of residuals, in units of that of the normal law."""
-    return _OF_NORMAL * float(np.median(np.abs(to_host(residuals(data, theta)))))
+    return _OF_NORMAL * float(np.median(_sizes(data, theta)))
 
 
 def resampled(
@@ -41,9 +46,11 @@ def resampled(
         return
     data = problem.data
     part = data.sample(_ROWS) if isinstance(data, LinearData) and data.n > _ROWS else data
+    # The components of a vector may depend on each other (lengths do not turn): one row more.
+    rows = math.ceil(part.size / part.components) + (part.components > 1)
     found = failed = 0
     while found < count and failed < _DRAWS:
-        few = part.taken(rng.choice(part.n, min(part.n, part.size), replace=False))
+        few = part.taken(rng.choice(part.n, min(part.n, rows), replace=False))
         theta = _fitted(few, problem.theta)
         if theta is None:
             failed += 1
