@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from robloss._fit.sums import HostArray, to_host
 from robloss._typing import Array
 
@@ -25,7 +27,9 @@ def by_jax(function: Function) -> Function:
     return derivative
 
 
-def by_differences(function: Function, xp: Any, as_array: Callable[[HostArray], Array]) -> Function:
+def by_differences(
+    function: Function, xp: Any, as_array: Callable[[HostArray], Array], start: HostArray
+) -> Function:
     """Central differences, each parameter moved by the cube root of rounding, in its own size.
 
     That balances the error of a difference, of the order of the step squared, with rounding.
@@ -36,14 +40,17 @@ def by_differences(function: Function, xp: Any, as_array: Callable[[HostArray], 
     xp : namespace
     as_array : callable
         Turns a host vector into what `function` takes.
+    start : ndarray
+        Tells the size of parameters that may come near 0; where it is 0 itself that is 1.
     """
+    least = np.where(start != 0, np.abs(start), 1.0)
 
     def jacobian(theta: Array) -> Array:
         here = to_host(theta)
         relative = float(xp.finfo(theta.dtype).eps) ** (1 / 3)
         columns = []
         for j, value in enumerate(here):
-            step = relative * max(1.0, abs(value))
+            step = relative * max(least[j], abs(value))
             above, below = here.copy(), here.copy()
             above[j], below[j] = value + step, value - step
             one, other = as_array(above), as_array(below)
@@ -54,11 +61,15 @@ def by_differences(function: Function, xp: Any, as_array: Callable[[HostArray], 
 
 
 def jacobian_of(
-    function: Function, library: str, xp: Any, as_array: Callable[[HostArray], Array]
+    function: Function,
+    library: str,
+    xp: Any,
+    as_array: Callable[[HostArray], Array],
+    start: HostArray,
 ) -> Function:
     """What differentiates a function of arrays of a library."""
     if library == "torch":
         return by_torch(function)
     if library == "jax":
         return by_jax(function)
-    return by_differences(function, xp, as_array)
+    return by_differences(function, xp, as_array, start)

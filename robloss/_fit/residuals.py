@@ -127,7 +127,8 @@ def fit_residuals(
         Parameters to start from.
     jac : callable, optional
         ``jac(theta)`` gives the derivatives (n, q) or (n, d, q). By default: automatic
-        differentiation for torch and JAX, central differences for other libraries.
+        differentiation for torch and JAX, central differences for other libraries, in
+        steps relative to the parameters, or to `theta0` where they are nearer to 0.
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
     callback, verbose
@@ -208,7 +209,9 @@ def fit_residuals(
         first = function(theta)
         _check_residuals(library, xp, first)
         if jac is None:
-            jacobian = jacobian_of(function, library, xp, lambda host: as_like(xp, host, theta))
+            jacobian = jacobian_of(
+                function, library, xp, lambda host: as_like(xp, host, theta), to_host(theta)
+            )
         else:
             jacobian = _noted("jac", jac)
         _check_jacobian(library, jacobian(theta), (*first.shape, theta.shape[0]))
