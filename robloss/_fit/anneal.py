@@ -49,7 +49,8 @@ def _jung(target: float) -> Iterator[Stage]:
 def _yang(target: float, largest: float) -> Iterator[Stage]:
     """The shape that is wanted, at a shrinking scale: √μ times it, from 2 r²/c̄² on.
 
-    c̄ is 2c, as it is for Geman and McClure's loss; r is the largest residual.
+    c̄ is 2c, as it is for Geman and McClure's loss; r is the largest residual at the start. So do
+    Yang et al. (remark 5) and GTSAM's GncOptimizer; like it, this ends with μ = 1 itself.
     """
     mu = 0.5 * largest**2
     while mu > 1.0:

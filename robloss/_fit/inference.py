@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from robloss._backends import evaluate
 from robloss._distribution.cumulative import ppf
 from robloss._fit.likelihood import Free, Likelihood, Point, shift_slope
-from robloss._fit.sums import Data, HostArray, to_host
+from robloss._fit.sums import Data, HostArray, lengths, to_host
 from robloss._typing import Array
 
 KINDS = ("sandwich", "information", "H1", "H2", "H3")
@@ -130,7 +130,8 @@ class Estimated:
         self.hessian = Inverse.of(hessian, data.eps)
         self.has_minimum = is_finite and self.hessian.is_definite
         xp, dtype = self.data.xp, self.data.dtype_of_sums
-        self._z = xp.astype(optimum.residuals, dtype, copy=False) / point.scale
+        residuals = xp.astype(lengths(xp, optimum.residuals), dtype, copy=False)
+        self._z = residuals / point.scale
 
     def covariance(self, kind: str) -> HostArray:
         """The covariance of (θ in units of the scale, α, log c); NaN where F has no minimum."""
@@ -138,7 +139,7 @@ class Estimated:
             return np.full_like(self.hessian.matrix, math.nan)
         if kind == "information":
             return self.hessian.matrix
-        psi = evaluate("influence", self._z, self.point.alpha, 1.0)
+        psi = self.data.influence(self._z, self.point.alpha)
         sandwich = self._sandwich(psi)
         if kind != "sandwich":
             q = self.data.size
@@ -222,6 +223,11 @@ class Inference:
             raise ValueError(
                 f"`kind` must be one of {', '.join(KINDS)}, but got {kind!r}. "
                 "Leave it out for the sandwich."
+            )
+        if kind.startswith("H") and optimum.data.components > 1:
+            raise ValueError(
+                f'`kind` must be "sandwich" or "information" for residuals that are vectors, but '
+                f"got {kind!r}. Leave it out for the sandwich."
             )
         self.kind = kind
         self.parameter_names = parameter_names

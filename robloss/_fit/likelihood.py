@@ -11,7 +11,7 @@ measured from g(α) they cancel at every scale: F has a finite slope up to α = 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -145,7 +145,7 @@ class Likelihood:
     ) -> None:
         self.data = data
         self.free = free
-        self.normaliser = normaliser or Normaliser()
+        self.normaliser = replace(normaliser or Normaliser(), components=data.components)
         self.l2 = l2
         self._root_ridge = math.sqrt(l2) * data.penalised
         self.eps = data.eps
@@ -166,7 +166,8 @@ class Likelihood:
 
     def nll(self, sums: Sums, point: Point) -> float:
         """F at a point."""
-        per_row = math.log(point.scale) + self.normaliser.value(point.alpha)
+        logs = self.normaliser.components * math.log(point.scale)
+        per_row = logs + self.normaliser.value(point.alpha)
         return sums.loss + self.data.observations * per_row + self.penalty(point)
 
     def _sums(self, point: Point, wanted: Wanted) -> Sums:

@@ -31,6 +31,7 @@ _AT_TWO = 1e-3  # the distance from which α may be set to 2 at a fixed scale
 HALVINGS = 40
 # Levenberg and Marquardt's damping: where it begins, in units of the diagonal, and how it changes.
 _DAMPING, _HARDER, _EASIER = 1e-3, 10.0, 0.1
+_HARDEST = 1e20  # a step damped more than this does not move θ by a rounding
 
 
 @dataclass
@@ -241,6 +242,8 @@ class Loop:
             yield damped
             step *= 0.5
             self.damping *= _HARDER
+            if self.damping > _HARDEST:
+                return
 
     def _reweighted(self, local: Local, damping: float = 0.0) -> HostArray:
         """The step in θ to the solution of the reweighted least-squares problem, or towards it."""

@@ -20,17 +20,21 @@ _STEP = 1e-4
 class Normaliser:
     """log Z(α), or that of the law cut off at ±τ scales.
 
-    Below α = 0, where the whole law has no Z, all are 0: the shape is not estimated there.
+    Below α = 0, where the whole law has no Z, all are 0, as they are for vectors: the shape is not
+    estimated there.
 
     Attributes
     ----------
     truncation : float, or None
+    components : int
+        How many numbers a residual is made of.
     """
 
     truncation: float | None = None
+    components: int = 1
 
     def _exists(self, alpha: float) -> bool:
-        return alpha >= 0 or self.truncation is not None
+        return self.components == 1 and (alpha >= 0 or self.truncation is not None)
 
     def value(self, alpha: float) -> float:
         """Log Z."""

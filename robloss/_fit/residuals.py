@@ -1,12 +1,9 @@
 """Robust fits of any model: residuals as a function of parameters."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
-import array_api_compat
 import numpy as np
-from numpy.typing import NDArray
 
 from robloss._args import common_library, real_dtype
 from robloss._fit.finish import finished
@@ -14,103 +11,12 @@ from robloss._fit.jacobian import Function, jacobian_of
 from robloss._fit.least_squares import Problem
 from robloss._fit.options import checked
 from robloss._fit.progress import Iterate, watch
+from robloss._fit.residual_data import ResidualData, as_like
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
-from robloss._fit.sums import HostArray, LinearData, Sums, Wanted, linear_data, to_host
+from robloss._fit.sums import to_host
+from robloss._fit.vectors import VectorData, checked_for_vectors
 from robloss._typing import Array
-
-
-class ResidualData:
-    """A residual function, looked at through its linear model around each point.
-
-    Attributes
-    ----------
-    xp : namespace
-    function, jacobian : callable
-        Of parameters as an array: residuals (n,) and their derivatives (n, q).
-    like : array
-        Tells the dtype and device of parameters.
-    size_of_y : float
-        What residuals are left of, as far as it is known: their rounding is relative to that.
-    index : ndarray, or None
-        The rows that count, if not all.
-    """
-
-    is_linear = False
-
-    def __init__(
-        self,
-        xp: Any,
-        function: Function,
-        jacobian: Function,
-        theta: Array,
-        size_of_y: float,
-        index: NDArray[np.intp] | None = None,
-    ) -> None:
-        self.xp = xp
-        self.function = function
-        self.jacobian = jacobian
-        self.like = theta
-        self.size_of_y = size_of_y
-        self.index = index
-        self.size: int = theta.shape[0]
-        here = self.around(to_host(theta))
-        self.n, self.observations = here.n, here.observations
-        self.resolution = self.eps = here.resolution
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out a module, which cannot be copied."""
-        return {name: value for name, value in vars(self).items() if name != "xp"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Find it again from the parameters."""
-        vars(self).update(state)
-        self.xp = array_api_compat.array_namespace(self.like)
-
-    @property
-    def penalised(self) -> HostArray:
-        """No parameter is shrunk."""
-        return np.zeros(self.size)
-
-    @property
-    def to_params(self) -> HostArray:
-        """Parameters are those of the user."""
-        return np.eye(self.size)
-
-    def params(self, theta: HostArray) -> Array:
-        """Parameters as the user's functions take them."""
-        return as_like(self.xp, theta, self.like)
-
-    def _rows(self, array: Array) -> Array:
-        if self.index is None:
-            return array
-        chosen = self.xp.asarray(self.index, device=array_api_compat.device(array))
-        return self.xp.take(array, chosen, axis=0)
-
-    def around(self, theta: HostArray) -> LinearData:
-        """The linear model r ≈ r(θ) + J δ, whose design is −J and whose response is r."""
-        at = self.params(theta)
-        slopes, response = self._rows(self.jacobian(at)), self._rows(self.function(at))
-        return linear_data(self.xp, -slopes, response, intercept=False)
-
-    def beside(self, vector: HostArray) -> Array:
-        """Host numbers as an array like the parameters."""
-        return as_like(self.xp, vector, self.like)
-
-    def spread(self, theta: HostArray) -> float:
-        """Root mean square of the residuals."""
-        return self.around(theta).spread(np.zeros(self.size))
-
-    def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
-        """What a step needs at one set of parameters."""
-        sums = self.around(theta).sums(np.zeros(self.size), alpha, scale, wanted)
-        return replace(sums, size=max(sums.size, self.size_of_y))
-
-    def taken(self, index: NDArray[np.intp]) -> "ResidualData":
-        """The same function with some of its rows."""
-        index = index if self.index is None else self.index[index]
-        parts = self.xp, self.function, self.jacobian, self.like, self.size_of_y
-        return ResidualData(*parts, index)
 
 
 def _parameters(theta0: Any) -> tuple[str, Any, Array]:
@@ -144,6 +50,11 @@ def _noted(name: str, function: Callable[[Array], Any]) -> Function:
     return called
 
 
+def _first_of(function: Function) -> Function:
+    """The first component of what a function returns for each observation."""
+    return lambda theta: function(theta)[:, 0]
+
+
 def _check_residuals(library: str, xp: Any, value: Any) -> None:
     """Refuse what the residual function returns at the start, if it is of no use."""
     other, _ = common_library({"residuals": value})
@@ -153,16 +64,17 @@ def _check_residuals(library: str, xp: Any, value: Any) -> None:
             f"{type(value).__name__}. Compute with the array it is given."
         )
     real_dtype("residuals", value, xp)
-    if value.ndim != 1 or value.shape[0] == 0:
+    if value.ndim not in (1, 2) or 0 in value.shape:
         raise ValueError(
-            f"`residuals` must return an array of one dimension, but got shape "
-            f"{tuple(value.shape)}."
+            f"`residuals` must return an array of one dimension, or of two for vectors, but got "
+            f"shape {tuple(value.shape)}. Lay it out as observations, or observations by "
+            "components."
         )
     if not bool(xp.all(xp.isfinite(value))):
         raise ValueError("`residuals` must be finite at `theta0`. Start from other parameters.")
 
 
-def _check_jacobian(library: str, value: Any, shape: tuple[int, int]) -> None:
+def _check_jacobian(library: str, value: Any, shape: tuple[int, ...]) -> None:
     other, _ = common_library({"jac": value})
     if other != library or not hasattr(value, "ndim"):
         raise TypeError(
@@ -171,8 +83,8 @@ def _check_jacobian(library: str, value: Any, shape: tuple[int, int]) -> None:
         )
     if tuple(value.shape) != shape:
         raise ValueError(
-            f"`jac` must return an array of shape {shape}, rows by parameters, but got "
-            f"{tuple(value.shape)}."
+            f"`jac` must return an array of shape {shape}, that of the residuals by parameters, "
+            f"but got {tuple(value.shape)}."
         )
 
 
@@ -209,13 +121,14 @@ def fit_residuals(
     ----------
     residuals : callable
         ``residuals(theta)`` gives the residuals (n,), in one unit, as an array of the library of
-        `theta0`. A step to where they are not finite is not taken.
+        `theta0`; or (n, d), a vector for each of n observations: see the notes. A step to where
+        they are not finite is not taken.
     theta0 : array (q,)
         Parameters to start from.
     jac : callable, optional
-        ``jac(theta)`` gives the derivatives (n, q). By default: automatic differentiation for torch
-        and JAX, central differences for other libraries, with steps in proportion to each
-        parameter, and to 1 for one that starts at 0.
+        ``jac(theta)`` gives the derivatives (n, q) or (n, d, q). By default: automatic
+        differentiation for torch and JAX, central differences for other libraries, with
+        steps in proportion to each parameter, and to 1 for one that starts at 0.
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
     callback, verbose
@@ -250,9 +163,19 @@ def fit_residuals(
     The Hessian leaves out second derivatives of the residuals, as Gauss and Newton do. Where
     residuals are large *and* curved, the last steps converge linearly.
 
+    A vector counts by its length ε in units of `scale`, the deviation of one component, and gets
+    one weight for all components. The length of d normal errors is √(d − 1) at its mode, not 0:
+    up to there a vector weighs 1, beyond by its excess u = ε − √(d − 1) as a scalar residual of
+    that size would. The loss that has these weights is ρ(u) + (d − 1)/2 + √(d − 1) ∫₀ᵘ w beyond the
+    mode and ε²/2 before it. `alpha`, at most 2, and `scale` must be numbers then; `nll` is
+    the sum of that loss and n d log scale. With d = 1 everything is as for residuals (n,).
+
     References
     ----------
     J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    T. Hitchcox, J. R. Forbes, "Mind the Gap: Norm-Aware Adaptive Robust Loss for Multivariate
+    Least-Squares Problems", IEEE Robotics and Automation Letters 7 (2022).
 
     Examples
     --------
@@ -294,17 +217,20 @@ def fit_residuals(
             jacobian = jacobian_of(function, library, xp, as_theta, host)
         else:
             jacobian = _noted("jac", jac)
-        _check_jacobian(library, jacobian(as_theta(host)), (first.shape[0], theta.shape[0]))
-        data = ResidualData(xp, function, jacobian, theta, size)
-        problem = Problem(data, host, min(data.n, data.size), size)
+        _check_jacobian(library, jacobian(as_theta(host)), (*first.shape, theta.shape[0]))
+        kind, is_column = ResidualData, False
+        if first.ndim == 2 and first.shape[1] == 1:
+            is_column, function, jacobian = True, _first_of(function), _first_of(jacobian)
+        elif first.ndim == 2:
+            checked_for_vectors(options)
+            kind = VectorData
+        data = kind(xp, function, jacobian, theta, size)
+        problem = Problem(data, host, min(data.n * data.components, data.size), size)
         search = Search(options, 0.0, watch(options, data.params))
         found = search.best(problem)
         params = data.params(found.outcome.local.point.theta)
         names = tuple(f"theta{j}" for j in range(data.size))
-        return Fit(params=params, names=names, **finished(search, found))
-
-
-def as_like(xp: Any, values: HostArray, example: Array) -> Array:
-    """Host numbers as an array of the dtype and device of another, for the user to write to."""
-    device = array_api_compat.device(example)
-    return xp.asarray(values, dtype=example.dtype, device=device, copy=True)
+        common = finished(search, found)
+        if is_column:
+            common["residuals"] = common["residuals"][:, None]
+        return Fit(params=params, names=names, **common)

@@ -1,5 +1,6 @@
 """Starts that a few rows give: among many of them one is likely to be free of outliers."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from robloss._fit.least_squares import Problem, solved
 from robloss._fit.likelihood import Free, Likelihood, Point
 from robloss._fit.loop import Loop
-from robloss._fit.sums import Data, HostArray, LinearData, Wanted, to_host
+from robloss._fit.sums import Data, HostArray, LinearData, Wanted, lengths, to_host
 
 # The median of |x| at the unit normal law is 1/1.4826: the usual estimate of its scale.
 _OF_NORMAL = 1.4826
@@ -27,7 +28,7 @@ def _counting(data: Data) -> NDArray[np.intp]:
 def _sizes(data: Data, theta: HostArray) -> HostArray:
     """The sizes of the residuals at some parameters, of rows that count."""
     residuals = data.sums(theta, 2.0, 1.0, Wanted(hessian=False, rows=True)).rows[0]
-    return np.abs(to_host(residuals).ravel()[_counting(data)])
+    return np.abs(to_host(lengths(data.xp, residuals)))[_counting(data)]
 
 
 def largest(data: Data, theta: HostArray) -> float:
@@ -49,11 +50,13 @@ def resampled(
         return
     part = data.sample(_ROWS) if isinstance(data, LinearData) and data.n > _ROWS else data
     rows = _counting(part)
-    if len(rows) < part.size:
+    # The components of a vector may depend on each other (lengths do not turn): one row more.
+    count_of_rows = math.ceil(part.size / part.components) + (part.components > 1)
+    if len(rows) < count_of_rows:
         return
     found = failed = 0
     while found < count and failed < _DRAWS:
-        few = part.taken(rng.choice(rows, part.size, replace=False))
+        few = part.taken(rng.choice(rows, count_of_rows, replace=False))
         theta = _fitted(few, problem.theta)
         if theta is None:
             failed += 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robloss._fit.sums import HostArray, to_host
+from robloss._fit.sums import HostArray, lengths, to_host
 
 if TYPE_CHECKING:
     from robloss._fit.result import Fit
@@ -73,7 +73,7 @@ def _quantiles(weights: HostArray) -> list[str]:
 
 
 def _weights(fit: "Fit") -> list[str]:
-    weights, residuals = to_host(fit.weights), to_host(fit.residuals)
+    weights, residuals = to_host(fit.weights), lengths(np, to_host(fit.residuals))
     is_outlier = to_host(fit.outliers) > 0
     is_ordinary = ~is_outlier & (weights > _ORDINARY)
     outliers, rest = np.flatnonzero(is_outlier), weights[~is_outlier & ~is_ordinary]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robloss._args import library_of
+from robloss._backends import evaluate
 from robloss._typing import Array
 
 HostArray = NDArray[np.float64]
@@ -146,6 +147,16 @@ def to_host(array: Array) -> HostArray:
     return np.asarray(array, dtype=np.float64)
 
 
+def lengths(xp: Any, residuals: Array) -> Array:
+    """Residuals (n,) as they are; of vectors (n, d) the lengths."""
+    if residuals.ndim == 1:
+        return residuals
+    largest = xp.max(xp.abs(residuals), axis=1, keepdims=True)
+    unit = xp.where(largest > 0, largest, xp.ones_like(largest))
+    # Squares neither overflow nor underflow in units of the largest component.
+    return unit[:, 0] * xp.sqrt(xp.sum((residuals / unit) ** 2, axis=1))
+
+
 def weighted_size(squares: float, weight: float) -> float:
     """√(Σ w y²/Σ w), 0 where no row has a weight."""
     return math.sqrt(squares / weight) if weight > 0 else 0.0
@@ -176,6 +187,10 @@ class Data(Protocol):
     size: int
     resolution: float
     eps: float
+
+    @property
+    def components(self) -> int:
+        """How many numbers a residual is made of."""
 
     @property
     def is_linear(self) -> bool:
@@ -265,6 +280,15 @@ class LinearData(ABC):
     def is_linear(self) -> bool:
         """Whether residuals are linear in the parameters."""
         return True
+
+    @property
+    def components(self) -> int:
+        """How many numbers a residual is made of."""
+        return 1
+
+    def influence(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss at residuals in units of the scale."""
+        return evaluate("influence", z, alpha, 1.0)
 
     @property
     def penalised(self) -> HostArray:

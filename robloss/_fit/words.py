@@ -42,7 +42,13 @@ def flags(outcome: Outcome, rank: int, moves: float, holds_scale: bool) -> tuple
         end = "lower" if alpha == low else "upper"
         also = ": this is least squares" if alpha == 2 else ""
         found.append(f"alpha is on its {end} bound {alpha:g}{also}.")
-    if alpha < 0 and truncation is None:
+    components = outcome.likelihood.normaliser.components
+    if components > 1:
+        found.append(
+            f"Of vectors of {components} components nll lacks log Z and does not compare with that "
+            "of fits at other shapes."
+        )
+    elif alpha < 0 and truncation is None:
         found.append(
             "Below alpha = 0 there is no density: nll lacks log Z and does not compare with that "
             "of fits at other shapes."

@@ -185,7 +185,12 @@ ERRORS = {
     "NaN": ((plain, [1.0, math.nan, 0.0]), {}, ValueError, "`theta0` must be finite"),
     "a list": ((lambda p: list(plain(p)), [1.0, 1.0, 0.0]), {}, TypeError, "must return an array"),
     "a number": ((lambda p: 1.0, [1.0]), {}, TypeError, "must return an array"),
-    "two axes": ((lambda p: plain(p)[:, None], [1.0] * 3), {}, ValueError, "one dimension"),
+    "three axes": (
+        (lambda p: plain(p)[:, None, None], [1.0] * 3),
+        {},
+        ValueError,
+        "one dimension, or of two",
+    ),
     "complex": ((lambda p: plain(p) * 1j, [1.0] * 3), {}, TypeError, "real dtype"),
     "NaN at the start": ((lambda p: plain(p) * math.nan, [1.0] * 3), {}, ValueError, "at `theta0`"),
     "jac transposed": (

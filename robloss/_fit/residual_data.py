@@ -1,0 +1,117 @@
+"""A residual function as data of a fit."""
+
+from dataclasses import replace
+from typing import Any, Self
+
+import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
+
+from robloss._fit.jacobian import Function
+from robloss._fit.sums import HostArray, LinearData, Sums, Wanted, linear_data, to_host
+from robloss._typing import Array
+
+
+class ResidualData:
+    """A residual function, looked at through its linear model around each point.
+
+    Attributes
+    ----------
+    xp : namespace
+    function, jacobian : callable
+        Of parameters as an array: residuals (n,) and their derivatives (n, q), or (n, d) and
+        (n, d, q).
+    like : array
+        Tells the dtype and device of parameters.
+    size_of_y : float
+        What residuals are left of, as far as it is known: their rounding is relative to that.
+    index : ndarray, or None
+        The rows that count, if not all.
+    """
+
+    is_linear = False
+
+    def __init__(
+        self,
+        xp: Any,
+        function: Function,
+        jacobian: Function,
+        theta: Array,
+        size_of_y: float,
+        index: NDArray[np.intp] | None = None,
+    ) -> None:
+        self.xp = xp
+        self.function = function
+        self.jacobian = jacobian
+        self.like = theta
+        self.size_of_y = size_of_y
+        self.index = index
+        self.size: int = theta.shape[0]
+        here = self.around(to_host(theta))
+        self.n, self.observations = here.n, here.observations
+        self.resolution = self.eps = here.resolution
+        self.components = here.components
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out a module, which cannot be copied."""
+        return {name: value for name, value in vars(self).items() if name != "xp"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Find it again from the parameters."""
+        vars(self).update(state)
+        self.xp = array_api_compat.array_namespace(self.like)
+
+    @property
+    def penalised(self) -> HostArray:
+        """No parameter is shrunk."""
+        return np.zeros(self.size)
+
+    @property
+    def to_params(self) -> HostArray:
+        """Parameters are those of the user."""
+        return np.eye(self.size)
+
+    def params(self, theta: HostArray) -> Array:
+        """Parameters as the user's functions take them."""
+        return as_like(self.xp, theta, self.like)
+
+    def _rows(self, array: Array) -> Array:
+        if self.index is None:
+            return array
+        chosen = self.xp.asarray(self.index, device=array_api_compat.device(array))
+        return self.xp.take(array, chosen, axis=0)
+
+    def _at(self, theta: HostArray) -> tuple[Array, Array]:
+        """Derivatives and residuals."""
+        at = self.params(theta)
+        return self._rows(self.jacobian(at)), self._rows(self.function(at))
+
+    def around(self, theta: HostArray) -> LinearData:
+        """The linear model r ≈ r(θ) + J δ, whose design is −J and whose response is r."""
+        slopes, response = self._at(theta)
+        return linear_data(self.xp, -slopes, response, intercept=False)
+
+    def beside(self, vector: HostArray) -> Array:
+        """Host numbers as an array like the parameters."""
+        return as_like(self.xp, vector, self.like)
+
+    def spread(self, theta: HostArray) -> float:
+        """Root mean square of the residuals."""
+        return self.around(theta).spread(np.zeros(self.size))
+
+    def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
+        """What a step needs at one set of parameters."""
+        sums = self.around(theta).sums(np.zeros(self.size), alpha, scale, wanted)
+        return replace(sums, size=max(sums.size, self.size_of_y))
+
+    def taken(self, index: NDArray[np.intp]) -> Self:
+        """The same function with some of its rows."""
+        index = index if self.index is None else self.index[index]
+        parts = self.xp, self.function, self.jacobian, self.like, self.size_of_y
+        return type(self)(*parts, index)
+
+
+def as_like(xp: Any, values: HostArray, example: Array) -> Array:
+    """Host numbers as an array of the dtype and device of another, for the user to write to."""
+    device = array_api_compat.device(example)
+    return xp.asarray(values, dtype=example.dtype, device=device, copy=True)

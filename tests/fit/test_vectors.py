@@ -1,0 +1,213 @@
+"""Residuals that are vectors: their loss, by mpmath; their fits, by what an optimum is."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+import robloss
+from robloss._fit.vectors import integral_of_weight
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+
+ALPHAS = (-math.inf, -300.0, -2.0, 0.0, 0.5, 1.0, 1.9, 2 - 2**-51, 2.0)
+POINTS = np.random.default_rng(0).uniform(-1.0, 1.0, size=(60, 3))
+TRUE = np.array([0.9, -0.4, 0.3, -0.2])
+
+
+def moved(xp, theta, points):
+    """Turned about the third axis by the first parameter, then shifted by the others."""
+    cos, sin = xp.cos(theta[0]), xp.sin(theta[0])
+    x, y, z = points[:, 0], points[:, 1], points[:, 2]
+    return xp.stack([cos * x - sin * y, sin * x + cos * y, z], axis=-1) + theta[1:]
+
+
+def slopes(xp, theta, points):
+    """Minus the derivatives of `moved`."""
+    cos, sin = xp.cos(theta[0]), xp.sin(theta[0])
+    x, y = points[:, 0], points[:, 1]
+    zero, one = xp.zeros_like(x), xp.ones_like(x)
+    turn = xp.stack([-sin * x - cos * y, cos * x - sin * y, zero], axis=-1)
+    shifts = [xp.stack([one if i == j else zero for i in range(3)], axis=-1) for j in range(3)]
+    return -xp.stack([turn, *shifts], axis=-1)
+
+
+def observed():
+    rng = np.random.default_rng(1)
+    seen = moved(np, TRUE, POINTS) + 0.02 * rng.normal(size=POINTS.shape)
+    seen[::5] += rng.uniform(-2.0, 2.0, size=(12, 3))
+    return seen
+
+
+SEEN = observed()
+OPTIONS = {"alpha": -2.0, "scale": 0.04}
+
+
+def residuals(theta):
+    return SEEN - moved(np, theta, POINTS)
+
+
+def true_integral(u, alpha):
+    """∫₀^u w in 40 digits, by mpmath's own quadrature."""
+    with mpmath.workdps(40):
+        if alpha == -math.inf:
+            return float(mpmath.sqrt(mpmath.pi / 2) * mpmath.erf(mpmath.mpf(u) / mpmath.sqrt(2)))
+        if alpha == 2:
+            return u
+        b, u = 2 - mpmath.mpf(alpha), mpmath.mpf(u)
+        top, root = mpmath.asinh(u / mpmath.sqrt(b)), mpmath.sqrt(b)
+        edges = mpmath.linspace(0, top, 40)
+        return float(root * mpmath.quad(lambda y: mpmath.cosh(y) ** (alpha - 1), edges))
+
+
+def true_loss(epsilon, alpha, components):
+    """The integral of ε w(ε − m), without its closed form in ρ."""
+    mode = math.sqrt(components - 1)
+    if epsilon <= mode:
+        return 0.5 * epsilon**2
+
+    def slope(x):
+        return x * robloss.weight(float(x) - mode, alpha, 1.0)
+
+    edges = np.linspace(mode, epsilon, 30)
+    return 0.5 * mode**2 + float(mpmath.quad(slope, [mpmath.mpf(edge) for edge in edges]))
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_the_integral_of_the_weight(alpha):
+    u = np.array([0.0, 1e-3, 0.3, 1.0, 3.0, 10.0, 1e3, 1e8])
+    expected = [true_integral(value, alpha) for value in u]
+    np.testing.assert_allclose(integral_of_weight(np, u, alpha), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("alpha", ALPHAS[1:])
+@pytest.mark.parametrize("components", [2, 3])
+def test_the_objective_has_these_weights(alpha, components):
+    given = (
+        np.random.default_rng(2).normal(size=(7, components)) * np.geomspace(0.1, 30, 7)[:, None]
+    )
+    fit = robloss.fit_residuals(
+        lambda p: given + 0.0 * p[0], [0.0], alpha=alpha, scale=0.5, max_iter=1
+    )
+    norms = np.linalg.norm(given, axis=1) / 0.5
+    expected = sum(true_loss(norm, alpha, components) for norm in norms)
+    # mpmath's rule is fed slopes in double precision.
+    assert fit.nll == pytest.approx(expected + 7 * components * math.log(0.5), rel=1e-12)
+    excess = np.maximum(norms - math.sqrt(components - 1), 0.0)
+    np.testing.assert_allclose(fit.weights, robloss.weight(excess, alpha, 1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["irls", "gradient"])
+@pytest.mark.parametrize("given", [True, False], ids=["jac", "no-jac"])
+@pytest.mark.backends(lambda library: library.option != "dask")
+def test_every_library_ends_at_the_same_optimum(backend, given, method):
+    xp, points, seen = backend.xp, backend.array(POINTS), backend.array(SEEN)
+    fit = robloss.fit_residuals(
+        lambda theta: seen - moved(xp, theta, points),
+        backend.array(np.zeros(4)),
+        jac=(lambda theta: slopes(xp, theta, points)) if given else None,
+        method=method,
+        **OPTIONS,
+    )
+    plain = robloss.fit_residuals(residuals, np.zeros(4), **OPTIONS)
+    assert fit.converged
+    assert backend.owns(fit.weights)
+    assert fit.residuals.shape == (60, 3)
+    np.testing.assert_allclose(backend.to_numpy(fit.params), plain.params, rtol=1e-7)
+    np.testing.assert_allclose(backend.to_numpy(fit.params), TRUE, atol=0.03)
+    assert np.all(np.diff(fit.history.nll) <= 0)
+
+
+def test_it_is_an_optimum():
+    """And least squares, its twin, is not."""
+    fit = robloss.fit_residuals(residuals, np.zeros(4), **OPTIONS)
+    squares = robloss.fit_residuals(residuals, np.zeros(4), alpha=2.0, scale=0.04)
+    for one, bound in ((fit, 1e-8), (squares, None)):
+        r = one.residuals
+        excess = np.maximum(np.linalg.norm(r, axis=1) / 0.04 - math.sqrt(2), 0.0)
+        terms = robloss.weight(excess, -2.0, 1.0)[:, None, None] * r[:, :, None]
+        terms = terms * slopes(np, one.params, POINTS)
+        gradient, size = np.abs(terms.sum(axis=(0, 1))), np.abs(terms).sum(axis=(0, 1))
+        if bound is None:
+            assert np.any(gradient > 1e-2 * size)
+        else:
+            assert np.all(gradient <= bound * size)
+
+
+@pytest.mark.parametrize("options", [{}, OPTIONS, {"anneal": "barron"}], ids=str)
+def test_one_component_is_the_scalar_case(options):
+    design = np.column_stack([np.ones(60), POINTS[:, 0]])
+    y = SEEN[:, 0]
+    scalar = robloss.fit_residuals(lambda p: y - design @ p, [0.0, 0.0], **options)
+    column = robloss.fit_residuals(lambda p: (y - design @ p)[:, None], [0.0, 0.0], **options)
+    np.testing.assert_array_equal(column.params, scalar.params)
+    assert (column.nll, column.alpha, column.scale) == (scalar.nll, scalar.alpha, scalar.scale)
+    np.testing.assert_array_equal(column.residuals, scalar.residuals[:, None])
+    np.testing.assert_array_equal(column.standard_errors, scalar.standard_errors)
+    assert column.summary().splitlines()[2] == scalar.summary().splitlines()[2]
+
+
+def test_least_squares_is_that_of_all_components():
+    design = np.stack([np.column_stack([np.ones(60), POINTS[:, k]]) for k in range(3)], axis=1)
+    fit = robloss.fit_residuals(lambda p: SEEN - design @ p, [0.0, 0.0], alpha=2.0, scale=1.0)
+    expected = np.linalg.lstsq(design.reshape(180, 2), SEEN.reshape(180))[0]
+    np.testing.assert_allclose(fit.params, expected, rtol=1e-9)
+    inner = np.linalg.inv(design.reshape(180, 2).T @ design.reshape(180, 2))
+    information = fit.inference("information")
+    np.testing.assert_allclose(information.covariance, inner, rtol=1e-6)
+
+
+def test_standard_errors_are_those_of_many_samples():
+    """The spread of 300 estimates is known to 4 %; four of these."""
+    rng = np.random.default_rng(3)
+    clean = moved(np, TRUE, POINTS)
+    estimates, errors = [], []
+    for _ in range(300):
+        seen = clean + 0.02 * rng.standard_t(4, size=POINTS.shape)
+        fit = robloss.fit_residuals(
+            lambda p, seen=seen: seen - moved(np, p, POINTS),
+            TRUE,
+            jac=lambda p: slopes(np, p, POINTS),
+            alpha=0.0,
+            scale=0.03,
+        )
+        estimates.append(fit.params)
+        errors.append(fit.standard_errors)
+    np.testing.assert_allclose(np.mean(errors, axis=0), np.std(estimates, axis=0), rtol=0.16)
+
+
+def test_outliers_are_those_of_length():
+    fit = robloss.fit_residuals(residuals, np.zeros(4), **OPTIONS)
+    far = np.linalg.norm(fit.residuals, axis=1) > fit.outlier_distance
+    np.testing.assert_array_equal(fit.outliers, far)
+    assert np.all(np.flatnonzero(far) % 5 == 0)
+    assert "nll lacks log Z" in fit.summary().replace("\n      ", " ")
+
+
+@pytest.mark.parametrize(("n", "d", "quantile"), [(60, 3, 16.6192), (1000, 2, 19.8070)])
+def test_outlier_distance_is_near_that_of_chi_squared(n, d, quantile):
+    """`quantile`: scipy.stats.chi2.isf(0.05 / n, d)."""
+    fit = robloss.fit_residuals(lambda p: np.ones((n, d)) * p, [1.0], alpha=2.0, scale=2.0)
+    assert fit.outlier_distance == pytest.approx(2.0 * math.sqrt(quantile), rel=0.03)
+
+
+ERRORS = {
+    "alpha": ({"scale": 1.0}, "`alpha` must be a number where `residuals` returns vectors"),
+    "scale": ({"alpha": 1.0}, "`scale` must be a number where `residuals` returns vectors"),
+    "alpha 3": ({"alpha": 3.0, "scale": 1.0}, "`alpha` must be at most 2"),
+    "truncation": ({**OPTIONS, "truncation": 9.0}, "`truncation` must be None where"),
+    "jac": ({**OPTIONS, "jac": lambda p: np.ones((60, 4))}, r"shape \(60, 3, 4\)"),
+}
+
+
+@pytest.mark.parametrize(("options", "sentence"), ERRORS.values(), ids=ERRORS)
+def test_errors(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        robloss.fit_residuals(residuals, np.zeros(4), **options)
+
+
+def test_hubers_covariances_are_refused():
+    fit = robloss.fit_residuals(residuals, np.zeros(4), **OPTIONS)
+    with pytest.raises(ValueError, match='`kind` must be "sandwich" or "information"'):
+        fit.inference("H1")
