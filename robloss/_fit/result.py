@@ -254,16 +254,18 @@ class LinearFit(Fit):
 
     Attributes
     ----------
-    coef : array (p,)
-        Coefficients, in units of y per unit of x, in the library of the data.
-    intercept : float
+    coef : array (p,) or (p, k)
+        Coefficients, in units of y per unit of x, in the library of the data; (p, k) for k
+        responses that share alpha and scale. `params` has those of one response after another's
+        then, and `residuals`, `weights` and what is made of them are (n, k).
+    intercept : float or array (k,)
         0.0 where none was asked for.
     feature_names : tuple of str
     fitted_intercept : bool
     """
 
     coef: Array
-    intercept: float
+    intercept: Any
     feature_names: tuple[str, ...]
     fitted_intercept: bool
 
@@ -279,7 +281,7 @@ class LinearFit(Fit):
 
         Returns
         -------
-        array (m,)
+        array (m,) or (m, k)
             In the unit of y.
 
         Raises
@@ -308,7 +310,7 @@ class LinearFit(Fit):
 
         Returns
         -------
-        lower, upper : array (m,)
+        lower, upper : array (m,) or (m, k)
             In the unit of y. NaN where the data do not determine the mean.
 
         Raises
@@ -374,7 +376,12 @@ class LinearFit(Fit):
         -------
         matplotlib.axes.Axes
         """
-        data = self._optimum.data.around(self._optimum.point.theta)
+        if self.coef.ndim > 1:
+            raise ValueError(
+                f"`plot` must be called on the fit of one response, but got {self.coef.shape[1]}. "
+                "Fit one column of y, or leave out `shared`."
+            )
+        (data,) = self._optimum.data.around(self._optimum.point.theta).parts
         # By name: pictures stand above fits, and need Matplotlib.
         draw = import_module("robloss.plot").fit
         return draw(self, data.features, data.y, target_name=target_name, ax=ax)

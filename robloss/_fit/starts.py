@@ -8,6 +8,7 @@ import numpy as np
 from robloss._fit.least_squares import Problem, solved
 from robloss._fit.likelihood import Free, Likelihood, Point
 from robloss._fit.loop import Loop
+from robloss._fit.shared import SharedData
 from robloss._fit.sums import Data, HostArray, LinearData, Wanted, to_host
 from robloss._typing import Array
 
@@ -40,10 +41,13 @@ def resampled(
     if count <= 0:
         return
     data = problem.data
-    part = data.sample(_ROWS) if isinstance(data, LinearData) and data.n > _ROWS else data
+    part = data
+    if isinstance(data, LinearData | SharedData) and data.n > _ROWS:
+        part = data.sample(_ROWS)
+    enough = part.parts[0].size if isinstance(part, SharedData) else part.size
     found = failed = 0
     while found < count and failed < _DRAWS:
-        few = part.taken(rng.choice(part.n, min(part.n, part.size), replace=False))
+        few = part.taken(rng.choice(part.n, min(part.n, enough), replace=False))
         theta = _fitted(few, problem.theta)
         if theta is None:
             failed += 1
@@ -55,9 +59,10 @@ def resampled(
 
 def _fitted(few: Data, theta: HostArray) -> HostArray | None:
     """The parameters that fit a few rows best, if those determine them."""
-    if isinstance(few, LinearData):
-        least = solved(few, few.moments())
-        return least.theta if least.rank == few.size else None
+    if isinstance(few, LinearData | SharedData):
+        parts = [solved(part, part.moments()) for part in few.parts]
+        theta = np.concatenate([part.theta for part in parts])
+        return theta if sum(part.rank for part in parts) == few.size else None
     loop = Loop(Likelihood(few, Free(False, False, (0.0, 2.0))), _TOL, _STEPS)
     end = loop.run(Point(theta, 2.0, max(few.spread(theta), np.finfo(float).tiny)))
     return end.local.point.theta if np.isfinite(end.local.nll) else None
