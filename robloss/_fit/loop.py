@@ -96,6 +96,8 @@ class Loop:
         trace.add(local)
         if not math.isfinite(local.nll):
             return self._ended(local, "not_finite", trace)
+        # Where the rows that are fitted exactly are 0 themselves, the floor sinks with the scale.
+        lowest = self.likelihood.data.resolution * local.floor
         last, before = math.inf, None
         for _ in range(self.max_iter):
             if self.watch is not None and self.watch(len(trace.nll) - 1, local):
@@ -115,7 +117,7 @@ class Loop:
                 return self._settled(local, trace)
             else:
                 return self._ended(local, "stalled", trace)
-            if self.free.scale and local.point.scale <= max(floor, local.floor):
+            if self.free.scale and local.point.scale <= max(floor, local.floor, lowest):
                 return self._ended(local, "scale_floor", trace)
             last = length if at_rounding else math.inf
         return self._ended(local, "max_iter", trace)

@@ -49,11 +49,12 @@ def test_it_is_an_optimum_by_the_oracle(noise):
 
 
 def test_columns_are_fits_of_their_own(backend):
-    fits = robloss.fit_location(backend.array(COLUMNS))
+    x = COLUMNS[:, :3]
+    fits = robloss.fit_location(backend.array(x))
     assert isinstance(fits, robloss.LocationFits)
-    assert (len(fits), fits.shape, fits.converged) == (len(NOISES), (len(NOISES),), True)
+    assert (len(fits), fits.shape, fits.converged) == (3, (3,), True)
     assert backend.owns(fits.location)
-    singles = [robloss.fit_location(backend.array(column)) for column in COLUMNS.T]
+    singles = [robloss.fit_location(backend.array(column)) for column in x.T]
     np.testing.assert_array_equal(
         backend.to_numpy(fits.location), [fit.location for fit in singles]
     )
