@@ -167,7 +167,7 @@ def map_chunks(work: Callable[[int, int], _Result], n: int, chunk: int) -> list[
         As `num_threads`.
     """
     pool = _pool
-    helpers = min(num_threads(), -(-n // chunk)) - 1
+    helpers = min(num_threads(), -(-n // chunk)) - 1 if n > chunk else 0
     if helpers < 1 or not pool.owner.acquire(blocking=False):
         return [work(start, min(start + chunk, n)) for start in range(0, n, chunk)]
     job = _Job(work, n, chunk)

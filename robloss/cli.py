@@ -17,7 +17,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
@@ -149,7 +149,7 @@ def _run_fit(options: argparse.Namespace) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            result = fit_linear(
+            given = fit_linear(
                 data.X,
                 data.y,
                 intercept=not options.no_intercept,
@@ -158,6 +158,7 @@ def _run_fit(options: argparse.Namespace) -> None:
                 feature_names=data.feature_names,
                 **{name: value for name, value in limits.items() if value is not None},
             )
+            result = cast("LinearFit", given)  # of one response
         except (TypeError, ValueError) as error:
             raise _UserError(str(error)) from error
     for warning in caught:

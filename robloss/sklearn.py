@@ -2,7 +2,7 @@
 
 import numbers
 import warnings
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import array_api_compat
 import numpy as np
@@ -180,7 +180,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         with warnings.catch_warnings():
             # Said again below, by the class that filters of scikit-learn know.
             warnings.simplefilter("ignore", OwnWarning)
-            fit = fit_linear(
+            result = fit_linear(
                 X,
                 _beside(X, y),
                 intercept=self.fit_intercept,
@@ -200,6 +200,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 verbose=self.verbose,
                 feature_names=getattr(self, "feature_names_in_", None),
             )
+        fit = cast("LinearFit", result)  # of one response
         if not fit.converged:
             warning = f"The fit did not converge: {fit.message}"
             warnings.warn(warning, ConvergenceWarning, stacklevel=2)

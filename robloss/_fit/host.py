@@ -5,6 +5,7 @@ made but the residuals and weights of the result.
 """
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ def _pairwise(parts: HostArray) -> HostArray:
         parts = np.concatenate([parts[:half] + parts[half : 2 * half], rest])
     total: HostArray = parts[0]
     return total
+
+
+@lru_cache(maxsize=8)
+def _below(size: int) -> NDArray[np.bool_]:
+    """Which entries of a matrix lie below its diagonal."""
+    return np.tri(size, k=-1, dtype=bool)
 
 
 class HostData(LinearData):
@@ -179,5 +186,5 @@ class HostData(LinearData):
     def _symmetric(self, parts: HostArray) -> HostArray:
         if not len(parts):
             return np.empty((0, 0))
-        upper = np.triu(_pairwise(parts)[: self.size, : self.size])
-        return upper + np.triu(upper, 1).T
+        upper = _pairwise(parts)[: self.size, : self.size]
+        return np.where(_below(self.size), upper.T, upper)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from robloss._backends import evaluate
 from robloss._distribution.cumulative import ppf
 from robloss._fit.likelihood import Free, Likelihood, Point, shift_slope
-from robloss._fit.sums import Data, HostArray, lengths, to_host
+from robloss._fit.sums import Data, HostArray, LinearData, lengths, to_host
 from robloss._typing import Array
 
 KINDS = ("sandwich", "information", "H1", "H2", "H3")
@@ -130,7 +130,7 @@ class Estimated:
         self.hessian = Inverse.of(hessian, data.eps)
         self.has_minimum = is_finite and self.hessian.is_definite
         xp, dtype = self.data.xp, self.data.dtype_of_sums
-        residuals = xp.astype(lengths(xp, optimum.residuals), dtype, copy=False)
+        residuals = xp.astype(lengths(xp, optimum.residuals, data.components), dtype, copy=False)
         self._z = residuals / point.scale
 
     def covariance(self, kind: str) -> HostArray:
@@ -326,11 +326,17 @@ class Inference:
     def error_of_mean(self, X: Array) -> Array:
         """The standard error of x·coef + intercept for each row x; NaN where not determined."""
         data = self._optimum.data.around(self._optimum.point.theta)
-        xp, q = data.xp, data.size
-        if not np.all(np.isfinite(self._inner[:q, :q])):
+        blocks = np.split(np.arange(data.size), len(data.parts))
+        each = zip(data.parts, blocks, strict=True)
+        return data.joined([self._error_of_part(X, part, block) for part, block in each])
+
+    def _error_of_part(self, X: Array, data: LinearData, block: NDArray[np.intp]) -> Array:
+        """The same of one response, by the places of its parameters."""
+        xp, inner = data.xp, self._inner[np.ix_(block, block)]
+        if not np.all(np.isfinite(inner)):
             return xp.sum(X, axis=1) * math.nan
         X = X - data.beside(data.center)
-        root = _root(self._inner[:q, :q])
+        root = _root(inner)
 
         def squares(matrix: HostArray) -> Array:
             """The squared length of x·matrix for each row x of the design."""
@@ -343,7 +349,7 @@ class Inference:
         null = self._hessian.null
         if not null.shape[1]:
             return error
-        size = self._hessian.size[:q, None]
-        left, length = squares(null[:q] / size), squares(np.diag(1 / size[:, 0]))
+        size = self._hessian.size[block, None]
+        left, length = squares(null[block] / size), squares(np.diag(1 / size[:, 0]))
         missing = xp.full_like(error, math.nan)
         return xp.where(left <= 100 * data.resolution * length, error, missing)

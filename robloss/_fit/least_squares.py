@@ -51,8 +51,8 @@ def _refuse_non_finite(X: Array, y: Array) -> None:
                 "Drop or impute such rows first."
             )
     raise ValueError(
-        "`X` and `y` must be finite, with squares that neither overflow nor underflow, but their "
-        "sums are not. Drop or impute such rows, or change the unit."
+        "The data must be finite, with squares that neither overflow nor underflow, but got sums "
+        "that are not. Drop or impute such rows, or change the unit."
     )
 
 

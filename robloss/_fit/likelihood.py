@@ -117,9 +117,9 @@ def solve(matrix: HostArray, vector: HostArray, eps: float) -> tuple[HostArray, 
         Of the matrix in the units of its diagonal, those that count as 0 left out; of many, the
         pivots of its factor instead, if that shows it to be far from singular.
     """
-    size = np.sqrt(np.abs(np.diag(matrix)))
+    size = np.sqrt(np.abs(matrix.diagonal()))
     size[size == 0] = 1.0
-    scaled = matrix / np.outer(size, size)
+    scaled = matrix / (size[:, None] * size)
     if len(size) > _MANY:
         try:
             factor = np.linalg.cholesky(scaled)
@@ -157,7 +157,7 @@ class Likelihood:
 
     def penalty(self, point: Point) -> float:
         """½ l2 Σ θ²."""
-        return 0.5 * float(np.sum((self._root_ridge * point.theta) ** 2))
+        return 0.5 * float(np.sum((self._root_ridge * point.theta) ** 2)) if self.l2 else 0.0
 
     def _ridge(self, point: Point) -> HostArray:
         """The diagonal that the ridge adds to the Hessian, for θ in units of the scale."""
@@ -252,7 +252,7 @@ class Likelihood:
         nll = self.nll(sums, point)
         # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
         noise = FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull)
-        if not all(np.all(np.isfinite(part)) for part in (gradient, border, noise)):
+        if not all(np.isfinite(part).all() for part in (gradient, border, noise)):
             nll = math.inf
         if beside is not None:
             inner = beside.hessian[:size, :size]
@@ -261,7 +261,7 @@ class Likelihood:
         spread = sums.loss + n * (1.0 + abs(math.log(point.scale)))
         return Local(
             point,
-            nll if math.isfinite(nll) and np.all(np.isfinite(inner)) else math.inf,
+            nll if math.isfinite(nll) and np.isfinite(inner).all() else math.inf,
             noise=self.eps * (4.0 * spread + math.sqrt(n) * sums.size / point.scale),
             gradient=gradient,
             hessian=_bordered(inner, border) if hessian else inner,

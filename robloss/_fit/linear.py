@@ -2,27 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
-from robloss._args import (
-    as_number,
-    as_numpy,
-    column_names,
-    common_library,
-    library_of,
-    real_dtype,
-)
-from robloss._fit.finish import finished
-from robloss._fit.least_squares import Problem, least_squares
+from robloss._args import as_number, as_numpy, column_names, common_library, real_dtype
 from robloss._fit.options import checked, truth
-from robloss._fit.progress import Iterate, watch
+from robloss._fit.progress import Iterate
+from robloss._fit.responses import LinearModel
 from robloss._fit.result import LinearFit
-from robloss._fit.search import Found, Search
-from robloss._fit.sums import HostArray, LinearData, linear_data, to_host
+from robloss._fit.several import LinearFits
 from robloss._fit.weights import counted
 from robloss._typing import Array
 
@@ -39,9 +29,10 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
             f"`X` must have two dimensions (rows, columns), but got shape {tuple(X.shape)}. "
             "Make one feature a column with X[:, None]."
         )
-    if y.ndim != 1:
+    if y.ndim not in (1, 2):
         raise ValueError(
-            f"`y` must have one dimension, but got shape {tuple(y.shape)}. Pass y[:, 0]."
+            f"`y` must have one dimension, or two (rows, responses), but got shape "
+            f"{tuple(y.shape)}. Make each response a column."
         )
     if any(isinstance(side, float) for side in (*X.shape, *y.shape)):
         raise ValueError("`X` and `y` must have known shapes. Call compute_chunk_sizes() first.")
@@ -50,11 +41,17 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
             f"`X` and `y` must have the same number of rows, at least 1, but got "
             f"{X.shape[0]} and {y.shape[0]}."
         )
+    if y.ndim == 2 and y.shape[1] == 0:
+        raise ValueError(
+            f"`y` must have a column for each response, but got shape {tuple(y.shape)}. "
+            "Pass at least one."
+        )
     devices = [array_api_compat.device(X), array_api_compat.device(y)]
     if devices[0] != devices[1]:
         raise ValueError(f"`X` and `y` must be on one device, but got {devices[0]}, {devices[1]}.")
     own = [real_dtype("X", X, xp), real_dtype("y", y, xp)]
     if library == "numpy":  # whose kernels take X and y of different dtypes, in the byte order here
+        y = np.asfortranarray(y)  # a column that lies together needs no other kernel
         dtypes = [np.result_type(dtype.newbyteorder("="), np.float32) for dtype in own]
     else:
         dtype = xp.result_type(*own)
@@ -85,44 +82,12 @@ def _ridge(value: Any) -> float:
     return given
 
 
-def _vector(start: Any) -> HostArray:
-    """Parameters to start from, from whatever library, as host numbers."""
-    try:
-        given = to_host(start) if library_of(start) else np.asarray(start, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"`start` must be an array of parameters or a LinearFit, but got {start!r}. "
-            "Pass one of these."
-        ) from error
-    return given
-
-
-def _begun(problem: Problem[LinearData], start: Any) -> Problem[LinearData]:
-    """The problem with the parameters to start from, if there are any."""
-    data = problem.data
-    if start is None:
-        return problem
-    if isinstance(start, LinearFit):
-        begun = replace(problem, alpha=start.alpha, scale=start.scale, is_given=True)
-        given = to_host(start.params)
-    else:
-        begun = replace(problem, is_given=True)
-        given = _vector(start)
-    if given.shape != (data.size,):
-        raise ValueError(
-            f"`start` must hold {data.size} parameters, the intercept first if there is one, but "
-            f"got shape {given.shape}."
-        )
-    if not np.all(np.isfinite(given)):
-        raise ValueError("`start` must be finite. Leave it out to start from least squares.")
-    return replace(begun, theta=data.inside(given))
-
-
 def fit_linear(
     X: Array,
     y: Array,
     *,
     intercept: bool = True,
+    shared: bool = False,
     l2: float = 0.0,
     alpha: float | str = "adapt",
     scale: float | str = "adapt",
@@ -139,7 +104,7 @@ def fit_linear(
     callback: Callable[[Iterate], object] | None = None,
     verbose: int = 0,
     feature_names: Sequence[str] | None = None,
-) -> LinearFit:
+) -> LinearFit | LinearFits:
     r"""Fit a robust linear regression whose shape and scale adapt to the data.
 
     .. math::
@@ -156,10 +121,14 @@ def fit_linear(
     X : array (n, p) or data frame
         Features, one column each. A dense array of any supported library; a data frame becomes one
         of NumPy.
-    y : array (n,)
-        Response, in the same library and on the same device; rows are paired by their position.
+    y : array (n,) or (n, k)
+        Response, in the same library and on the same device, rows paired by their position; or
+        several, one column each.
     intercept : bool, default True
         Whether to fit a constant; do not put a column of ones into `X` then.
+    shared : bool, default False
+        Whether several responses have one `alpha` and one `scale` for all of them, by the sum of
+        their objectives, rather than each its own. They should be in one unit then.
     l2 : float, default 0.0
         Ridge: weight of ½Σθ², over all coefficients but the intercept, beside a sum of losses of
         residuals in units of `scale`. At alpha = 2 and scale = 1 it is the alpha of scikit-learn's
@@ -176,9 +145,10 @@ def fit_linear(
         every shape, so that `alpha` can be estimated below 0. Its estimate depends on τ. Below
         0 the likelihood has no maximum in the scale: if that is adapted and the best shape from 0
         on is 0 itself, the scale is held where it is then.
-    start : array (q,) or LinearFit, optional
-        Parameters to start from, the intercept first if there is one; or an earlier fit, whose
-        shape and scale are then started from too. By default the least-squares solution.
+    start : array, LinearFit or LinearFits, optional
+        Parameters to start from, in the shape of the result's `params`, the intercept first if
+        there is one; or an earlier result, whose shape and scale are then started from too. By
+        default the least-squares solution.
     n_starts : int, default 1
         How many starts to try; those after the first are fits of as many random rows as there are
         parameters.
@@ -211,7 +181,7 @@ def fit_linear(
 
     Returns
     -------
-    LinearFit
+    LinearFit, or LinearFits for several responses that do not share
         With `coef`, `weights` and `residuals` in the library, device and dtype of the data.
 
     Warns
@@ -273,33 +243,15 @@ def fit_linear(
         callback=callback,
         verbose=verbose,
     )
-    names = column_names(X) if feature_names is None else feature_names
-    constant, ridge = truth("intercept", intercept), _ridge(l2)
+    given = column_names(X) if feature_names is None else feature_names
+    constant, together = truth("intercept", intercept), truth("shared", shared)
+    ridge = _ridge(l2)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     xp, X, y = _as_data(X, y, {"X": X, "y": y, **weights})
-    of_rows = counted(sample_weight, xp, X)
-    named = _names(names, X.shape[1])
+    rows = counted(sample_weight, xp, X)
+    names = _names(given, X.shape[1])
+    model = LinearModel(xp, X, rows, constant, ridge, names, options)
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
-        data = linear_data(xp, X, y, constant, of_rows.rows)
-        search = Search(options, ridge / of_rows.unit, watch(options, data.params, of_rows.unit))
-        if start is None:
-            found = search.linear(data)
-        else:
-            found = search.best(_begun(least_squares(data), start))
-        return _result(search, found, of_rows.unit, named)
-
-
-def _result(
-    search: Search, found: Found[LinearData], unit: float, names: tuple[str, ...]
-) -> LinearFit:
-    data, theta = found.data, found.outcome.local.point.theta
-    coef, constant = data.coefficients(theta)
-    return LinearFit(
-        params=data.params(theta),
-        names=("intercept",) * data.intercept + names,
-        coef=coef,
-        intercept=constant,
-        feature_names=names,
-        fitted_intercept=data.intercept,
-        **finished(search, found, unit),
-    )
+        if y.ndim == 1:
+            return model.alone(y, start)
+        return model.together(y, start) if together else model.each(y, start)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,31 +11,54 @@ from robloss._args import common_library, real_dtype
 from robloss._fit.finish import finished
 from robloss._fit.options import Options, checked
 from robloss._fit.progress import Iterate, watch
+from robloss._fit.responses import of_column
 from robloss._fit.result import LocationFit
 from robloss._fit.search import Search
 from robloss._fit.several import LocationFits
-from robloss._fit.sums import linear_data
+from robloss._fit.sums import LinearData, linear_data
+from robloss._fit.weights import counted
 from robloss._typing import Array
 
 
-def _columns(x: Any, axis: Any) -> tuple[Any, Array, tuple[int, ...]]:
+def _columns(x: Any, axis: Any, named: dict[str, Any]) -> tuple[Any, Array, tuple[int, ...]]:
     """The data as columns (n, k), and the shape that the columns had."""
-    library, xp = common_library({"x": x})
+    library, xp = common_library(named)
     if library == "numpy":
         x = np.asarray(x)
     elif library == "torch":
         x = x.detach()
+    if any(isinstance(side, float) for side in x.shape):
+        raise ValueError("`x` must have a known shape. Call compute_chunk_sizes() first.")
     dtype = real_dtype("x", x, xp)
     dtype = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
     if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
         raise TypeError(f"`axis` must be a whole number, but got {axis!r}. Pass one axis.")
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"`axis` must be an axis of `x`, but got {axis} for shape {x.shape}.")
+    if x.shape and 0 not in x.shape:
+        _refuse_non_finite(xp, x)
     x = xp.moveaxis(x, int(axis), 0)
     shape = tuple(x.shape[1:])
     if x.shape[0] == 0 or math.prod(shape) == 0:
         raise ValueError(f"`x` must not be empty, but got shape {tuple(x.shape)}.")
-    return xp, xp.astype(xp.reshape(x, (x.shape[0], -1)), dtype, copy=False), shape
+    columns = xp.reshape(x, (x.shape[0], -1))
+    if library == "numpy":
+        columns = np.asfortranarray(columns)  # a column that lies together needs no other kernel
+        dtype = np.dtype(dtype).newbyteorder("=")
+    return xp, xp.astype(columns, dtype, copy=False), shape
+
+
+def _refuse_non_finite(xp: Any, x: Array) -> None:
+    """Say where the first NaN or inf is, for data on the host; else that there is one."""
+    if not xp.isdtype(x.dtype, "real floating") or bool(xp.all(xp.isfinite(x))):
+        return
+    where = ""
+    if isinstance(x, np.ndarray):
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+        where = f" {float(x[index])} at index {index}"
+    raise ValueError(
+        f"`x` must be finite, but got{where or ' NaN or inf'}. Drop or impute such values first."
+    )
 
 
 def fit_location(
@@ -51,6 +75,7 @@ def fit_location(
     anneal: str | Sequence[float] | None = None,
     tol: float = 1e-8,
     max_iter: int = 200,
+    sample_weight: Array | None = None,
     callback: Callable[[Iterate], object] | None = None,
     verbose: int = 0,
 ) -> LocationFit | LocationFits:
@@ -58,7 +83,8 @@ def fit_location(
 
     .. math::
 
-        \min_{\mu, \alpha, c} \; \sum_i \rho(x_i - \mu, \alpha, c) + n \log c + n \log Z(\alpha)
+        \min_{\mu, \alpha, c} \; \sum_i s_i \rho(x_i - \mu, \alpha, c)
+        + n \log c + n \log Z(\alpha), \quad n = \sum_i s_i
 
     Joint maximum likelihood, as :func:`fit_linear` with nothing but an intercept. Between the mean
     (alpha = 2) and estimates that ignore far values altogether, by how heavy the tails are.
@@ -71,6 +97,9 @@ def fit_location(
         What to take the mean over.
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
+    sample_weight : array (n,), optional
+        How often each place along `axis` counts, in every column, the s of the formula; as for
+        :func:`fit_linear`.
     callback, verbose
         As for :func:`fit_linear`; columns are fitted one after the other.
 
@@ -97,6 +126,12 @@ def fit_location(
     --------
     fit_linear
 
+    Notes
+    -----
+    Columns are fitted one after the other, each in as many passes over it as `n_iter` says and a
+    few more. Where a pass has to be sent to a device, or is put together lazily, many short columns
+    take long: convert them to NumPy first.
+
     References
     ----------
     J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
@@ -122,18 +157,26 @@ def fit_location(
         callback=callback,
         verbose=verbose,
     )
-    xp, columns, shape = _columns(x, axis)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    xp, columns, shape = _columns(x, axis, {"x": x, **weights})
+    rows = counted(sample_weight, xp, columns)
+    nothing = xp.zeros_like(columns[:, :1])[:, :0]
+    fits = []
     with np.errstate(all="ignore"):
-        fits = tuple(_fitted(xp, columns[:, k], options) for k in range(columns.shape[1]))
-    return LocationFits(fits, shape) if shape else fits[0]
+        for k in range(columns.shape[1]):
+            with of_column("x", k) if shape else nullcontext():
+                data = linear_data(xp, nothing, columns[:, k], True, rows.rows)
+                fits.append(_fitted(data, options, rows.unit))
+    return LocationFits(tuple(fits), shape) if shape else fits[0]
 
 
-def _fitted(xp: Any, column: Array, options: Options) -> LocationFit:
-    nothing = xp.zeros_like(column[:, None])[:, :0]
-    data = linear_data(xp, nothing, column, intercept=True)
+def _fitted(data: LinearData, options: Options, unit: float) -> LocationFit:
     search = Search(options, 0.0, watch(options, data.params))
     found = search.linear(data)
-    params = found.data.params(found.outcome.local.point.theta)
+    theta = found.outcome.local.point.theta
     return LocationFit(
-        params=params, names=("location",), location=float(params[0]), **finished(search, found)
+        params=found.data.params(theta),
+        names=("location",),
+        location=float(theta[0]),
+        **finished(search, found, unit),
     )

@@ -99,6 +99,8 @@ class Loop:
             return self._ended(local, "not_finite", trace)
         if self._stops(local, trace):
             return self._ended(local, "stopped", trace)
+        # Where the rows that are fitted exactly are 0 themselves, the floor sinks with the scale.
+        lowest = self.likelihood.data.resolution * local.floor
         last, before = math.inf, None
         for _ in range(self.max_iter):
             newton, length = self.newton(local)
@@ -118,7 +120,7 @@ class Loop:
                 return self._ended(local, "stalled", trace)
             if self._stops(local, trace):
                 return self._ended(local, "stopped", trace)
-            if self.free.scale and local.point.scale <= max(floor, local.floor):
+            if self.free.scale and local.point.scale <= max(floor, local.floor, lowest):
                 return self._ended(local, "scale_floor", trace)
             last = length if at_rounding else math.inf
         return self._ended(local, "max_iter", trace)
@@ -160,18 +162,19 @@ class Loop:
         if not math.isfinite(local.nll):
             return None, math.inf
         index = np.arange(len(local.gradient))
+        hessian, gradient = local.hessian, local.gradient
         if self.held(local):
             index = np.delete(index, self.size)
-        hessian = local.hessian[np.ix_(index, index)]
-        gradient = local.gradient[index]
+            hessian, gradient = hessian[np.ix_(index, index)], gradient[index]
         part, values = solve(hessian, -gradient, self.likelihood.eps)
-        if np.any(values < 0) and not self.likelihood.data.is_linear:
+        if not self.likelihood.data.is_linear and (values < 0).any():
             # Gauss and Newton's Hessian need not be positive at a minimum; reweighting's is.
+            hessian = hessian.copy()
             hessian[: self.size, : self.size] = self.likelihood.gram(local)
             part, values = solve(hessian, -gradient, self.likelihood.eps)
         # What is left of the gradient lies in directions in which F looks flat but is not.
         left = np.abs(gradient + hessian @ part)[: self.size]
-        if np.any(values < 0) or np.any(left > local.gradient_noise):
+        if (values < 0).any() or (left > local.gradient_noise).any():
             return None, math.inf
         step = np.zeros_like(local.gradient)
         step[index] = part

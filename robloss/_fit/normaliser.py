@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -9,11 +12,16 @@ import numpy as np
 from robloss._backends import evaluate
 from robloss._distribution.density import log_partition
 from robloss._distribution.integrals import both_ends, nodes, span, width
-from robloss._partition.lookup import log_partition_second_derivative
 
 # Relative to |α − 2| (of 1 far from it), the difference of two slopes, each right to 1e-12, gives
 # their slope to 1e-8: a step of Newton's method needs three digits.
 _STEP = 1e-4
+
+
+@cache
+def _untruncated() -> Any:
+    """Log Z and two derivatives at one α; imports Numba."""
+    return import_module("robloss._kernels.partition").at
 
 
 @dataclass(frozen=True)
@@ -38,20 +46,22 @@ class Normaliser:
 
     def value(self, alpha: float) -> float:
         """Log Z."""
-        return (
-            float(log_partition(alpha, truncation=self.truncation)) if self._exists(alpha) else 0.0
-        )
+        if not self._exists(alpha):
+            return 0.0
+        if self.truncation is None:
+            return float(_untruncated()(float(alpha))[0])
+        return float(log_partition(alpha, truncation=self.truncation))
 
     def slope(self, alpha: float) -> float:
         """d log Z/dα = −E[∂ρ/∂α]; infinite at α = 2."""
         if self.truncation is None:
-            return float(evaluate("log_partition_derivative", alpha)) if alpha >= 0 else 0.0
+            return float(_untruncated()(float(alpha))[1]) if alpha >= 0 else 0.0
         return -_mean_grad_alpha(alpha, self.truncation)
 
     def bow(self, alpha: float) -> float:
         """d² log Z/dα², to the digits that a step needs, at an α other than 2."""
         if self.truncation is None:
-            return float(log_partition_second_derivative(np, np.asarray([alpha]))[0])
+            return float(_untruncated()(float(alpha))[2])
         step = _STEP * min(1.0, abs(alpha - 2.0))
         return (self.slope(alpha + step) - self.slope(alpha - step)) / (2 * step)
 

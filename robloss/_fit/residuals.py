@@ -14,7 +14,7 @@ from robloss._fit.progress import Iterate, watch
 from robloss._fit.residual_data import ResidualData, as_like
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
-from robloss._fit.sums import to_host
+from robloss._fit.sums import HostArray, to_host
 from robloss._fit.vectors import VectorData, checked_for_vectors
 from robloss._typing import Array
 

@@ -236,7 +236,10 @@ class Fit:
     def outliers(self) -> Array:
         """Rows whose residual is larger than `outlier_distance`, as an array (n,) of bool."""
         xp = self._optimum.data.xp
-        return xp.abs(lengths(xp, self._optimum.residuals)) > self.outlier_distance
+        return (
+            xp.abs(lengths(xp, self._optimum.residuals, self._optimum.data.components))
+            > self.outlier_distance
+        )
 
     @property
     def outlier_distance(self) -> float:
@@ -291,16 +294,18 @@ class LinearFit(Fit):
 
     Attributes
     ----------
-    coef : array (p,)
-        Coefficients, in units of y per unit of x, in the library of the data.
-    intercept : float
+    coef : array (p,) or (p, k)
+        Coefficients, in units of y per unit of x, in the library of the data; (p, k) for k
+        responses that share alpha and scale. `params` has those of one response after another's
+        then, and `residuals`, `weights` and what is made of them are (n, k).
+    intercept : float or array (k,)
         0.0 where none was asked for.
     feature_names : tuple of str
     fitted_intercept : bool
     """
 
     coef: Array
-    intercept: float
+    intercept: Any
     feature_names: tuple[str, ...]
     fitted_intercept: bool
 
@@ -316,7 +321,7 @@ class LinearFit(Fit):
 
         Returns
         -------
-        array (m,)
+        array (m,) or (m, k)
             In the unit of y.
 
         Raises
@@ -345,7 +350,7 @@ class LinearFit(Fit):
 
         Returns
         -------
-        lower, upper : array (m,)
+        lower, upper : array (m,) or (m, k)
             In the unit of y. NaN where the data do not determine the mean.
 
         Raises
@@ -414,7 +419,12 @@ class LinearFit(Fit):
         -------
         matplotlib.axes.Axes, or a tuple of three
         """
-        data = self._optimum.data.around(self._optimum.point.theta)
+        if self.coef.ndim > 1:
+            raise ValueError(
+                f"`plot` must be called on the fit of one response, but got {self.coef.shape[1]}. "
+                "Fit one column of y, or leave out `shared`."
+            )
+        (data,) = self._optimum.data.around(self._optimum.point.theta).parts
         draw = _pictures()
         if len(self.feature_names) == 1:
             return draw.fit(self, data.features, data.y, target_name=target_name, ax=ax)

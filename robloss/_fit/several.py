@@ -33,7 +33,7 @@ class Fits(Sequence[Fit]):
         return len(self.fits)
 
     def __getitem__(self, index: Any) -> Any:
-        """One of the fits, the columns counted in one row."""
+        """One of the fits, the columns counted in one row, or some of them."""
         return self.fits[index]
 
     def __iter__(self) -> Iterator[Fit]:
@@ -77,6 +77,52 @@ class Fits(Sequence[Fit]):
     def residuals(self) -> Array:
         """Residuals (n, …)."""
         return self._stacked(lambda fit: fit.residuals)
+
+    @property
+    def outliers(self) -> Array:
+        """Rows whose residual is larger than `outlier_distance`, (n, …) of bool."""
+        return self._stacked(lambda fit: fit.outliers)
+
+    @property
+    def outlier_distance(self) -> NDArray[np.float64]:
+        """The size of a residual from which on it is called an outlier."""
+        return self._numbers("outlier_distance")
+
+    @property
+    def observations(self) -> float:
+        """The number of rows, each counted as often as its `sample_weight` says."""
+        return self.fits[0].observations
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """Which of "alpha" and "scale" were estimated, for any of the columns."""
+        return max((fit.adapted for fit in self.fits), key=len)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """What was estimated of each column: its parameters, then "alpha" and "scale"."""
+        return (*self.fits[0].names, *self.adapted)
+
+    def _estimates(self, take: Callable[[Any], Array]) -> Array:
+        """Arrays in the order of `parameter_names`; NaN for a scale that a column has not."""
+        size = len(self.parameter_names)
+
+        def whole(fit: Fit) -> Array:
+            array = take(fit)
+            xp = array_api_compat.array_namespace(array)
+            gap = xp.full_like(array[:1, ...], math.nan)
+            return xp.concat([array, *[gap] * (size - array.shape[0])])
+
+        return self._stacked(whole)
+
+    @property
+    def standard_errors(self) -> Array:
+        """Standard errors (m, …) of each column's estimates; see `Fit.standard_errors`."""
+        return self._estimates(lambda fit: fit.standard_errors)
+
+    def conf_int(self, level: float = 0.95) -> Array:
+        """Confidence intervals (m, 2, …) of each column's estimates; see `Fit.conf_int`."""
+        return self._estimates(lambda fit: fit.conf_int(level))
 
     @property
     def n_iter(self) -> int:
@@ -146,6 +192,16 @@ class LinearFits(Fits):
     def predict(self, X: Array) -> Array:
         """Fitted values (m, k); see `LinearFit.predict`."""
         return self._stacked(lambda fit: fit.predict(X))
+
+    def predict_interval(
+        self, X: Array, *, of: str = "mean", level: float = 0.95
+    ) -> tuple[Array, Array]:
+        """Lower and upper ends (m, k); see `LinearFit.predict_interval`."""
+        fits: tuple[Any, ...] = self.fits
+        ends = [fit.predict_interval(X, of=of, level=level) for fit in fits]
+        xp = array_api_compat.array_namespace(ends[0][0])
+        lower, upper = (xp.stack(list(side), axis=-1) for side in zip(*ends, strict=True))
+        return lower, upper
 
 
 class LocationFits(Fits):

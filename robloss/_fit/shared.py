@@ -1,56 +1,102 @@
 """Several responses of one design that share shape and scale, as one set of data."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._fit.sums import NO_SHAPE, HostArray, LinearData, ShapeSums, Sums, Wanted
+from robloss._fit.least_squares import Problem
+from robloss._fit.sums import (
+    NO_SHAPE,
+    HostArray,
+    LinearData,
+    Moments,
+    ShapeSums,
+    Sums,
+    Wanted,
+)
 from robloss._typing import Array
 
 
 class SharedData:
     """Linear data side by side: parameters one after the other, and every row of each counts.
 
+    What `LinearData` has for each row is (n, k) here, one column per response.
+
     Attributes
     ----------
-    parts : sequence of LinearData
-        One per response.
+    parts : tuple of LinearData
+        One per response, with the same rows.
     """
 
-    is_linear = True
+    components = 1
 
     def __init__(self, parts: Sequence[LinearData]) -> None:
         self.parts = tuple(parts)
-        self.xp = self.parts[0].xp
-        self.n = sum(part.n for part in self.parts)
-        self.observations = math.fsum(part.observations for part in self.parts)
+        first = self.parts[0]
+        self.xp = first.xp
+        self.n = first.n
+        self.observations = sum(part.observations for part in self.parts)
         self.size = sum(part.size for part in self.parts)
-        self.resolution = self.parts[0].resolution
-        self.eps = self.parts[0].eps
+        self.resolution = first.resolution
+        self.eps = first.eps
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled as the parts."""
+        return SharedData, (self.parts,)
 
     def _split(self, theta: HostArray) -> list[HostArray]:
         return np.split(theta, len(self.parts))
+
+    def _chain(self, of: Callable[[LinearData, HostArray], HostArray], theta: HostArray) -> Any:
+        each = zip(self.parts, self._split(theta), strict=True)
+        return np.concatenate([of(part, one) for part, one in each])
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether residuals are linear in the parameters."""
+        return True
+
+    @property
+    def dtype_of_sums(self) -> Any:
+        """What residuals, the loss and products are computed in."""
+        return self.parts[0].dtype_of_sums
 
     @property
     def penalised(self) -> HostArray:
         """1 for each coefficient, 0 for the constants."""
         return np.concatenate([part.penalised for part in self.parts])
 
+    @property
+    def to_params(self) -> HostArray:
+        """The matrix that turns the parameters inside into those of the user."""
+        return _diagonal([part.to_params for part in self.parts])
+
     def params(self, theta: HostArray) -> Array:
-        """All parameters as the user counts them, one column per response."""
-        return self.xp.stack(
-            [part.params(one) for part, one in zip(self.parts, self._split(theta), strict=True)],
-            axis=-1,
-        )
+        """All parameters as the user counts them, those of one response after another's."""
+        return self.beside(self.to_params @ theta)
+
+    def inside(self, params: HostArray) -> HostArray:
+        """Parameters as the user counts them in those of centred columns."""
+        theta: HostArray = self._chain(lambda part, one: part.inside(one), params)
+        return theta
+
+    def beside(self, vector: HostArray) -> Array:
+        """Host numbers as an array beside the data."""
+        return self.parts[0].beside(vector)
+
+    def joined(self, columns: Sequence[Array]) -> Array:
+        """One number for each row and response, from those of the responses."""
+        return self.xp.stack(list(columns), axis=-1)
 
     def coefficients(self, theta: HostArray) -> tuple[Array, Array]:
         """Coefficients (p, k) and intercepts (k,)."""
         each = zip(self.parts, self._split(theta), strict=True)
         coef, constants = zip(*(part.coefficients(one) for part, one in each), strict=True)
-        return self.xp.stack(coef, axis=-1), self.parts[0].beside(np.asarray(constants))
+        return self.joined(coef), self.beside(np.asarray(constants))
 
     def spread(self, theta: HostArray) -> float:
         """Root mean square of all residuals."""
@@ -58,62 +104,118 @@ class SharedData:
         squares = [part.observations * part.spread(one) ** 2 for part, one in each]
         return math.sqrt(sum(squares) / self.observations)
 
+    def sample(self, size: int) -> "SharedData":
+        """Some of the rows, in memory; see `LinearData.sample`."""
+        return SharedData([part.sample(size) for part in self.parts])
+
     def taken(self, index: NDArray[np.intp]) -> "SharedData":
-        """Some of the rows, counted from the first response to the last."""
-        where, row = np.divmod(index, self.parts[0].n)
-        return SharedData([part.taken(row[where == k]) for k, part in enumerate(self.parts)])
+        """Some of the rows, with all their responses."""
+        return SharedData([part.taken(index) for part in self.parts])
+
+    def around(self, theta: HostArray) -> "SharedData":  # noqa: ARG002
+        """The linear model around some parameters: itself, around any."""
+        return self
+
+    def counted(self, of_rows: Array) -> Array:
+        """One number for each row and response, times the row's weight; 0 where that is 0."""
+        weights = self.parts[0].row_weights
+        if weights is None:
+            return of_rows
+        weight = weights.values[:, None]
+        return self.xp.where(weight > 0, weight * of_rows, 0.0)
+
+    def influence(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss at residuals in units of the scale."""
+        return self.parts[0].influence(z, alpha)
+
+    def moments(self) -> Moments:
+        """What least squares needs."""
+        each = [part.moments() for part in self.parts]
+        squares = sum(one.mean_square_y for one in each)
+        return Moments(
+            max(one.largest_y for one in each),
+            squares / len(each),
+            _diagonal([one.gram for one in each]),
+            np.concatenate([one.slope for one in each]),
+        )
+
+    def outer(self, factor: Array, columns: list[Array]) -> HostArray:
+        """Σ s sᵀ over the rows s = (factor x, columns) of all responses."""
+        total = np.zeros((self.size + len(columns), self.size + len(columns)))
+        shape = np.arange(self.size, len(total))
+        for k, (part, block) in enumerate(zip(self.parts, self.blocks, strict=True)):
+            index = np.concatenate([block, shape])
+            products = part.outer(factor[:, k], [column[:, k] for column in columns])
+            total[np.ix_(index, index)] += products
+        return total
+
+    @property
+    def blocks(self) -> list[NDArray[np.intp]]:
+        """The places of each part's parameters."""
+        return np.split(np.arange(self.size), len(self.parts))
 
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
         each = zip(self.parts, self._split(theta), strict=True)
-        return self._together([part.sums(one, alpha, scale, wanted) for part, one in each])
+        sums = [part.sums(one, alpha, scale, wanted) for part, one in each]
+        both = zip(*(one.rows for one in sums), strict=True)
+        residuals, weights = map(self.joined, both) if wanted.rows else sums[0].rows
+        return replace(_together(sums), rows=(residuals, weights))
 
-    def _together(self, sums: list[Sums]) -> Sums:
-        def total(name: str) -> float:
-            return math.fsum(getattr(one, name) for one in sums)
 
-        def chain(name: str) -> HostArray:
-            return np.concatenate([getattr(one, name) for one in sums])
+def _together(sums: list[Sums]) -> Sums:
+    """The sums over all responses, but for their rows."""
 
-        def rows(which: int) -> Array:
-            return self.xp.stack([one.rows[which] for one in sums], axis=-1)
+    def total(name: str) -> float:
+        return float(sum(getattr(one, name) for one in sums))
 
-        weight = total("weight")
-        squares = math.fsum(one.weight * one.size**2 for one in sums)
-        return replace(
-            sums[0],
-            loss=total("loss"),
-            slope=chain("slope"),
-            pull=total("pull"),
-            stretch=total("stretch"),
-            cross=chain("cross"),
-            weight=weight,
-            squares=chain("squares"),
-            size=math.sqrt(squares / weight) if weight > 0 else 0.0,
-            hessian=_diagonal([one.hessian for one in sums]),
-            gram=_diagonal([one.gram for one in sums]),
-            shape=_shape([one.shape for one in sums]),
-            rows=(rows(0), rows(1)),
-        )
+    def chain(name: str) -> HostArray:
+        return np.concatenate([getattr(one, name) for one in sums])
+
+    weight = total("weight")
+    squares = sum(one.weight * one.size**2 for one in sums)
+    return replace(
+        sums[0],
+        loss=total("loss"),
+        slope=chain("slope"),
+        pull=total("pull"),
+        stretch=total("stretch"),
+        cross=chain("cross"),
+        weight=weight,
+        squares=chain("squares"),
+        size=math.sqrt(squares / weight) if weight > 0 else 0.0,
+        hessian=_diagonal([one.hessian for one in sums]),
+        gram=_diagonal([one.gram for one in sums]),
+        shape=_shape([one.shape for one in sums]),
+    )
 
 
 def _shape(shapes: list[ShapeSums]) -> ShapeSums:
     if any(one is NO_SHAPE for one in shapes):
         return NO_SHAPE
     return ShapeSums(
-        slope=math.fsum(one.slope for one in shapes),
-        bow=math.fsum(one.bow for one in shapes),
-        pull=math.fsum(one.pull for one in shapes),
+        slope=sum(one.slope for one in shapes),
+        bow=sum(one.bow for one in shapes),
+        pull=sum(one.pull for one in shapes),
         tilt=np.concatenate([one.tilt for one in shapes]),
     )
 
 
 def _diagonal(blocks: list[HostArray]) -> HostArray:
     """Blocks along the diagonal of a matrix that is 0 elsewhere."""
-    if not blocks[0].size:
-        return blocks[0]
     ends = np.cumsum([0, *(len(block) for block in blocks)])
     matrix = np.zeros((ends[-1], ends[-1]))
     for block, start, stop in zip(blocks, ends[:-1], ends[1:], strict=True):
         matrix[start:stop, start:stop] = block
     return matrix
+
+
+def shared_problem(problems: Sequence[Problem[LinearData]]) -> Problem[SharedData]:
+    """Problems of one response each as one of all."""
+    squares = sum(problem.size_of_y**2 for problem in problems)
+    return Problem(
+        SharedData([problem.data for problem in problems]),
+        np.concatenate([problem.theta for problem in problems]),
+        sum(problem.rank for problem in problems),
+        math.sqrt(squares / len(problems)),
+    )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from robloss._fit.least_squares import Problem, solved
 from robloss._fit.likelihood import Free, Likelihood, Point
 from robloss._fit.loop import Loop
+from robloss._fit.shared import SharedData
 from robloss._fit.sums import Data, HostArray, LinearData, Wanted, lengths, to_host
 
 # The median of |x| at the unit normal law is 1/1.4826: the usual estimate of its scale.
@@ -21,14 +22,24 @@ _DRAWS = 20  # in a row that leave parameters undetermined, and no more are trie
 
 def _counting(data: Data) -> NDArray[np.intp]:
     """The rows that do not weigh 0."""
-    weights = data.row_weights if isinstance(data, LinearData) else None
+    weights = None
+    if isinstance(data, LinearData | SharedData):
+        weights = data.parts[0].row_weights
     return np.arange(data.n) if weights is None else np.flatnonzero(to_host(weights.values) > 0)
+
+
+def _least_rows(data: Data) -> int:
+    """How many rows may determine the parameters."""
+    if isinstance(data, SharedData):
+        return data.parts[0].size
+    # The components of a vector may depend on each other (lengths do not turn): one row more.
+    return math.ceil(data.size / data.components) + (data.components > 1)
 
 
 def _sizes(data: Data, theta: HostArray) -> HostArray:
     """The sizes of the residuals at some parameters, of rows that count."""
     residuals = data.sums(theta, 2.0, 1.0, Wanted(hessian=False, rows=True)).rows[0]
-    return np.abs(to_host(lengths(data.xp, residuals)))[_counting(data)]
+    return np.abs(to_host(lengths(data.xp, residuals, data.components)))[_counting(data)]
 
 
 def largest(data: Data, theta: HostArray) -> float:
@@ -48,10 +59,10 @@ def resampled(
     data = problem.data
     if count <= 0 or data.size == 0:
         return
-    part = data.sample(_ROWS) if isinstance(data, LinearData) and data.n > _ROWS else data
-    rows = _counting(part)
-    # The components of a vector may depend on each other (lengths do not turn): one row more.
-    count_of_rows = math.ceil(part.size / part.components) + (part.components > 1)
+    part = data
+    if isinstance(data, LinearData | SharedData) and data.n > _ROWS:
+        part = data.sample(_ROWS)
+    rows, count_of_rows = _counting(part), _least_rows(part)
     if len(rows) < count_of_rows:
         return
     found = failed = 0
@@ -68,9 +79,10 @@ def resampled(
 
 def _fitted(few: Data, theta: HostArray) -> HostArray | None:
     """The parameters that fit a few rows best, if those determine them."""
-    if isinstance(few, LinearData):
-        least = solved(few, few.moments())
-        return least.theta if least.rank == few.size else None
+    if isinstance(few, LinearData | SharedData):
+        parts = [solved(part, part.moments()) for part in few.parts]
+        theta = np.concatenate([part.theta for part in parts])
+        return theta if sum(part.rank for part in parts) == few.size else None
     loop = Loop(Likelihood(few, Free(False, False, (0.0, 2.0))), _TOL, _STEPS)
     end = loop.run(Point(theta, 2.0, max(few.spread(theta), np.finfo(float).tiny)))
     return end.local.point.theta if np.isfinite(end.local.nll) else None

@@ -72,20 +72,28 @@ def _quantiles(weights: HostArray) -> list[str]:
     ]
 
 
+def _place(index: tuple[int, ...]) -> str:
+    """Which row, and of several responses which."""
+    row, *response = index
+    return f"{row} of y{response[0]}" if response else str(row)
+
+
 def _weights(fit: "Fit") -> list[str]:
-    weights, residuals = to_host(fit.weights), lengths(np, to_host(fit.residuals))
+    weights, residuals = to_host(fit.weights), to_host(fit.residuals)
+    components = residuals.shape[-1] if residuals.ndim > weights.ndim else 1
+    residuals = lengths(np, residuals, components).reshape(weights.shape)
     is_outlier = to_host(fit.outliers) > 0
     is_ordinary = ~is_outlier & (weights > _ORDINARY)
-    outliers, rest = np.flatnonzero(is_outlier), weights[~is_outlier & ~is_ordinary]
+    outliers, rest = np.argwhere(is_outlier), weights[~is_outlier & ~is_ordinary]
     count = f"{len(outliers)} {'is an outlier' if len(outliers) == 1 else 'are outliers'}"
     lines = [
-        f"{np.count_nonzero(is_ordinary)} of {len(weights)} rows have a weight above {_ORDINARY}; "
+        f"{np.count_nonzero(is_ordinary)} of {weights.size} rows have a weight above {_ORDINARY}; "
         f"{count}, farther than {fit.outlier_distance:.4g}" + (":" if len(outliers) else ".")
     ]
-    worst = outliers[np.argsort(-np.abs(residuals[outliers]), kind="stable")][:_LISTED]
+    order = np.argsort(-np.abs(residuals[is_outlier]), kind="stable")[:_LISTED]
     lines += [
-        f"  row {row:<10d} residual {residuals[row]:<12.4g} weight {weights[row]:.4g}"
-        for row in worst
+        f"  row {_place(index):<10} residual {residuals[index]:<12.4g} weight {weights[index]:.4g}"
+        for index in map(tuple, outliers[order])
     ]
     if len(outliers) > _LISTED:
         lines.append(f"  and {len(outliers) - _LISTED} more")
@@ -107,7 +115,7 @@ def summary(fit: "Fit") -> str:
     thick, thin = "=" * _WIDTH, "-" * _WIDTH
     low, high = fit.alpha_bounds
     bounds = ("bounds of alpha", f"[{low:g}, {high:g}]") if "alpha" in fit.adapted else ()
-    rows = fit.residuals.shape[0]
+    rows = math.prod(fit.residuals.shape)
     counted = [] if fit.observations == rows else [_pair("weighted", f"{fit.observations:.7g}")]
     return "\n".join(
         [

@@ -6,6 +6,7 @@ memory, on a device, and in Dask chunks; each is one pass over the data, and one
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -147,9 +148,9 @@ def to_host(array: Array) -> HostArray:
     return np.asarray(array, dtype=np.float64)
 
 
-def lengths(xp: Any, residuals: Array) -> Array:
-    """Residuals (n,) as they are; of vectors (n, d) the lengths."""
-    if residuals.ndim == 1:
+def lengths(xp: Any, residuals: Array, components: int) -> Array:
+    """Residuals as they are; of vectors (n, d) the lengths."""
+    if components == 1:
         return residuals
     largest = xp.max(xp.abs(residuals), axis=1, keepdims=True)
     unit = xp.where(largest > 0, largest, xp.ones_like(largest))
@@ -216,8 +217,40 @@ class Data(Protocol):
     def taken(self, index: NDArray[np.intp]) -> "Data":
         """Some of the rows."""
 
-    def around(self, theta: HostArray) -> "LinearData":
+    def around(self, theta: HostArray) -> "Linear":
         """The linear model around some parameters, for the products of its rows."""
+
+
+class Linear(Protocol):
+    """What inference asks of a linear model, of one response or of several."""
+
+    xp: Any
+    size: int
+    observations: float
+    eps: float
+
+    @property
+    def parts(self) -> Sequence["LinearData"]:
+        """The model of each response."""
+
+    @property
+    def dtype_of_sums(self) -> Any:
+        """What residuals, the loss and products are computed in."""
+
+    def moments(self) -> Moments:
+        """What least squares needs."""
+
+    def outer(self, factor: Array, columns: list[Array]) -> HostArray:
+        """Σ s sᵀ over the rows s = (factor x, columns)."""
+
+    def influence(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss at residuals in units of the scale."""
+
+    def counted(self, of_rows: Array) -> Array:
+        """One number for each row, times the row's weight."""
+
+    def joined(self, columns: Sequence[Array]) -> Array:
+        """One number for each row, from those of the parts."""
 
 
 class LinearData(ABC):
@@ -270,6 +303,16 @@ class LinearData(ABC):
         self.resolution = float(xp.finfo(self.dtype).eps)
         self.eps = float(xp.finfo(self.dtype_of_sums).eps)
         self.tiny = float(xp.finfo(self.dtype_of_sums).smallest_normal)
+
+    @property
+    def parts(self) -> Sequence["LinearData"]:
+        """The model of each response: there is one."""
+        return (self,)
+
+    def joined(self, columns: Sequence[Array]) -> Array:
+        """One number for each row, from those of the parts."""
+        (column,) = columns
+        return column
 
     @property
     def dtype_of_sums(self) -> Any:

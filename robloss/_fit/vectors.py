@@ -108,7 +108,7 @@ class VectorData(ResidualData):
         """The lengths, and how they change with the parameters: ‖r + J δ‖ ≈ ‖r‖ + (r/‖r‖)·J δ."""
         xp = self.xp
         slopes, residuals = self._at(theta)
-        norms = lengths(xp, residuals)
+        norms = lengths(xp, residuals, residuals.shape[1])
         toward = residuals / xp.where(norms > 0, norms, xp.ones_like(norms))[:, None]
         data = NormData(xp, -xp.sum(toward[:, :, None] * slopes, axis=1), norms, intercept=False)
         data.components = residuals.shape[1]
@@ -120,7 +120,7 @@ class VectorData(ResidualData):
         slopes, residuals = self._at(theta)
         (n, d), q = residuals.shape, self.size
         x, z = -slopes, residuals / scale
-        epsilon = lengths(xp, z)
+        epsilon = lengths(xp, z, d)
         u = excess(xp, epsilon, d)
         weight = evaluate("weight", u, alpha, 1.0)
         flat, each = xp.reshape(x, (n * d, q)), xp.repeat(weight, d)[:, None]

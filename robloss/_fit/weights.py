@@ -71,7 +71,8 @@ def _beside(given: Any, xp: Any, X: Array) -> Array:
     devices = [array_api_compat.device(X), array_api_compat.device(weight)]
     if devices[0] != devices[1]:
         raise ValueError(
-            f"`X` and `sample_weight` must be on one device, but got {devices[0]}, {devices[1]}."
+            "The data and `sample_weight` must be on one device, but got "
+            f"{devices[0]}, {devices[1]}."
         )
     real_dtype("sample_weight", weight, xp)
     if on_host:

@@ -1,4 +1,4 @@
-"""log Z and its derivative, compiled by Numba; float32 is computed in float64."""
+"""log Z and its derivatives, compiled by Numba; float32 is computed in float64."""
 
 import math
 from typing import Any
@@ -13,6 +13,7 @@ MIDDLE = np.array(table.MIDDLE)
 HALF = np.array(table.HALF)
 LOG_PARTITION = np.array(table.LOG_PARTITION)
 DERIVATIVE = np.array(table.DERIVATIVE)
+SECOND_DERIVATIVE = np.array(table.SECOND_DERIVATIVE)
 
 LOG_PARTITION_AT_2 = math.log(2 * math.pi) / 2
 
@@ -66,6 +67,26 @@ def _slope(alpha: float) -> float:
         inverse = 1.0 / (alpha - 2.0)
         value = -(value * inverse) * inverse
     return value
+
+
+@kernel
+def _bow(alpha: float) -> float:
+    """Second derivative of log Z; NaN below 0 and at 2."""
+    if not alpha >= 0.0 or alpha == 2.0:
+        return math.nan
+    value: float = _series(alpha, SECOND_DERIVATIVE)
+    if alpha >= 1.0:
+        inverse = 1.0 / abs(alpha - 2.0)
+        value *= inverse
+        if alpha >= 4.0:
+            value = value * inverse * inverse
+    return value
+
+
+@kernel
+def at(alpha: float) -> tuple[float, float, float]:
+    """Log Z and two derivatives at one alpha: a call for one number, where that is all."""
+    return _value(alpha), _slope(alpha), _bow(alpha)
 
 
 @kernel

@@ -24,11 +24,11 @@ ERRORS = {
         ValueError,
         r"`X` must have two dimensions .*X\[:, None\]",
     ),
-    "two-dimensional y": (
-        (X, Y[:, None]),
+    "three-dimensional y": (
+        (X, Y[:, None, None]),
         {},
         ValueError,
-        r"^`y` must have one dimension, but got shape \(30, 1\)\. Pass y\[:, 0\]\.$",
+        r"^`y` must have one dimension, or two \(rows, responses\), but got shape \(30, 1, 1\)\. ",
     ),
     "rows differ": ((X, Y[:-1]), {}, ValueError, "same number of rows, .* 30 and 29"),
     "no rows": ((X[:0], Y[:0]), {}, ValueError, "same number of rows, at least 1"),
@@ -54,30 +54,6 @@ ERRORS = {
         ValueError,
         "change the unit",
     ),
-    "scale zero": (
-        (X, Y),
-        {"scale": 0.0},
-        ValueError,
-        r"`scale` must lie in \(0, inf\), but got 0.0",
-    ),
-    "scale negative": ((X, Y), {"scale": -1}, ValueError, r"`scale` .* but got -1.0"),
-    "scale NaN": ((X, Y), {"scale": math.nan}, ValueError, "`scale` .* but got nan"),
-    "scale infinite": ((X, Y), {"scale": math.inf}, ValueError, "`scale` .* but got inf"),
-    "scale a word": ((X, Y), {"scale": "auto"}, TypeError, '`scale` must be "adapt" or a number'),
-    "scale an array": ((X, Y), {"scale": [1.0]}, TypeError, '`scale` must be "adapt" or a number'),
-    "alpha NaN": ((X, Y), {"alpha": math.nan}, ValueError, "`alpha` .* but got nan"),
-    "alpha a truth": ((X, Y), {"alpha": True}, TypeError, '`alpha` must be "adapt" or a number'),
-    "alpha below 0": ((X, Y), {"alpha": -1}, ValueError, "where the scale is adapted"),
-    "bounds reversed": ((X, Y), {"alpha_bounds": (2, 0)}, ValueError, "low < high"),
-    "bounds below 0": ((X, Y), {"alpha_bounds": (-1, 2)}, ValueError, "0 <= low"),
-    "bounds infinite": ((X, Y), {"alpha_bounds": (0, math.inf)}, ValueError, "high < inf"),
-    "bounds of three": ((X, Y), {"alpha_bounds": (0, 1, 2)}, TypeError, "two numbers"),
-    "tolerance": ((X, Y), {"tol": 0.0}, ValueError, "`tol` must lie in"),
-    "steps": ((X, Y), {"max_iter": -1}, ValueError, "`max_iter` must be a whole number"),
-    "scale none": ((X, Y), {"scale": None}, TypeError, '`scale` must be "adapt" or a number'),
-    "tolerance a word": ((X, Y), {"tol": "a"}, TypeError, "`tol` must be a number"),
-    "steps not whole": ((X, Y), {"max_iter": math.inf}, ValueError, "`max_iter` must be a whole"),
-    "bounds words": ((X, Y), {"alpha_bounds": ("a", "b")}, TypeError, "must be two numbers"),
     "intercept a word": (
         (X, Y),
         {"intercept": "yes"},
@@ -89,6 +65,91 @@ ERRORS = {
     "one name": ((X, Y), {"feature_names": "abc"}, TypeError, "must be a list of names"),
     "names": ((X, Y), {"feature_names": ["a"]}, ValueError, "one name per column"),
 }
+
+
+# Of the options that all estimators have.
+OPTION_ERRORS = {
+    "scale zero": ({"scale": 0.0}, ValueError, r"`scale` must lie in \(0, inf\), but got 0.0"),
+    "scale negative": ({"scale": -1}, ValueError, r"`scale` .* but got -1.0"),
+    "scale NaN": ({"scale": math.nan}, ValueError, "`scale` .* but got nan"),
+    "scale infinite": ({"scale": math.inf}, ValueError, "`scale` .* but got inf"),
+    "scale a word": ({"scale": "auto"}, TypeError, '`scale` must be "adapt" or a number'),
+    "scale an array": ({"scale": [1.0]}, TypeError, '`scale` must be "adapt" or a number'),
+    "alpha NaN": ({"alpha": math.nan}, ValueError, "`alpha` .* but got nan"),
+    "alpha a truth": ({"alpha": True}, TypeError, '`alpha` must be "adapt" or a number'),
+    "alpha below 0": ({"alpha": -1}, ValueError, "where the scale is adapted"),
+    "bounds reversed": ({"alpha_bounds": (2, 0)}, ValueError, "low < high"),
+    "bounds below 0": ({"alpha_bounds": (-1, 2)}, ValueError, "0 <= low"),
+    "bounds infinite": ({"alpha_bounds": (0, math.inf)}, ValueError, "high < inf"),
+    "bounds of three": ({"alpha_bounds": (0, 1, 2)}, TypeError, "two numbers"),
+    "tolerance": ({"tol": 0.0}, ValueError, "`tol` must lie in"),
+    "steps": ({"max_iter": -1}, ValueError, "`max_iter` must be a whole number"),
+    "scale none": ({"scale": None}, TypeError, '`scale` must be "adapt" or a number'),
+    "tolerance a word": ({"tol": "a"}, TypeError, "`tol` must be a number"),
+    "steps not whole": ({"max_iter": math.inf}, ValueError, "`max_iter` must be a whole"),
+    "bounds words": ({"alpha_bounds": ("a", "b")}, TypeError, "must be two numbers"),
+}
+ESTIMATORS = {
+    "linear": lambda **options: robloss.fit_linear(X, Y, **options),
+    "shared": lambda **options: robloss.fit_linear(
+        X, np.column_stack([Y, Y]), shared=True, **options
+    ),
+    "location": lambda **options: robloss.fit_location(Y, **options),
+    "columns": lambda **options: robloss.fit_location(Y[:, None], **options),
+    "residuals": lambda **options: robloss.fit_residuals(
+        lambda theta: Y - X @ theta, np.zeros(3), **options
+    ),
+}
+
+
+@pytest.mark.parametrize("fit", ESTIMATORS.values(), ids=ESTIMATORS)
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"), OPTION_ERRORS.values(), ids=OPTION_ERRORS
+)
+def test_errors_of_options(options, error, sentence, fit):
+    with pytest.raises(error, match=sentence):
+        fit(**options)
+
+
+@pytest.mark.parametrize("fit", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_too_few_steps_of_any_estimator(fit):
+    with pytest.warns(robloss.ConvergenceWarning, match="`max_iter` steps"):
+        found = fit(max_iter=1)
+    assert (found.status, found.converged, found.n_iter) == ("max_iter", False, 1)
+
+
+DATA = {
+    "linear": lambda y: robloss.fit_linear(X, y),
+    "shared": lambda y: robloss.fit_linear(X, np.column_stack([y, y]), shared=True),
+    "location": lambda y: robloss.fit_location(y),
+    "residuals": lambda y: robloss.fit_residuals(lambda theta: y - X @ theta, np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("fit", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_not_finite_data_of_any_estimator(value, fit):
+    with pytest.raises(ValueError, match="must be finite"):
+        fit(replaced(Y, 5, value))
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e150])
+@pytest.mark.parametrize("name", ["linear", "shared", "location"])
+def test_units_of_any_estimator(name, unit):
+    fit, plain = DATA[name](unit * Y), DATA[name](Y)
+    assert fit.converged
+    assert fit.alpha == pytest.approx(plain.alpha, abs=1e-7)
+    np.testing.assert_allclose(fit.params / unit, plain.params, atol=1e-7)
+
+
+@pytest.mark.parametrize("fit", DATA.values(), ids=DATA)
+def test_scale_without_a_maximum_of_any_estimator(fit):
+    """Residuals of 0 in more than half of the rows, where the responses are 0 themselves."""
+    with pytest.warns(robloss.ConvergenceWarning, match="half of the rows"):
+        found = fit(np.where(np.arange(30) < 22, 0.0, Y))
+    assert (found.status, found.converged) == ("scale_floor", False)
+    assert found.scale > 0
+    assert math.isfinite(found.nll)
 
 
 @pytest.mark.parametrize(("data", "options", "error", "sentence"), ERRORS.values(), ids=ERRORS)

@@ -52,7 +52,7 @@ def test_it_has_the_options_and_defaults_of_fit_linear():
     ours = inspect.signature(RobustRegressor).parameters
     theirs = inspect.signature(robloss.fit_linear).parameters
     assert all(one.kind is one.KEYWORD_ONLY for one in ours.values())
-    of_fit = {"X", "y", "sample_weight", "feature_names", "callback", "start"}
+    of_fit = {"X", "y", "sample_weight", "feature_names", "callback", "start", "shared"}
     assert {RENAMED.get(name, name) for name in ours} - {"warm_start"} == {*theirs} - of_fit
     for name in {*ours} - {"warm_start"}:
         assert ours[name].default == theirs[RENAMED.get(name, name)].default

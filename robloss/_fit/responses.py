@@ -1,0 +1,153 @@
+"""Linear models of one response, of several for themselves, and of several together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from robloss._args import library_of
+from robloss._fit.finish import finished
+from robloss._fit.least_squares import Problem, least_squares
+from robloss._fit.options import Options
+from robloss._fit.progress import watch
+from robloss._fit.result import Fit, LinearFit
+from robloss._fit.search import Found, Search
+from robloss._fit.several import Fits, LinearFits
+from robloss._fit.shared import SharedData, shared_problem
+from robloss._fit.sums import HostArray, LinearData, linear_data, to_host
+from robloss._fit.weights import Counted
+from robloss._typing import Array
+
+AnyLinear = TypeVar("AnyLinear", LinearData, SharedData)
+
+
+@contextmanager
+def of_column(name: str, k: int) -> Iterator[None]:
+    """Say of an error in which column of the data it is."""
+    try:
+        yield
+    except ValueError as error:
+        error.add_note(f"This is of column {k} of `{name}`.")
+        raise
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """All that a fit needs but the response.
+
+    Attributes
+    ----------
+    xp : namespace
+    X : array (n, p)
+    counted : Counted
+    intercept : bool
+    l2 : float
+    feature_names : tuple of str
+    options : Options
+    """
+
+    xp: Any
+    X: Array
+    counted: Counted
+    intercept: bool
+    l2: float
+    feature_names: tuple[str, ...]
+    options: Options
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return ("intercept",) * self.intercept + self.feature_names
+
+    def _data(self, y: Array) -> LinearData:
+        return linear_data(self.xp, self.X, y, self.intercept, self.counted.rows)
+
+    def _search(self, data: LinearData | SharedData) -> Search:
+        options = self.options
+        return Search(
+            options, self.l2 / self.counted.unit, watch(options, data.params, self.counted.unit)
+        )
+
+    def alone(self, y: Array, start: Any) -> LinearFit:
+        """Fit one response (n,)."""
+        data = self._data(y)
+        search = self._search(data)
+        if start is None:
+            found = search.linear(data)
+        else:
+            found = search.best(_begun(least_squares(data), start))
+        return self._result(search, found, self._names)
+
+    def each(self, y: Array, start: Any) -> LinearFits:
+        """Fit the responses (n, k) one after the other, each with its own shape and scale."""
+        k = y.shape[1]
+        starts = [None] * k if start is None else _columns_of(start, len(self._names), k)
+        fits = []
+        for j in range(k):
+            with of_column("y", j):
+                fits.append(self.alone(y[:, j], starts[j]))
+        return LinearFits(tuple(fits), (k,))
+
+    def together(self, y: Array, start: Any) -> LinearFit:
+        """Fit the responses (n, k) with one shape and scale."""
+        problems = []
+        for j in range(y.shape[1]):
+            with of_column("y", j):
+                problems.append(least_squares(self._data(y[:, j])))
+        problem = shared_problem(problems)
+        if start is not None:
+            problem = _begun(problem, start)
+        search = self._search(problem.data)
+        names = (f"y{j}: {name}" for j in range(len(problems)) for name in self._names)
+        return self._result(search, search.best(problem), tuple(names))
+
+    def _result(self, search: Search, found: Found[Any], names: tuple[str, ...]) -> LinearFit:
+        data, theta = found.data, found.outcome.local.point.theta
+        coef, constant = data.coefficients(theta)
+        return LinearFit(
+            params=data.params(theta),
+            names=names,
+            coef=coef,
+            intercept=constant,
+            feature_names=self.feature_names,
+            fitted_intercept=self.intercept,
+            **finished(search, found, self.counted.unit),
+        )
+
+
+def _numbers(start: Any) -> HostArray:
+    """The parameters to start from, on the host."""
+    given = start.params if isinstance(start, Fit | Fits) else start
+    try:
+        return to_host(given) if library_of(given) else np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`start` must be an array of parameters or a LinearFit, but got {start!r}. "
+            "Pass one of these."
+        ) from error
+
+
+def _refuse_shape(wanted: tuple[int, ...], given: tuple[int, ...]) -> None:
+    if given != wanted:
+        raise ValueError(
+            f"`start` must hold {' times '.join(map(str, wanted))} parameters, the intercept first "
+            f"if there is one, but got shape {given}. Give it the shape of the fit's `params`."
+        )
+
+
+def _columns_of(start: Any, size: int, k: int) -> list[Any]:
+    """What to start each response from."""
+    given = _numbers(start)
+    _refuse_shape((size, k), given.shape)
+    return list(start) if isinstance(start, Fits) else list(given.T)
+
+
+def _begun(problem: Problem[AnyLinear], start: Any) -> Problem[AnyLinear]:
+    """The problem with the parameters to start from."""
+    given = _numbers(start)
+    _refuse_shape((problem.data.size,), given.shape)
+    if not np.all(np.isfinite(given)):
+        raise ValueError("`start` must be finite. Leave it out to start from least squares.")
+    begun = replace(problem, theta=problem.data.inside(given), is_given=True)
+    return replace(begun, alpha=start.alpha, scale=start.scale) if isinstance(start, Fit) else begun

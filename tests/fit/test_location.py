@@ -1,0 +1,167 @@
+"""Robust means: the linear model with nothing but a constant, column by column."""
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import oracle
+import pytest
+
+import robloss
+from fit.references import NOISES, synthetic
+
+COLUMNS = np.column_stack([synthetic(seed, noise)[1] for seed, noise in enumerate(NOISES)])
+# Two fits of one objective differ by 1e-8 standard errors and rounding.
+CLOSE = 1e-7
+
+
+@pytest.mark.parametrize("options", [{}, {"alpha": 1.0}, {"scale": 2.0}, {"method": "gradient"}])
+@pytest.mark.parametrize("noise", ["student", "outliers", "normal"])
+def test_it_is_the_linear_fit_of_no_features(noise, options, backend):
+    x = synthetic(0, noise)[1]
+    linear = robloss.fit_linear(np.empty((len(x), 0)), x, **options)
+    fit = robloss.fit_location(backend.array(x), **options)
+    assert fit.converged
+    assert isinstance(fit.location, float)
+    assert fit.location == pytest.approx(linear.intercept, abs=CLOSE)
+    assert fit.alpha == pytest.approx(linear.alpha, abs=CLOSE)
+    assert fit.nll == pytest.approx(linear.nll, rel=1e-12)
+    assert backend.owns(fit.weights)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_it_is_an_optimum_by_the_oracle(noise):
+    x = synthetic(1, noise)[1]
+    fit = robloss.fit_location(x)
+
+    def nll(location, alpha, scale):
+        total = sum(float(oracle.loss(float(r), alpha, scale)) for r in x - location)
+        return total + len(x) * (math.log(scale) + float(oracle.log_partition(alpha)))
+
+    lowest = nll(fit.location, fit.alpha, fit.scale)
+    assert fit.nll == pytest.approx(lowest, rel=1e-12)
+    for moved in (-0.05, 0.05):
+        alpha = min(2.0, max(0.0, fit.alpha + moved))
+        assert nll(fit.location + moved * fit.scale, fit.alpha, fit.scale) > lowest
+        assert nll(fit.location, alpha, fit.scale) >= lowest
+        assert nll(fit.location, fit.alpha, fit.scale * math.exp(moved)) > lowest
+
+
+def test_columns_are_fits_of_their_own(backend):
+    x = COLUMNS[:, :3]
+    fits = robloss.fit_location(backend.array(x))
+    assert isinstance(fits, robloss.LocationFits)
+    assert (len(fits), fits.shape, fits.converged) == (3, (3,), True)
+    assert backend.owns(fits.location)
+    singles = [robloss.fit_location(backend.array(column)) for column in x.T]
+    np.testing.assert_array_equal(
+        backend.to_numpy(fits.location), [fit.location for fit in singles]
+    )
+    for name in ("alpha", "scale"):
+        np.testing.assert_array_equal(getattr(fits, name), [getattr(fit, name) for fit in singles])
+    for name in ("weights", "residuals", "outliers"):
+        expected = np.stack([backend.to_numpy(getattr(fit, name)) for fit in singles], axis=-1)
+        np.testing.assert_array_equal(backend.to_numpy(getattr(fits, name)), expected)
+    assert fits.nll == pytest.approx(sum(fit.nll for fit in singles), rel=1e-15)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, np.int64(-2)])
+def test_three_dimensions(axis, backend):
+    x = np.moveaxis(np.stack([COLUMNS[:, :3], COLUMNS[:, 3:6]], axis=-1), 0, axis)
+    fits = robloss.fit_location(backend.array(x), axis=axis)
+    assert (fits.alpha.shape, tuple(fits.location.shape)) == ((3, 2), (3, 2))
+    assert tuple(fits.weights.shape) == (len(COLUMNS), 3, 2)
+    # Inside they may lie in memory in another order, and be added up in it.
+    expected = robloss.fit_location(COLUMNS[:, 4]).location
+    assert float(backend.to_numpy(fits.location)[1, 1]) == pytest.approx(expected, abs=CLOSE)
+
+
+@pytest.mark.parametrize("noise", ["student", "outliers", "laplace"])
+def test_equivariance(noise):
+    x = synthetic(2, noise)[1]
+    fit, moved = robloss.fit_location(x), robloss.fit_location(7.0 - 1e3 * x)
+    assert moved.location == pytest.approx(7.0 - 1e3 * fit.location, abs=1e3 * CLOSE)
+    assert moved.scale == pytest.approx(1e3 * fit.scale, rel=CLOSE)
+    assert moved.alpha == pytest.approx(fit.alpha, abs=CLOSE)
+    np.testing.assert_allclose(moved.weights, fit.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"), [("int64", "float64"), ("float32", "float32"), ("float16", "float32")]
+)
+def test_dtypes(dtype, kept):
+    x = (50.0 * synthetic(3, "student")[1]).astype(dtype)
+    fit, wide = robloss.fit_location(x), robloss.fit_location(x.astype("float64"))
+    assert fit.converged
+    assert fit.params.dtype == fit.weights.dtype == kept
+    # Sums are of float64 on the host; only what float32 cannot tell apart ends a fit earlier.
+    assert fit.location == pytest.approx(wide.location, rel=1e-6)
+
+
+def test_a_weight_is_a_repetition(backend):
+    times = np.random.default_rng(4).integers(0, 4, len(COLUMNS))
+    fits = robloss.fit_location(
+        backend.array(COLUMNS[:, :2]), sample_weight=backend.array(1.0 * times)
+    )
+    expected = robloss.fit_location(np.repeat(COLUMNS[:, :2], times, axis=0))
+    np.testing.assert_allclose(backend.to_numpy(fits.location), expected.location, atol=CLOSE)
+    np.testing.assert_allclose(fits.scale, expected.scale, rtol=CLOSE)
+    assert fits.nll == pytest.approx(expected.nll, rel=1e-12)
+    assert fits.observations == times.sum()
+
+
+def test_what_all_columns_have_at_once():
+    fits = robloss.fit_location(COLUMNS[:, :3])
+    for k, fit in enumerate(fits):
+        np.testing.assert_array_equal(fits.standard_errors[:, k], fit.standard_errors)
+        np.testing.assert_array_equal(fits.conf_int(0.5)[..., k], fit.conf_int(0.5))
+        assert fits.outlier_distance[k] == fit.outlier_distance
+        assert f"Column {k}\n{fit.summary()}" in fits.summary()
+    assert fits.parameter_names == ("location", "alpha", "scale")
+    assert repr(fits) == "<LocationFits of 3 columns, 3 converged>"
+    for again in (pickle.loads(pickle.dumps(fits)), copy.deepcopy(fits)):
+        np.testing.assert_array_equal(again.location, fits.location)
+        np.testing.assert_array_equal(again.standard_errors, fits.standard_errors)
+
+
+def test_a_column_that_does_not_converge_is_named():
+    x = np.column_stack([COLUMNS[:, 0], np.zeros(len(COLUMNS))])
+    with pytest.warns(robloss.ConvergenceWarning, match="the model fits the data"):
+        fits = robloss.fit_location(x)
+    assert (fits.converged, fits.status) == (False, "scale_floor")
+    assert fits.message.startswith("1 of 2 columns, the first of them 1: The scale fell")
+
+
+def test_columns_whose_scale_is_held_have_no_error_of_it():
+    """Of a truncated law below alpha = 0 the scale is held, of one above it is estimated."""
+    x = COLUMNS[:, [NOISES.index("cauchy"), NOISES.index("normal")]]
+    fits = robloss.fit_location(x, alpha_bounds=(-2.0, 2.0), truncation=10.0)
+    assert [fit.adapted for fit in fits] == [("alpha",), ("alpha", "scale")]
+    assert fits.parameter_names == ("location", "alpha", "scale")
+    assert np.isnan(fits.standard_errors[2, 0])
+    np.testing.assert_array_equal(fits.standard_errors[:2, 0], fits[0].standard_errors)
+
+
+X = COLUMNS[:, :2]
+ERRORS = {
+    "no axis": (X, {"axis": 2}, ValueError, r"`axis` must be an axis of `x`, but got 2 for shape"),
+    "axis a word": (X, {"axis": "rows"}, TypeError, "`axis` must be a whole number"),
+    "axis a truth": (X, {"axis": True}, TypeError, "`axis` must be a whole number"),
+    "two axes": (X, {"axis": (0, 1)}, TypeError, "`axis` must be a whole number"),
+    "a number": (np.float64(3.0), {}, ValueError, "`axis` must be an axis of `x`"),
+    "no values": (X[:0], {}, ValueError, r"`x` must not be empty, but got shape \(0, 2\)"),
+    "no columns": (X[:, :0], {}, ValueError, r"`x` must not be empty, but got shape"),
+}
+
+
+@pytest.mark.parametrize(("x", "options", "error", "sentence"), ERRORS.values(), ids=ERRORS)
+def test_errors(x, options, error, sentence):
+    with pytest.raises(error, match=sentence):
+        robloss.fit_location(x, **options)
+
+
+def test_squares_that_overflow_are_of_a_column():
+    with pytest.raises(ValueError, match="change the unit") as caught:
+        robloss.fit_location(X * [1.0, 1e200])
+    assert caught.value.__notes__ == ["This is of column 1 of `x`."]
