@@ -12,7 +12,7 @@ import robloss
 def test_the_table_holds_every_public_function_of_arrays():
     # In test_distribution.py and test_sampling.py.
     others = {"pdf", "cdf", "ppf", "entropy", "variance", "fisher_information", "sample"}
-    others |= {"efficiency", "scale_for_efficiency", "evaluate"}
+    others |= {"efficiency", "scale_for_efficiency", "evaluate", "progress_bar"}
     others |= {name for name in robloss.__all__ if name.startswith("fit_") or name[0].isupper()}
     assert set(robloss.__all__) - others == set(FUNCTIONS)
 

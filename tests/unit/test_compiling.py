@@ -52,13 +52,13 @@ def start(copy: Path, cache: Path, before: str = "") -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-def finish(process: "subprocess.Popen[str]") -> tuple[str, bool]:
-    """What the loss was, and whether the kernels came from the disk."""
+def finish(process: "subprocess.Popen[str]", alone: bool = True) -> tuple[str, bool]:
+    """What the loss was, and whether the kernels came from the disk: all or none, if it is alone."""
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     loss, partition, *hits = printed.splitlines()
     assert partition.startswith("0.9189385332046727")
-    assert hits in (["0", "0"], ["1", "1"])
+    assert not alone or hits in (["0", "0"], ["1", "1"])
     return loss, hits == ["1", "1"]
 
 
@@ -133,7 +133,8 @@ def test_a_cache_that_fails_stops_nothing(harm, heals, copy, tmp_path):
 def test_two_processes_may_compile_at_once(copy, tmp_path):
     cache = tmp_path / "cache"
     both = [start(copy, cache) for _ in range(2)]
-    assert [finish(process)[0] for process in both] == ["inf 2.0 inf"] * 2
+    # What one has compiled the other may find, if it comes to it later.
+    assert [finish(process, alone=False)[0] for process in both] == ["inf 2.0 inf"] * 2
     assert finish(start(copy, cache)) == ("inf 2.0 inf", True)
 
 
