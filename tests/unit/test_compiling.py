@@ -53,7 +53,7 @@ def start(copy: Path, cache: Path, before: str = "") -> "subprocess.Popen[str]":
 
 
 def finish(process: "subprocess.Popen[str]", alone: bool = True) -> tuple[str, bool]:
-    """What the loss was, and whether the kernels came from the disk: all or none, if it is alone."""
+    """What the loss was, and whether the kernels came from the disk: all or none, if alone."""
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     loss, partition, *hits = printed.splitlines()
