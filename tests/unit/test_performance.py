@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+import children
 import contest
 import contestants
 import memory
@@ -294,32 +295,18 @@ def test_a_call_has_threads_of_its_own(monkeypatch):
         processes.on_threads(lambda: None, 100_000)
 
 
-def _twice(array):
-    one = array + 1
-    one += array * 2
-
-
-def _peak(function):
-    array = np.ones(4_000_000)
-    return processes.peak(lambda: function(array)) / array.nbytes
-
-
-def _absent():
-    raise MissingError("no such thing")
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is what Linux counts")
 def test_the_peak_of_memory_is_seen_although_it_is_freed():
     try:
-        assert processes.apart(_peak, _twice) == pytest.approx(2, abs=0.1)
-        assert processes.apart(_peak, np.sum) == pytest.approx(0, abs=0.1)
+        assert processes.apart(children.peak, children.twice) == pytest.approx(2, abs=0.1)
+        assert processes.apart(children.peak, np.sum) == pytest.approx(0, abs=0.1)
     except MissingError as reason:
         pytest.skip(str(reason))
 
 
 def test_what_is_raised_apart_is_raised_here():
     with pytest.raises(MissingError, match="no such thing"):
-        processes.apart(_absent)
+        processes.apart(children.absent)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is what Linux counts")
