@@ -93,15 +93,12 @@ class HostData(LinearData):
 
     @property
     def _design(self) -> rows.Design:
-        between_rows, between_columns = map(abs, self.X.strides)
         return rows.Design(
             self.X,
             self.y,
             self._weights,
-            between_columns <= between_rows,
             self.center,
             self.dropped,
-            int(self.intercept),
         )
 
     def moments(self) -> Moments:

@@ -40,10 +40,8 @@ class Design(NamedTuple):
     X: Any  # (n, p)
     y: Any  # (n,)
     sample_weight: Floats  # (n,), contiguous; empty where every row counts once
-    by_rows: bool  # whether the rows of X, rather than its columns, lie together in memory
     center: Floats  # (p,), what to subtract from every row of X
     dropped: Any  # (p,) of bool, columns to take for 0
-    constant: int  # 1 for a column of ones before X, else 0
 
 
 class At(NamedTuple):
@@ -223,14 +221,14 @@ def _turn(X: Any, first: int, count: int, center: Floats, target: Floats) -> Non
 
 
 @kernel
-def _fetch(design: Design, first: int, count: int, columns: Floats) -> None:
+def _fetch(design: Design, constant: int, first: int, count: int, columns: Floats) -> None:
     """Put rows of X into the columns of a block, after a column of ones where there is one."""
     X, center = design.X, design.center
     features = X.shape[1]
-    if design.constant:
+    if constant:
         columns[0, :count] = 1.0
-    target = columns[design.constant :]
-    if not design.by_rows:
+    target = columns[constant:]
+    if abs(X.strides[1]) > abs(X.strides[0]):  # columns, rather than rows, lie together in memory
         for j in range(features):
             source, column, shift = X[first : first + count, j], target[j], center[j]
             for i in range(count):
@@ -375,6 +373,7 @@ def accumulate(design: Design, at: At, chunk: int, start: int, stop: int, out: S
     `start` is a multiple of `chunk`.
     """
     alpha, s, block = at.alpha, design.sample_weight, _block(out.vectors.shape[2])
+    constant = at.theta.size - design.X.shape[1]  # 1 for a column of ones before X, else 0
     columns, scaled, z = block.columns, block.scaled, block.z
     weight, curvature = block.weight, block.curvature
     of = derived(z, alpha, 1.0)
@@ -383,7 +382,7 @@ def accumulate(design: Design, at: At, chunk: int, start: int, stop: int, out: S
         end = min(begin + chunk, stop)
         for first in range(begin, end, BLOCK):
             count = min(BLOCK, end - first)
-            _fetch(design, first, count, columns)
+            _fetch(design, constant, first, count, columns)
             _residuals(design.y, first, count, at.theta, at.scale, block)
             _family(z, alpha, of, block.loss, weight, curvature)
             if count < BLOCK:

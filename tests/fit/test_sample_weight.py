@@ -134,7 +134,8 @@ def test_layouts_and_kinds_of_number(kind, order, dtype):
         weights = times.astype(kind)
     fit = robloss.fit_linear(X, y, sample_weight=weights)
     expected = robloss.fit_linear(X, y, sample_weight=times.astype(float))
-    np.testing.assert_allclose(fit.coef, expected.coef, rtol=1e-10)
+    # `tol` is 1e-8 standard errors, and LAPACK's last bits may depend on where matrices lie.
+    np.testing.assert_allclose(fit.coef, expected.coef, rtol=1e-8)
     assert fit.coef.dtype == dtype
 
 

@@ -7,7 +7,7 @@ import pytest
 import robloss
 from robloss._fit import host
 from robloss._fit.arrays import ArrayData
-from robloss._fit.sums import RowWeights, Wanted
+from robloss._fit.sums import RowWeights, Wanted, linear_data
 
 ALL = Wanted(hessian=True, gram=True, shape=True, rows=True)
 LAYOUTS = {
@@ -252,4 +252,22 @@ def test_same_bits_however_the_chunks_are_shared_out(monkeypatch):
 
     monkeypatch.setattr(host, "map_chunks", backwards)
     found.add(bits())
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("alpha", [2.0, 1.0, 0.9])
+def test_the_same_rows_always_have_the_same_sums(order, alpha):
+    """Whatever lies in memory around them: Numba 0.60 fails here, 0.61 and 0.68 do not."""
+    rng = np.random.default_rng(55)
+    values, theta = rng.normal(size=(5000, 12)), np.eye(13)[1]
+    noise = rng.standard_t(2, 5000)
+    found = set()
+    for _ in range(100):
+        X = np.asarray(values, dtype="float32", order=order)
+        y = (X[:, 0] + noise).astype("float32")
+        around = [rng.random(rng.integers(1, 3000)) for _ in range(20)]
+        sums = linear_data(np, X, y, True).sums(theta, alpha, 1.1, Wanted(gram=True))
+        found.add((sums.loss, sums.pull, sums.slope.tobytes(), sums.gram.tobytes()))
+        assert len(around) == 20
     assert len(found) == 1
