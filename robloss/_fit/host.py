@@ -94,8 +94,6 @@ class HostData(LinearData):
     @property
     def _design(self) -> rows.Design:
         return rows.Design(
-            self.X,
-            self.y,
             self._weights,
             self.center,
             self.dropped,
@@ -127,13 +125,12 @@ class HostData(LinearData):
             vectors=np.zeros((chunks, 4, even)),
             hessian=np.zeros((chunks if wanted.hessian else 0, even, even)),
             gram=np.zeros((chunks if wanted.gram else 0, even, even)),
-            residuals=np.empty(length, self.dtype),
-            weights=np.empty(length, self.dtype),
         )
-        design, at = self._design, rows.At(theta, alpha, scale, wanted.shape)
+        of_rows = np.empty(length, self.dtype), np.empty(length, self.dtype)
+        design, at = self._design, rows.At(np.ascontiguousarray(theta), alpha, scale, wanted.shape)
 
         def work(start: int, stop: int) -> None:
-            rows.accumulate(design, at, chunk, start, stop, out)
+            rows.accumulate(self.X, self.y, design, at, chunk, start, stop, out, *of_rows)
 
         map_chunks(work, self.n, chunk * -(-_CALL // chunk))
         scalar = _pairwise(out.scalars)
@@ -157,7 +154,7 @@ class HostData(LinearData):
             hessian=self._symmetric(out.hessian),
             gram=self._symmetric(out.gram),
             shape=shape,
-            rows=(out.residuals, out.weights),
+            rows=of_rows,
         )
 
     def outer(self, factor: Array, columns: list[Array]) -> HostArray:

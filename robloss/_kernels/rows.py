@@ -34,11 +34,13 @@ LOSS, PULL, STRETCH, WEIGHT, OF_Y, SHAPE_SLOPE, SHAPE_BOW, SHAPE_PULL = range(8)
 SLOPE, CROSS, SQUARES, TILT = range(4)
 
 
-class Design(NamedTuple):
-    """The rows of a linear model."""
+# The fields of these tuples have one type each: arrays whose dtype or layout is the user's are
+# arguments by themselves, since Numba 0.60 takes a tuple of one kind for one of another.
 
-    X: Any  # (n, p)
-    y: Any  # (n,)
+
+class Design(NamedTuple):
+    """What is to be known of the rows of a linear model besides X and y."""
+
     sample_weight: Floats  # (n,), contiguous; empty where every row counts once
     center: Floats  # (p,), what to subtract from every row of X
     dropped: Any  # (p,) of bool, columns to take for 0
@@ -54,14 +56,12 @@ class At(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Zeros to be filled, by chunk; and rows. What is not wanted is empty."""
+    """Zeros to be filled, by chunk. What is not wanted is empty."""
 
     scalars: Floats  # (chunks, 8)
     vectors: Floats  # (chunks, 4, even >= q)
     hessian: Floats  # (chunks, even >= q, even >= q), on and above the diagonal
     gram: Floats  # likewise
-    residuals: Any  # (n,)
-    weights: Any  # (n,)
 
 
 class Block(NamedTuple):
@@ -221,9 +221,9 @@ def _turn(X: Any, first: int, count: int, center: Floats, target: Floats) -> Non
 
 
 @kernel
-def _fetch(design: Design, constant: int, first: int, count: int, columns: Floats) -> None:
+def _fetch(X: Any, design: Design, constant: int, first: int, count: int, columns: Floats) -> None:
     """Put rows of X into the columns of a block, after a column of ones where there is one."""
-    X, center = design.X, design.center
+    center = design.center
     features = X.shape[1]
     if constant:
         columns[0, :count] = 1.0
@@ -367,13 +367,24 @@ def _add_shape(block: Block, alpha: float, scalars: Floats, vectors: Floats) -> 
 
 
 @kernel
-def accumulate(design: Design, at: At, chunk: int, start: int, stop: int, out: Sums) -> None:
+def accumulate(
+    X: Any,
+    y: Any,
+    design: Design,
+    at: At,
+    chunk: int,
+    start: int,
+    stop: int,
+    out: Sums,
+    residuals: Any,
+    weights: Any,
+) -> None:
     """Add up the rows from `start` to `stop`, chunk by chunk of so many rows.
 
-    `start` is a multiple of `chunk`.
+    `start` is a multiple of `chunk`; `residuals` and `weights` (n,) are filled unless empty.
     """
     alpha, s, block = at.alpha, design.sample_weight, _block(out.vectors.shape[2])
-    constant = at.theta.size - design.X.shape[1]  # 1 for a column of ones before X, else 0
+    constant = at.theta.size - X.shape[1]  # 1 for a column of ones before X, else 0
     columns, scaled, z = block.columns, block.scaled, block.z
     weight, curvature = block.weight, block.curvature
     of = derived(z, alpha, 1.0)
@@ -382,16 +393,16 @@ def accumulate(design: Design, at: At, chunk: int, start: int, stop: int, out: S
         end = min(begin + chunk, stop)
         for first in range(begin, end, BLOCK):
             count = min(BLOCK, end - first)
-            _fetch(design, constant, first, count, columns)
-            _residuals(design.y, first, count, at.theta, at.scale, block)
+            _fetch(X, design, constant, first, count, columns)
+            _residuals(y, first, count, at.theta, at.scale, block)
             _family(z, alpha, of, block.loss, weight, curvature)
             if count < BLOCK:
                 weight[count:] = 0.0
                 curvature[count:] = 0.0
-            if out.residuals.size:
+            if residuals.size:
                 for i in range(count):
-                    out.residuals[first + i] = block.r[i]
-                    out.weights[first + i] = weight[i]
+                    residuals[first + i] = block.r[i]
+                    weights[first + i] = weight[i]
             if s.size:
                 _leave_out(s, first, count, block)
             if at.shape:

@@ -258,7 +258,7 @@ def test_same_bits_however_the_chunks_are_shared_out(monkeypatch):
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("alpha", [2.0, 1.0, 0.9])
 def test_the_same_rows_always_have_the_same_sums(order, alpha):
-    """Whatever lies in memory around them: Numba 0.60 fails here, 0.61 and 0.68 do not."""
+    """Of both layouts in turn: Numba 0.60 took a named tuple of one for one of the other."""
     rng = np.random.default_rng(55)
     values, theta = rng.normal(size=(5000, 12)), np.eye(13)[1]
     noise = rng.standard_t(2, 5000)
