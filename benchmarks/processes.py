@@ -117,8 +117,14 @@ def _seconds_of_children() -> float:
 
 
 def _python(code: str) -> str:
+    # With bytecode, as what pip installs has it: the first of the calls writes what is not there.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     run = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
     if run.returncode:
         raise MissingError(run.stderr.strip().splitlines()[-1])

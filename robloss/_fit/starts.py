@@ -53,7 +53,7 @@ def middle_spread(data: Data, theta: HostArray) -> float:
 
 
 def resampled(
-    problem: Problem[Data], count: int, rng: np.random.Generator
+    problem: Problem[Data], count: int, rng: "np.random.Generator"
 ) -> Iterator[Problem[Data]]:
     """The problem with parameters that fit as many random rows as there are parameters."""
     data = problem.data
