@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from robloss._fit.inference import Optimum
-from robloss._fit.likelihood import solve
 from robloss._fit.loop import Outcome
 from robloss._fit.progress import report
 from robloss._fit.result import ConvergenceWarning, History
 from robloss._fit.search import Found, Search
 from robloss._fit.sums import Data
+from robloss._fit.symmetric import solve
 from robloss._fit.words import MESSAGES, flags
 
 
@@ -86,5 +86,5 @@ def alpha_by_truncation(outcome: Outcome) -> float:
     slope = np.zeros(len(local.hessian))
     by_truncation = likelihood.normaliser.slope_by_truncation(alpha)
     slope[likelihood.data.size] = likelihood.data.observations * by_truncation
-    step, _ = solve(local.hessian, -slope, likelihood.eps)
+    step = solve(local.hessian, -slope, likelihood.eps).solution
     return float(step[likelihood.data.size])

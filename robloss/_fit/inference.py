@@ -15,6 +15,7 @@ from robloss._backends import evaluate
 from robloss._distribution.cumulative import ppf
 from robloss._fit.likelihood import Free, Likelihood, Point, shift_slope
 from robloss._fit.sums import Data, HostArray, LinearData, lengths, to_host
+from robloss._fit.symmetric import Inverse
 from robloss._typing import Array
 
 KINDS = ("sandwich", "information", "H1", "H2", "H3")
@@ -52,47 +53,6 @@ class Optimum:
     def holds_alpha(self) -> bool:
         """Whether α was to be estimated and ended on a bound."""
         return self.free.alpha and self.point.alpha in self.free.bounds
-
-
-@dataclass(frozen=True)
-class Inverse:
-    """The inverse of a symmetric matrix, by its eigenvalues in the units of its diagonal.
-
-    Attributes
-    ----------
-    matrix : ndarray
-        The inverse, as if directions of eigenvalue 0 were not there.
-    null : ndarray
-        These directions, in the units of the diagonal.
-    size : ndarray
-        Roots of the diagonal.
-    is_definite : bool
-        Whether no eigenvalue is below 0.
-    """
-
-    matrix: HostArray
-    null: HostArray
-    size: HostArray
-    is_definite: bool
-
-    @classmethod
-    def of(cls, matrix: HostArray, eps: float) -> "Inverse":
-        """Invert; eigenvalues of the size of the relative rounding `eps` count as 0."""
-        size = np.sqrt(np.abs(np.diag(matrix)))
-        size[size == 0] = 1.0
-        values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
-        kept = np.abs(values) > 10 * len(size) * eps
-        right = vectors[:, kept] / size[:, None]
-        definite = not np.any(values[kept] < 0)
-        return cls((right / values[kept]) @ right.T, vectors[:, ~kept], size, definite)
-
-    def determines(self, functionals: HostArray, eps: float) -> NDArray[np.bool_]:
-        """Which linear functionals (rows) of the parameters do not change along `null`."""
-        rows = functionals / self.size
-        left = np.sum((rows @ self.null) ** 2, axis=1)
-        # An eigenvector is known to eps over the gap to the next eigenvalue, eps itself at worst.
-        determined: NDArray[np.bool_] = left <= 100 * eps * np.sum(rows**2, axis=1)
-        return determined
 
 
 class Estimated:
