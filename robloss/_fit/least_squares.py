@@ -6,8 +6,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from robloss._fit.data import Data
 from robloss._fit.likelihood import FLOOR
-from robloss._fit.sums import Data, HostArray, LinearData, Moments, to_host
+from robloss._fit.linear_data import LinearData
+from robloss._fit.sums import HostArray, Moments, to_host
 from robloss._fit.symmetric import solve
 from robloss._typing import Array
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from robloss._fit.data import Data
 from robloss._fit.normaliser import Normaliser
-from robloss._fit.sums import Data, HostArray, Sums, Wanted
+from robloss._fit.sums import HostArray, Sums, Wanted
 from robloss._typing import Array
 
 # A few roundings of a number and of its sum: what separates a value from nothing at all.
