@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._fit.likelihood import Likelihood, Local, Point, solve
+from robloss._fit.likelihood import Likelihood, Local, Point
 from robloss._fit.sums import HostArray
+from robloss._fit.symmetric import solve
 
 # Newton's method takes over this near the optimum, in standard errors times √n, which is a distance
 # in units of what a single row tells, and not nearer than one standard error: F is close to its
@@ -166,15 +167,16 @@ class Loop:
         if self.held(local):
             index = np.delete(index, self.size)
             hessian, gradient = hessian[np.ix_(index, index)], gradient[index]
-        part, values = solve(hessian, -gradient, self.likelihood.eps)
-        if not self.likelihood.data.is_linear and (values < 0).any():
+        found = solve(hessian, -gradient, self.likelihood.eps)
+        if not self.likelihood.data.is_linear and not found.is_definite:
             # Gauss and Newton's Hessian need not be positive at a minimum; reweighting's is.
             hessian = hessian.copy()
             hessian[: self.size, : self.size] = self.likelihood.gram(local)
-            part, values = solve(hessian, -gradient, self.likelihood.eps)
+            found = solve(hessian, -gradient, self.likelihood.eps)
+        part = found.solution
         # What is left of the gradient lies in directions in which F looks flat but is not.
         left = np.abs(gradient + hessian @ part)[: self.size]
-        if (values < 0).any() or (left > local.gradient_noise).any():
+        if not found.is_definite or (left > local.gradient_noise).any():
             return None, math.inf
         step = np.zeros_like(local.gradient)
         step[index] = part
@@ -191,7 +193,7 @@ class Loop:
         others = index[index != self.size]
         right = -local.gradient[others] - local.hessian[others, self.size] * limited
         matrix = local.hessian[np.ix_(others, others)]
-        step[others], _ = solve(matrix, right, self.likelihood.eps)
+        step[others] = solve(matrix, right, self.likelihood.eps).solution
         step[self.size] = limited
         return step
 
@@ -253,8 +255,7 @@ class Loop:
         gram = self.likelihood.gram(local)
         if damping:
             gram = gram + damping * np.diag(np.diag(gram))
-        step, _ = solve(gram, -local.gradient[: self.size], self.likelihood.eps)
-        return step
+        return solve(gram, -local.gradient[: self.size], self.likelihood.eps).solution
 
     def _expected(self, length: float, before: float | None) -> float:
         """The length of the Newton step that will follow one of this length.

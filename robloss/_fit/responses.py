@@ -3,20 +3,24 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
+import array_api_compat
 import numpy as np
 
 from robloss._args import library_of
 from robloss._fit.finish import finished
 from robloss._fit.least_squares import Problem, least_squares
+from robloss._fit.linear_data import LinearData, linear_data
 from robloss._fit.options import Options
 from robloss._fit.progress import watch
 from robloss._fit.result import Fit, LinearFit
+from robloss._fit.row_space import RowSpace, row_space
 from robloss._fit.search import Found, Search
 from robloss._fit.several import Fits, LinearFits
 from robloss._fit.shared import SharedData, shared_problem
-from robloss._fit.sums import HostArray, LinearData, linear_data, to_host
+from robloss._fit.sums import HostArray, to_host
 from robloss._fit.weights import Counted
 from robloss._typing import Array
 
@@ -60,8 +64,25 @@ class LinearModel:
     def _names(self) -> tuple[str, ...]:
         return ("intercept",) * self.intercept + self.feature_names
 
+    @cached_property
+    def _design(self) -> tuple[Array, RowSpace | None]:
+        """The features; or, of more than rows can tell of, coordinates in the space of rows.
+
+        The features come to the host for these: they are fewer numbers than their products.
+        """
+        X, rows = self.X, self.counted.rows
+        if self.counted.number >= X.shape[1] + self.intercept:
+            return X, None
+        counts = slice(None) if rows is None else to_host(rows.values) > 0
+        space = row_space(X, self.intercept, counts)
+        if space is None:
+            return X, None
+        device = array_api_compat.device(X)
+        return self.xp.asarray(space.coordinates(), dtype=X.dtype, device=device), space
+
     def _data(self, y: Array) -> LinearData:
-        return linear_data(self.xp, self.X, y, self.intercept, self.counted.rows)
+        X, space = self._design
+        return linear_data(self.xp, X, y, self.intercept, self.counted.rows, space)
 
     def _search(self, data: LinearData | SharedData) -> Search:
         options = self.options
@@ -146,7 +167,7 @@ def _columns_of(start: Any, size: int, k: int) -> list[Any]:
 def _begun(problem: Problem[AnyLinear], start: Any) -> Problem[AnyLinear]:
     """The problem with the parameters to start from."""
     given = _numbers(start)
-    _refuse_shape((problem.data.size,), given.shape)
+    _refuse_shape((len(problem.data.to_params),), given.shape)
     if not np.all(np.isfinite(given)):
         raise ValueError("`start` must be finite. Leave it out to start from least squares.")
     begun = replace(problem, theta=problem.data.inside(given), is_given=True)

@@ -8,18 +8,19 @@ from typing import Generic
 import numpy as np
 
 from robloss._fit.anneal import stages
+from robloss._fit.data import Data
 from robloss._fit.gradient import GradientLoop
 from robloss._fit.least_squares import AnyData, Problem, centered, is_sound, least_squares, solved
 from robloss._fit.likelihood import FLOOR, Free, Likelihood, Point, as_held
+from robloss._fit.linear_data import SAMPLE, LinearData
 from robloss._fit.loop import Loop, Outcome, Watch
 from robloss._fit.normaliser import Normaliser
 from robloss._fit.options import Options
 from robloss._fit.starts import largest, middle_spread, resampled
-from robloss._fit.sums import Data, LinearData
 
-# Rows of the sample, in all and per coefficient: its optimum is 1/√20000 of a row's information, or
-# a thirtieth per coefficient, from that of the data, where three Newton steps reach rounding.
-_ROWS, _ROWS_EACH = 20_000, 1000
+# Rows of the sample per coefficient, at least: its optimum is a thirtieth of a row's information
+# per coefficient from that of the data, where three Newton steps reach rounding.
+_ROWS_EACH = 1000
 _WORTHWHILE = 4  # times that many rows of data, and the sample saves more than it costs
 _SAMPLE_TOL = 0.01
 # How many times farther from the optimum than it should be by chance a sample may lie.
@@ -204,7 +205,7 @@ class Search:
 
         The data are not looked at before: what is unsound of them shows at the sample's optimum.
         """
-        rows = max(_ROWS, _ROWS_EACH * data.size)
+        rows = max(SAMPLE, _ROWS_EACH * data.size)
         if data.n < _WORTHWHILE * rows or self.options.max_iter == 0:
             return None
         part = data.sample(rows)

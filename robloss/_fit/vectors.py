@@ -23,12 +23,12 @@ import numpy as np
 from robloss._backends import evaluate
 from robloss._distribution.integrals import nodes, panels
 from robloss._fit.arrays import ArrayData
+from robloss._fit.linear_data import LinearData
 from robloss._fit.options import Options
 from robloss._fit.residual_data import ResidualData
 from robloss._fit.sums import (
     NO_SHAPE,
     HostArray,
-    LinearData,
     Sums,
     Wanted,
     lengths,
