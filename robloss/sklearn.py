@@ -9,6 +9,7 @@ import numpy as np
 
 from robloss._args import library_of
 from robloss._fit.linear import fit_linear
+from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL
 from robloss._fit.result import ConvergenceWarning as OwnWarning
 from robloss._fit.result import LinearFit
 from robloss._fit.sums import to_host
@@ -122,15 +123,15 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         scale: float | str = "adapt",
         fit_intercept: bool = True,
         l2: float = 0.0,
-        alpha_bounds: tuple[float, float] = (0.0, 2.0),
+        alpha_bounds: tuple[float, float] = ALPHA_BOUNDS,
         truncation: float | None = None,
-        n_starts: int = 1,
+        n_starts: int = N_STARTS,
         random_state: Any = None,
-        method: str = "irls",
+        method: str = METHOD,
         anneal: Any = None,
         warm_start: bool = False,
-        tol: float = 1e-8,
-        max_iter: int = 200,
+        tol: float = TOL,
+        max_iter: int = MAX_ITER,
         verbose: int = 0,
     ) -> None:
         self.alpha = alpha

@@ -6,22 +6,24 @@ from typing import Any
 import numpy as np
 
 from robloss._args import common_library, real_dtype
+from robloss._fit.begun import with_shape_of
 from robloss._fit.finish import finished
 from robloss._fit.jacobian import Function, jacobian_of
 from robloss._fit.least_squares import Problem
-from robloss._fit.options import checked
+from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.residual_data import ResidualData, as_like
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
-from robloss._fit.sums import HostArray, to_host
+from robloss._fit.sums import HostArray, RowWeights, to_host
 from robloss._fit.vectors import VectorData, checked_for_vectors
+from robloss._fit.weights import counted
 from robloss._typing import Array
 
 
-def _parameters(theta0: Any) -> tuple[str, Any, Array]:
+def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[str, Any, Array]:
     """The library of the parameters, its namespace, and them as an array of it."""
-    library, xp = common_library({"theta0": theta0})
+    library, xp = common_library({"theta0": theta0, **weights})
     if library == "numpy":
         theta0 = np.asarray(theta0)
     elif library == "torch":
@@ -53,6 +55,15 @@ def _noted(name: str, function: Callable[[Array], Any]) -> Function:
 def _first_of(function: Function) -> Function:
     """The first component of what a function returns for each observation."""
     return lambda theta: function(theta)[:, 0]
+
+
+def _largest(xp: Any, residuals: Array, weights: RowWeights | None) -> float:
+    """The largest size of a number in rows that count."""
+    sizes = xp.abs(residuals)
+    if weights is not None:
+        counts = xp.reshape(weights.values > 0, (-1,) + (1,) * (residuals.ndim - 1))
+        sizes = xp.where(counts, sizes, xp.zeros_like(sizes))
+    return float(xp.max(sizes))
 
 
 def _check_residuals(library: str, xp: Any, value: Any) -> None:
@@ -90,19 +101,20 @@ def _check_jacobian(library: str, value: Any, shape: tuple[int, ...]) -> None:
 
 def fit_residuals(
     residuals: Callable[[Array], Array],
-    theta0: Array,
+    theta0: Array | Fit,
     *,
     jac: Callable[[Array], Array] | None = None,
     alpha: float | str = "adapt",
     scale: float | str = "adapt",
-    alpha_bounds: tuple[float, float] = (0.0, 2.0),
+    alpha_bounds: tuple[float, float] = ALPHA_BOUNDS,
     truncation: float | None = None,
-    n_starts: int = 1,
+    n_starts: int = N_STARTS,
     rng: Any = None,
-    method: str = "irls",
+    method: str = METHOD,
     anneal: str | Sequence[float] | None = None,
-    tol: float = 1e-8,
-    max_iter: int = 200,
+    tol: float = TOL,
+    max_iter: int = MAX_ITER,
+    sample_weight: Array | None = None,
     callback: Callable[[Iterate], object] | None = None,
     verbose: int = 0,
 ) -> Fit:
@@ -110,8 +122,8 @@ def fit_residuals(
 
     .. math::
 
-        \min_{\theta, \alpha, c} \; \sum_i \rho(r_i(\theta), \alpha, c)
-        + n \log c + n \log Z(\alpha)
+        \min_{\theta, \alpha, c} \; \sum_i s_i \rho(r_i(\theta), \alpha, c)
+        + n \log c + n \log Z(\alpha), \quad n = \sum_i s_i
 
     Joint maximum likelihood, as :func:`fit_linear` for models that are not linear: reweighted
     Gauss–Newton steps, damped as by Levenberg and Marquardt where they would raise the objective,
@@ -123,14 +135,18 @@ def fit_residuals(
         ``residuals(theta)`` gives the residuals (n,), in one unit, as an array of the library of
         `theta0`; or (n, d), a vector for each of n observations: see the notes. A step to where
         they are not finite is not taken.
-    theta0 : array (q,)
-        Parameters to start from.
+    theta0 : array (q,) or Fit
+        Parameters to start from; or an earlier result, whose shape and scale are then started from
+        too. It is what other fits call `start`.
     jac : callable, optional
         ``jac(theta)`` gives the derivatives (n, q) or (n, d, q). By default: automatic
         differentiation for torch and JAX, central differences for other libraries, with
         steps in proportion to each parameter, and to 1 for one that starts at 0.
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
+    sample_weight : array (n,), optional
+        How often each observation counts, the s of the formula; as for :func:`fit_linear`. In the
+        library of the residuals.
     callback, verbose
         As for :func:`fit_linear`.
 
@@ -203,7 +219,9 @@ def fit_residuals(
         callback=callback,
         verbose=verbose,
     )
-    library, xp, theta = _parameters(theta0)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    start = theta0.params if isinstance(theta0, Fit) else theta0
+    library, xp, theta = _parameters(start, weights)
     host, function = to_host(theta), _noted("residuals", residuals)
 
     def as_theta(values: HostArray) -> Array:
@@ -212,7 +230,7 @@ def fit_residuals(
     with np.errstate(all="ignore"):
         first = function(as_theta(host))
         _check_residuals(library, xp, first)
-        size = float(xp.max(xp.abs(first)))
+        rows = counted(sample_weight, xp, first)
         if jac is None:
             jacobian = jacobian_of(function, library, xp, as_theta, host)
         else:
@@ -224,13 +242,14 @@ def fit_residuals(
         elif first.ndim == 2:
             checked_for_vectors(options)
             kind = VectorData
-        data = kind(xp, function, jacobian, theta, size)
+        size = _largest(xp, first, rows.rows)
+        data = kind(xp, function, jacobian, theta, size, rows.rows)
         problem = Problem(data, host, min(data.n * data.components, data.size), size)
-        search = Search(options, 0.0, watch(options, data.params))
-        found = search.best(problem)
+        search = Search(options, 0.0, watch(options, data.params, rows.unit))
+        found = search.best(with_shape_of(theta0, problem))
         params = data.params(found.outcome.local.point.theta)
         names = tuple(f"theta{j}" for j in range(data.size))
-        common = finished(search, found)
+        common = finished(search, found, rows.unit)
         if is_column:
             common["residuals"] = common["residuals"][:, None]
         return Fit(params=params, names=names, **common)

@@ -43,6 +43,7 @@ class SharedData:
         self.size = sum(part.size for part in self.parts)
         self.resolution = first.resolution
         self.eps = first.eps
+        self.row_weights = first.row_weights
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled as the parts."""
@@ -118,7 +119,7 @@ class SharedData:
 
     def counted(self, of_rows: Array) -> Array:
         """One number for each row and response, times the row's weight; 0 where that is 0."""
-        weights = self.parts[0].row_weights
+        weights = self.row_weights
         if weights is None:
             return of_rows
         weight = weights.values[:, None]

@@ -188,6 +188,7 @@ class Data(Protocol):
     size: int
     resolution: float
     eps: float
+    row_weights: RowWeights | None
 
     @property
     def components(self) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import robloss
-from robloss._fit.vectors import integral_of_weight
+from robloss._fit.norm_law import integral_of_weight
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
@@ -146,6 +146,31 @@ def test_one_component_is_the_scalar_case(options):
     np.testing.assert_array_equal(column.residuals, scalar.residuals[:, None])
     np.testing.assert_array_equal(column.standard_errors, scalar.standard_errors)
     assert column.summary().splitlines()[2] == scalar.summary().splitlines()[2]
+
+
+@pytest.mark.backends(lambda library: library.option != "dask")
+def test_a_weight_is_a_repetition(backend):
+    xp, times = backend.xp, np.random.default_rng(4).integers(0, 4, 60)
+    wild = np.where(times[:, None] > 0, SEEN, 1e150)
+    points, seen = backend.array(POINTS), backend.array(wild)
+    fit = robloss.fit_residuals(
+        lambda theta: seen - moved(xp, theta, points),
+        backend.array(np.zeros(4)),
+        jac=lambda theta: slopes(xp, theta, points),
+        sample_weight=backend.array(1.0 * times),
+        **OPTIONS,
+    )
+    more_points, more = np.repeat(POINTS, times, axis=0), np.repeat(SEEN, times, axis=0)
+    repeated = robloss.fit_residuals(
+        lambda theta: more - moved(np, theta, more_points), np.zeros(4), **OPTIONS
+    )
+    assert fit.converged
+    assert fit.observations == times.sum()
+    assert fit.nll == pytest.approx(repeated.nll, rel=1e-10)
+    np.testing.assert_allclose(backend.to_numpy(fit.params), repeated.params, rtol=1e-7)
+    np.testing.assert_allclose(
+        backend.to_numpy(fit.standard_errors), repeated.standard_errors, rtol=1e-6
+    )
 
 
 def test_least_squares_is_that_of_all_components():
