@@ -284,6 +284,12 @@ class Likelihood:
         if local.gram.size:
             return local.gram
         gram = self._sums(local.point, Wanted(hessian=False, gram=True)).gram
+        if not np.all(np.isfinite(gram)):  # what it was made of was finite before
+            raise ValueError(
+                "`residuals` must return the same numbers whenever it is called with the same "
+                "parameters, but got NaN or inf where they were finite. Let it depend on theta "
+                "alone."
+            )
         return gram + np.diag(self._ridge(local.point))
 
     def rounded(self, alpha: float) -> float:

@@ -1,6 +1,7 @@
 """Robust fits of any model: residuals as a function of parameters."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,22 @@ import numpy as np
 from robloss._args import common_library, real_dtype
 from robloss._fit.begun import with_shape_of
 from robloss._fit.finish import finished
+from robloss._fit.functions import (
+    check_jacobian,
+    check_residuals,
+    moments_at_start,
+    noted,
+    steady,
+)
 from robloss._fit.jacobian import Function, jacobian_of
 from robloss._fit.least_squares import Problem
+from robloss._fit.likelihood import solve
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.residual_data import ResidualData, as_like
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
-from robloss._fit.sums import HostArray, RowWeights, to_host
+from robloss._fit.sums import HostArray, Wanted, to_host
 from robloss._fit.vectors import VectorData, checked_for_vectors
 from robloss._fit.weights import counted
 from robloss._typing import Array
@@ -39,64 +48,17 @@ def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[str, Any, Array]:
     return library, xp, theta
 
 
-def _noted(name: str, function: Callable[[Array], Any]) -> Function:
-    """The user's function, whose exceptions say where it was called."""
-
-    def called(theta: Array) -> Array:
-        try:
-            return function(theta)
-        except Exception as error:
-            error.add_note(f"robloss called `{name}` with theta = {theta}.")
-            raise
-
-    return called
-
-
 def _first_of(function: Function) -> Function:
     """The first component of what a function returns for each observation."""
     return lambda theta: function(theta)[:, 0]
 
 
-def _largest(xp: Any, residuals: Array, weights: RowWeights | None) -> float:
-    """The largest size of a number in rows that count."""
-    sizes = xp.abs(residuals)
-    if weights is not None:
-        counts = xp.reshape(weights.values > 0, (-1,) + (1,) * (residuals.ndim - 1))
-        sizes = xp.where(counts, sizes, xp.zeros_like(sizes))
-    return float(xp.max(sizes))
-
-
-def _check_residuals(library: str, xp: Any, value: Any) -> None:
-    """Refuse what the residual function returns at the start, if it is of no use."""
-    other, _ = common_library({"residuals": value})
-    if other != library or not hasattr(value, "ndim"):
-        raise TypeError(
-            f"`residuals` must return an array of the library of `theta0`, {library}, but got "
-            f"{type(value).__name__}. Compute with the array it is given."
-        )
-    real_dtype("residuals", value, xp)
-    if value.ndim not in (1, 2) or 0 in value.shape:
-        raise ValueError(
-            f"`residuals` must return an array of one dimension, or of two for vectors, but got "
-            f"shape {tuple(value.shape)}. Lay it out as observations, or observations by "
-            "components."
-        )
-    if not bool(xp.all(xp.isfinite(value))):
-        raise ValueError("`residuals` must be finite at `theta0`. Start from other parameters.")
-
-
-def _check_jacobian(library: str, value: Any, shape: tuple[int, ...]) -> None:
-    other, _ = common_library({"jac": value})
-    if other != library or not hasattr(value, "ndim"):
-        raise TypeError(
-            f"`jac` must return an array of the library of `theta0`, {library}, but got "
-            f"{type(value).__name__}."
-        )
-    if tuple(value.shape) != shape:
-        raise ValueError(
-            f"`jac` must return an array of shape {shape}, that of the residuals by parameters, "
-            f"but got {tuple(value.shape)}."
-        )
+def _rank(data: ResidualData, theta: HostArray) -> int:
+    """How many parameters the derivatives determine."""
+    gram = data.sums(theta, 2.0, 1.0, Wanted(hessian=False, gram=True)).gram
+    if not np.all(np.isfinite(gram)):
+        return data.size
+    return len(solve(gram, np.zeros(data.size), data.eps)[1])
 
 
 def fit_residuals(
@@ -167,8 +129,8 @@ def fit_residuals(
         If a function returns something else than an array of the library of `theta0`, or an option
         is of a wrong type.
     ValueError
-        For arrays of a wrong shape, residuals that are not finite at `theta0`, or options out of
-        range.
+        For arrays of a wrong shape, or on another device than `theta0`; residuals or derivatives
+        that are not finite at `theta0`, or whose squares overflow; or options out of range.
 
     See Also
     --------
@@ -222,32 +184,37 @@ def fit_residuals(
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     start = theta0.params if isinstance(theta0, Fit) else theta0
     library, xp, theta = _parameters(start, weights)
-    host, function = to_host(theta), _noted("residuals", residuals)
+    host, function = to_host(theta), noted("residuals", residuals)
 
     def as_theta(values: HostArray) -> Array:
         return as_like(xp, values, theta)
 
     with np.errstate(all="ignore"):
         first = function(as_theta(host))
-        _check_residuals(library, xp, first)
-        rows = counted(sample_weight, xp, first)
+        check_residuals(first, theta)
+        first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
+        function = steady("residuals", function, first)
         if jac is None:
             jacobian = jacobian_of(function, library, xp, as_theta, host)
         else:
-            jacobian = _noted("jac", jac)
-        _check_jacobian(library, jacobian(as_theta(host)), (*first.shape, theta.shape[0]))
+            jacobian = noted("jac", jac)
+        slopes = jacobian(as_theta(host))
+        check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
+        jacobian = steady("jac", jacobian, slopes)
+        rows = counted(sample_weight, xp, first)
+        size = moments_at_start(first, slopes, rows.rows).largest_y
         kind, is_column = ResidualData, False
         if first.ndim == 2 and first.shape[1] == 1:
             is_column, function, jacobian = True, _first_of(function), _first_of(jacobian)
         elif first.ndim == 2:
             checked_for_vectors(options)
             kind = VectorData
-        size = _largest(xp, first, rows.rows)
         data = kind(xp, function, jacobian, theta, size, rows.rows)
-        problem = Problem(data, host, min(data.n * data.components, data.size), size)
+        problem = Problem(data, host, data.size, size)
         search = Search(options, 0.0, watch(options, data.params, rows.unit))
         found = search.best(with_shape_of(theta0, problem))
-        params = data.params(found.outcome.local.point.theta)
+        end = found.outcome.local.point.theta
+        params, found = data.params(end), replace(found, rank=_rank(data, end))
         names = tuple(f"theta{j}" for j in range(data.size))
         common = finished(search, found, rows.unit)
         if is_column:

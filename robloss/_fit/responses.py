@@ -25,7 +25,7 @@ def of_column(name: str, k: int) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        error.add_note(f"This is of column {k} of `{name}`.")
+        error.add_note(f"It was met in the fit of column {k} of `{name}`.")
         raise
 
 

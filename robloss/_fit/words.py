@@ -17,7 +17,10 @@ MESSAGES = {
         "The scale fell to the size of rounding errors: the model fits the data (or at least half "
         "of the rows) exactly, and the likelihood grows without bound. Give `scale` a number."
     ),
-    "not_finite": "The objective is not finite at the start. Give `scale` a larger number.",
+    "not_finite": (
+        "The objective is not finite at the start. Give `scale` a larger number, or start from "
+        "other parameters."
+    ),
 }
 
 

@@ -201,4 +201,4 @@ def test_errors(x, options, error, sentence):
 def test_squares_that_overflow_are_of_a_column():
     with pytest.raises(ValueError, match="change the unit") as caught:
         robloss.fit_location(X * [1.0, 1e200])
-    assert caught.value.__notes__ == ["This is of column 1 of `x`."]
+    assert caught.value.__notes__ == ["It was met in the fit of column 1 of `x`."]
