@@ -1,6 +1,7 @@
 """The sums of a linear model by array expressions, for any library."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,16 @@ from robloss._fit.sums import (
 )
 from robloss._kernels.alpha import derivatives
 from robloss._typing import Array
+
+
+def loss_by_alpha(xp: Any, z: Array, alpha: float) -> tuple[Array, Array, Array]:
+    """∂ρ/∂α, ∂²ρ/∂α² and ∂ψ/∂α at scale 1 and an α other than 2."""
+    u = z * z / abs(alpha - 2)
+    t, log_t = 1 + u, xp.log1p(u)
+    power = xp.exp(0.5 * alpha * log_t)
+    tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
+    # float32 needs the slope to its last digits.
+    return evaluate("grad_alpha", z, alpha, 1.0), bow, tilt
 
 
 class ArrayData(LinearData):
@@ -129,13 +140,7 @@ class ArrayData(LinearData):
 
     def law_by_alpha(self, z: Array, alpha: float) -> tuple[Array, Array, Array]:
         """∂ρ/∂α, ∂²ρ/∂α² and ∂ψ/∂α of each row, at an α other than 2."""
-        xp = self.xp
-        u = z * z / abs(alpha - 2)
-        t, log_t = 1 + u, xp.log1p(u)
-        power = xp.exp(0.5 * alpha * log_t)
-        tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
-        # float32 needs the slope to its last digits.
-        return evaluate("grad_alpha", z, alpha, 1.0), bow, tilt
+        return loss_by_alpha(self.xp, z, alpha)
 
     def _shape_groups(self, z: Array, alpha: float) -> list[list[Array]]:
         xp = self.xp

@@ -25,7 +25,7 @@ from robloss._fit.residual_data import ResidualData, as_like
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
 from robloss._fit.sums import HostArray, Wanted, to_host
-from robloss._fit.vectors import VectorData, checked_for_vectors
+from robloss._fit.vectors import VectorData, for_vectors
 from robloss._fit.weights import counted
 from robloss._typing import Array
 
@@ -145,8 +145,11 @@ def fit_residuals(
     one weight for all components. The length of d normal errors is √(d − 1) at its mode, not 0:
     up to there a vector weighs 1, beyond by its excess u = ε − √(d − 1) as a scalar residual of
     that size would. The loss that has these weights is ρ(u) + (d − 1)/2 + √(d − 1) ∫₀ᵘ w beyond the
-    mode and ε²/2 before it. `alpha`, at most 2, and `scale` must be numbers then; `nll` is
-    the sum of that loss and n d log scale. With d = 1 everything is as for residuals (n,).
+    mode and ε²/2 before it; with d = 1 everything is as for residuals (n,). The law of vectors
+    that it belongs to has the density e^(−ℓ)/(c^d Z_d(alpha)): `nll` has n d log scale and n log
+    Z_d. There is none at alpha = 0, and towards it nearly all vectors are (d/2)^(1/alpha) scales
+    long: alpha is estimated from 0.1 on, whatever `alpha_bounds` begins with, and up to 2, beyond
+    which weights would be above 1. At 2 the law is the normal one. `truncation` is not for vectors.
 
     References
     ----------
@@ -207,8 +210,7 @@ def fit_residuals(
         if first.ndim == 2 and first.shape[1] == 1:
             is_column, function, jacobian = True, _first_of(function), _first_of(jacobian)
         elif first.ndim == 2:
-            checked_for_vectors(options)
-            kind = VectorData
+            options, kind = for_vectors(options), VectorData
         data = kind(xp, function, jacobian, theta, size, rows.rows)
         problem = Problem(data, host, data.size, size)
         search = Search(options, 0.0, watch(options, data.params, rows.unit))

@@ -129,6 +129,10 @@ class SharedData:
         """The slope of the loss at residuals in units of the scale."""
         return self.parts[0].influence(z, alpha)
 
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss in α at residuals in units of the scale."""
+        return self.parts[0].grad_alpha(z, alpha)
+
     def moments(self) -> Moments:
         """What least squares needs."""
         each = [part.moments() for part in self.parts]

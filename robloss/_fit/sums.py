@@ -247,6 +247,9 @@ class Linear(Protocol):
     def influence(self, z: Array, alpha: float) -> Array:
         """The slope of the loss at residuals in units of the scale."""
 
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss in α."""
+
     def counted(self, of_rows: Array) -> Array:
         """One number for each row, times the row's weight."""
 
@@ -333,6 +336,10 @@ class LinearData(ABC):
     def influence(self, z: Array, alpha: float) -> Array:
         """The slope of the loss at residuals in units of the scale."""
         return evaluate("influence", z, alpha, 1.0)
+
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss in α at residuals in units of the scale."""
+        return evaluate("grad_alpha", z, alpha, 1.0)
 
     @property
     def penalised(self) -> HostArray:

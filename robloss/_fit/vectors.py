@@ -4,27 +4,23 @@ A length changes with the parameters as its vector does along itself; what the v
 itself enters the Hessian and what reweighting needs.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from robloss._backends import evaluate
 from robloss._fit.arrays import ArrayData
-from robloss._fit.norm_law import excess, law
+from robloss._fit.norm_law import excess, law, law_by_alpha
+from robloss._fit.norm_partition import LEAST_ALPHA
 from robloss._fit.options import Options
 from robloss._fit.residual_data import ResidualData
 from robloss._fit.sums import HostArray, Sums, Wanted, lengths, to_host, weighted_size
 from robloss._typing import Array
 
 
-def checked_for_vectors(options: Options) -> None:
-    """Refuse options that vectors do not have."""
-    for name, value in (("alpha", options.alpha), ("scale", options.scale)):
-        if value is None:
-            raise ValueError(
-                f'`{name}` must be a number where `residuals` returns vectors, but got "adapt". '
-                "Give `alpha` and `scale` numbers."
-            )
+def for_vectors(options: Options) -> Options:
+    """The options that vectors have, with bounds of alpha between which they have a law."""
     if options.alpha is not None and options.alpha > 2:
         raise ValueError(
             f"`alpha` must be at most 2 where `residuals` returns vectors, but got "
@@ -33,8 +29,23 @@ def checked_for_vectors(options: Options) -> None:
     if options.truncation is not None:
         raise ValueError(
             f"`truncation` must be None where `residuals` returns vectors, but got "
-            f"{options.truncation!r}. Leave it out: nothing is normalised there."
+            f"{options.truncation!r}. Leave it out: no law of theirs is cut off."
         )
+    if options.alpha is not None:
+        if options.scale is None and options.alpha < LEAST_ALPHA:
+            raise ValueError(
+                f"`alpha` must lie in [{LEAST_ALPHA}, 2] where the scale of vectors is adapted, "
+                f"but got {options.alpha!r}. Below there is no likelihood to choose a scale by; "
+                "give `scale` a number."
+            )
+        return options
+    low, high = max(options.bounds[0], LEAST_ALPHA), options.bounds[1]
+    if not low < high <= 2:
+        raise ValueError(
+            f"`alpha_bounds` must be low < high with {LEAST_ALPHA} < high <= 2 where `residuals` "
+            f"returns vectors, but got {options.bounds!r}. Give `alpha` a number to fix it."
+        )
+    return replace(options, bounds=(low, high))
 
 
 class NormData(ArrayData):
@@ -57,6 +68,14 @@ class NormData(ArrayData):
         """The loss of a length, its two derivatives, and the weight."""
         return law(self.xp, z, self.dimensions, alpha)
 
+    def law_by_alpha(self, z: Array, alpha: float) -> tuple[Array, Array, Array]:
+        """∂ℓ/∂α, ∂²ℓ/∂α² and ∂ℓ'/∂α of the lengths."""
+        return law_by_alpha(self.xp, z, self.dimensions, alpha)
+
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """∂ℓ/∂α of the lengths."""
+        return self.law_by_alpha(z, alpha)[0]
+
     def influence(self, z: Array, alpha: float) -> Array:
         """The slope of the loss of a length."""
         return z * evaluate("weight", excess(self.xp, z, self.dimensions), alpha, 1.0)
@@ -77,6 +96,10 @@ class VectorData(ResidualData):
         data = NormData(xp, along, norms, False, self.row_weights)
         data.dimensions = d
         return data
+
+    def spread(self, theta: HostArray) -> float:
+        """Root mean square of the components."""
+        return super().spread(theta) / math.sqrt(self.components)
 
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
