@@ -1,7 +1,7 @@
 """The sums of a linear model by array expressions, for any library."""
 
 import math
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,16 @@ from robloss._fit.sums import (
 )
 from robloss._kernels.alpha import derivatives
 from robloss._typing import Array
+
+
+def loss_by_alpha(xp: Any, z: Array, alpha: float) -> tuple[Array, Array, Array]:
+    """∂ρ/∂α, ∂²ρ/∂α² and ∂ψ/∂α at scale 1 and an α other than 2."""
+    u = z * z / abs(alpha - 2)
+    t, log_t = 1 + u, xp.log1p(u)
+    power = xp.exp(0.5 * alpha * log_t)
+    tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
+    # float32 needs the slope to its last digits.
+    return evaluate("grad_alpha", z, alpha, 1.0), bow, tilt
 
 
 class ArrayData(LinearData):
@@ -119,13 +129,20 @@ class ArrayData(LinearData):
             rows = xp.where(weight > 0, weight * rows, 0.0)
         return to_host(xp.matrix_transpose(rows) @ rows)
 
+    def law(self, z: Array, alpha: float) -> tuple[Array, Array, Array, Array]:
+        """ρ, ψ, ψ′ and w of each row."""
+        loss, psi, curvature, weight = (
+            evaluate(name, z, alpha, 1.0) for name in ("loss", "influence", "curvature", "weight")
+        )
+        return loss, psi, curvature, weight
+
+    def law_by_alpha(self, z: Array, alpha: float) -> tuple[Array, Array, Array]:
+        """∂ρ/∂α, ∂²ρ/∂α² and ∂ψ/∂α of each row, at an α other than 2."""
+        return loss_by_alpha(self.xp, z, alpha)
+
     def _shape_groups(self, z: Array, alpha: float) -> list[list[Array]]:
         xp = self.xp
-        u = z * z / abs(alpha - 2)
-        t, log_t = 1 + u, xp.log1p(u)
-        power = xp.exp(0.5 * alpha * log_t)
-        tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
-        slope = evaluate("grad_alpha", z, alpha, 1.0)  # float32 needs it to its last digits
+        slope, bow, tilt = self.law_by_alpha(z, alpha)
         return [
             [xp.sum(self.counted(value)) for value in (slope, bow, z * tilt)],
             self._project(self.counted(tilt)),
@@ -141,14 +158,12 @@ class ArrayData(LinearData):
         xp = self.xp
         residuals = self._residuals(theta)
         z = residuals / scale
-        psi = evaluate("influence", z, alpha, 1.0)
-        curvature = evaluate("curvature", z, alpha, 1.0)
-        weight = evaluate("weight", z, alpha, 1.0)
+        loss, psi, curvature, weight = self.law(z, alpha)
         bend = psi + z * curvature
         w = self.counted(weight)
         groups = [
             [
-                xp.sum(self.counted(evaluate("loss", z, alpha, 1.0))),
+                xp.sum(self.counted(loss)),
                 xp.sum(self.counted(z * psi)),
                 xp.sum(self.counted(z * bend)),
                 xp.sum(w),

@@ -14,7 +14,7 @@ from robloss._fit.sums import HostArray, Moments, Sums, Wanted
 from robloss._typing import Array
 
 if TYPE_CHECKING:
-    from robloss._fit.linear_data import LinearData
+    from robloss._fit.linear_data import LinearData, RowWeights
 
 
 class Data(Protocol):
@@ -26,6 +26,7 @@ class Data(Protocol):
     size: int
     resolution: float
     eps: float
+    row_weights: "RowWeights | None"
 
     @property
     def components(self) -> int:
@@ -83,6 +84,9 @@ class Linear(Protocol):
 
     def influence(self, z: Array, alpha: float) -> Array:
         """The slope of the loss at residuals in units of the scale."""
+
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss in α."""
 
     def counted(self, of_rows: Array) -> Array:
         """One number for each row, times the row's weight."""

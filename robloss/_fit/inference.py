@@ -121,9 +121,9 @@ class Estimated:
         alpha, shape = self.point.alpha, []
         if self.free.alpha:
             slope = self.normaliser.slope(alpha)
-            shape.append(evaluate("grad_alpha", self._z, alpha, 1.0) + slope)
+            shape.append(self.data.grad_alpha(self._z, alpha) + slope)
         if self.free.scale:
-            shape.append(1.0 - self._z * psi)
+            shape.append(self.normaliser.components - self._z * psi)
         # The score in θ is −ψ x.
         meat = self.unit * self.data.outer(-psi, shape)
         covariance: HostArray = self.hessian.matrix @ meat @ self.hessian.matrix

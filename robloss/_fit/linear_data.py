@@ -128,6 +128,10 @@ class LinearData(ABC):
         """The slope of the loss at residuals in units of the scale."""
         return evaluate("influence", z, alpha, 1.0)
 
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss in α at residuals in units of the scale."""
+        return evaluate("grad_alpha", z, alpha, 1.0)
+
     @property
     def penalised(self) -> HostArray:
         """1 for each coefficient, 0 for the constant."""

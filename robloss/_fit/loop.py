@@ -200,13 +200,17 @@ class Loop:
     def limited_alpha(self, local: Local, move: float) -> float:
         """A move of α that is not too long and stays within the bounds."""
         low, high = self.free.bounds
-        longest = _LONGEST_ALPHA
-        from_two = abs(local.point.alpha - 2.0)
-        if not self.free.scale and from_two > _AT_TWO:
-            # At a fixed scale α = 2 is a cusp, and often a local minimum: do not jump into it.
-            longest = min(longest, 0.5 * from_two)
+        longest = self._longest(local)
         move = max(-longest, min(longest, move))
         return max(low - local.point.alpha, min(high - local.point.alpha, move))
+
+    def _longest(self, local: Local) -> float:
+        """How far α may move."""
+        from_two = abs(local.point.alpha - 2.0)
+        if self.likelihood.has_cusp and from_two > _AT_TWO:
+            # A cusp is often a local minimum: do not jump into it.
+            return min(_LONGEST_ALPHA, 0.5 * from_two)
+        return _LONGEST_ALPHA
 
     def _shape_step(self, local: Local) -> HostArray:
         """A step of (α, scale) alone, downhill whatever the sign of the curvature."""
@@ -221,8 +225,10 @@ class Loop:
         steep = np.maximum(np.abs(values), 0.01 * self.likelihood.data.observations)
         part = -vectors @ ((vectors.T @ local.gradient[index]) / steep)
         step[index] = part / max(1.0, float(np.max(np.abs(part))))
-        if self.free.alpha and not self.free.scale:
-            step[self.size] = self.limited_alpha(local, step[self.size])
+        if self.free.alpha and self.likelihood.has_cusp:
+            # Shape and scale together, or the step might lead uphill.
+            longest, move = self._longest(local), abs(step[self.size])
+            step *= longest / max(longest, move)
         return step
 
     def _proposals(

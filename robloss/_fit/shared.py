@@ -36,6 +36,7 @@ class SharedData:
         self.size = sum(part.size for part in self.parts)
         self.resolution = first.resolution
         self.eps = first.eps
+        self.row_weights = first.row_weights
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled as the parts."""
@@ -111,7 +112,7 @@ class SharedData:
 
     def counted(self, of_rows: Array) -> Array:
         """One number for each row and response, times the row's weight; 0 where that is 0."""
-        weights = self.parts[0].row_weights
+        weights = self.row_weights
         if weights is None:
             return of_rows
         weight = weights.values[:, None]
@@ -120,6 +121,10 @@ class SharedData:
     def influence(self, z: Array, alpha: float) -> Array:
         """The slope of the loss at residuals in units of the scale."""
         return self.parts[0].influence(z, alpha)
+
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss in α at residuals in units of the scale."""
+        return self.parts[0].grad_alpha(z, alpha)
 
     def moments(self) -> Moments:
         """What least squares needs."""

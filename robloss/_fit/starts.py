@@ -23,10 +23,10 @@ _DRAWS = 20  # in a row that leave parameters undetermined, and no more are trie
 
 def _counting(data: Data) -> NDArray[np.intp]:
     """The rows that do not weigh 0."""
-    weights = None
-    if isinstance(data, LinearData | SharedData):
-        weights = data.parts[0].row_weights
-    return np.arange(data.n) if weights is None else np.flatnonzero(to_host(weights.values) > 0)
+    weights = data.row_weights
+    if weights is None:
+        return np.arange(data.n)
+    return np.flatnonzero(to_host(weights.values) > 0)
 
 
 def _least_rows(data: Data) -> int:
