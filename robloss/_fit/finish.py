@@ -37,7 +37,7 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
         warnings.warn(warning, ConvergenceWarning, stacklevel=_level_of_caller())
     residuals, weights = likelihood.rows(outcome.local)
     objective = unit * np.asarray(trace.nll)
-    nll, n_iter = unit * (trace.nll[-1] - likelihood.penalty(point)), len(trace.nll) - 1
+    nll, n_iter = unit * (trace.nll[-1] - likelihood.penalty(point)), trace.steps
     report(options, outcome.status, n_iter, float(objective[-1]))
     rank = len(data.to_params) if search.l2 else found.rank
     moves = alpha_by_truncation(outcome)

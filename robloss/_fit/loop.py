@@ -43,6 +43,11 @@ class Trace:
     alpha: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
 
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return len(self.nll) - 1
+
     def add(self, local: Local) -> None:
         """Record an iterate."""
         self.nll.append(local.nll)
@@ -85,25 +90,28 @@ class Loop:
         self.watch = watch
         self.damping = _DAMPING
 
-    def run(self, start: Point | Local) -> Outcome:
+    def run(self, start: Point | Local, trace: Trace | None = None) -> Outcome:
         """Iterate until the Newton step is `tol` standard errors long.
 
         Parameters
         ----------
         start : Point or Local
             Where to start, or what is already known of it.
+        trace : Trace, optional
+            The iterates that have led there, if this goes on from others: their steps count.
         """
         local = self.first(start) if isinstance(start, Point) else start
-        trace = Trace()
-        trace.add(local)
+        is_new, trace = trace is None, trace or Trace()
+        if is_new:
+            trace.add(local)
         if not math.isfinite(local.nll):
             return self._ended(local, "not_finite", trace)
-        if self._stops(local, trace):
+        if is_new and self._stops(local, trace):
             return self._ended(local, "stopped", trace)
         # Where the rows that are fitted exactly are 0 themselves, the floor sinks with the scale.
         lowest = self.likelihood.data.resolution * local.floor
         last, before = math.inf, None
-        for _ in range(self.max_iter):
+        for _ in range(self.max_iter - trace.steps):
             newton, length = self.newton(local)
             ends = newton is not None and self._expected(length, before) <= self.tol
             before = length if newton is not None and length <= self.near else None
@@ -130,7 +138,7 @@ class Loop:
         return Outcome(local, status, trace, self.likelihood)
 
     def _stops(self, local: Local, trace: Trace) -> bool:
-        return self.watch is not None and self.watch(len(trace.nll) - 1, local)
+        return self.watch is not None and self.watch(trace.steps, local)
 
     def first(self, start: Point) -> Local:
         """What is known of the start."""
