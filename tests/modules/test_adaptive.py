@@ -170,7 +170,7 @@ def test_it_learns_shape_and_scale_of_each_column(device):
     x = torch.from_numpy(x).float().to(device)
     module = AdaptiveLoss(3, device=device)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
-    for _ in range(300):
+    for _ in range(750):
         optimizer.zero_grad()
         module(x).backward()
         optimizer.step()

@@ -3,6 +3,7 @@
 import functools
 import math
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -19,7 +20,6 @@ LAW = distribution.Distribution()
 @functools.cache
 def meijer(numer, denom):
     """Z by the closed form of the article, which the reference evaluates too."""
-    mpmath = pytest.importorskip("mpmath")
     alpha = mpmath.mpf(numer) / denom
     if alpha == 0:
         return float(mpmath.pi * mpmath.sqrt(2))
