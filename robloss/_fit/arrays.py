@@ -1,16 +1,16 @@
 """The sums of a linear model by array expressions, for any library."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robloss._backends import evaluate
+from robloss._fit.linear_data import LinearData
 from robloss._fit.sums import (
     NO_SHAPE,
     HostArray,
-    LinearData,
     Moments,
     ShapeSums,
     Sums,
@@ -38,17 +38,15 @@ class ArrayData(LinearData):
     @property
     def features(self) -> Array:
         """The columns as they were given."""
-        return self.X + self.beside(self.center)
+        return self.X + self.beside(self.center) if self.space is None else self.space.X
 
-    def centered(self, mean: HostArray) -> "ArrayData":
+    def centered(self, mean: HostArray) -> Self:
         """The same data with the columns shifted to mean 0, at the price of a copy."""
-        X = self.X - self.beside(mean)
-        return ArrayData(self.xp, X, self.y, self.intercept, self.row_weights, mean)
+        return self.changed(X=self.X - self.beside(mean), center=mean)
 
-    def without(self, columns: NDArray[np.bool_]) -> "ArrayData":
+    def without(self, columns: NDArray[np.bool_]) -> Self:
         """The same data with some columns set to 0."""
-        X = self.X * self.beside(np.where(columns, 0.0, 1.0))
-        return ArrayData(self.xp, X, self.y, self.intercept, self.row_weights, self.center)
+        return self.changed(X=self.X * self.beside(np.where(columns, 0.0, 1.0)))
 
     def _residuals(self, theta: HostArray) -> Array:
         """y − x·theta."""

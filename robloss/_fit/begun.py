@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from robloss._args import library_of
+from robloss._fit.data import Data
 from robloss._fit.least_squares import Problem, least_squares
+from robloss._fit.linear_data import LinearData
 from robloss._fit.result import Fit
 from robloss._fit.search import Found, Search
 from robloss._fit.several import Fits
 from robloss._fit.shared import SharedData
-from robloss._fit.sums import Data, HostArray, LinearData, to_host
+from robloss._fit.sums import HostArray, to_host
 
 AnyLinear = TypeVar("AnyLinear", LinearData, SharedData)
 AnyData = TypeVar("AnyData", bound=Data)
@@ -55,7 +57,7 @@ def each_start(start: Any, shape: tuple[int, ...], columns: int) -> list[Any]:
 
 def begun(problem: Problem[AnyLinear], start: Any) -> Problem[AnyLinear]:
     """The problem with the parameters to start from."""
-    given = _numbers(start, (problem.data.size,))
+    given = _numbers(start, (len(problem.data.to_params),))
     if not np.all(np.isfinite(given)):
         raise ValueError("`start` must be finite. Leave it out to start from least squares.")
     return with_shape_of(start, replace(problem, theta=problem.data.inside(given), is_given=True))

@@ -8,7 +8,8 @@ import numpy as np
 
 from robloss._args import common_library, real_dtype
 from robloss._fit.jacobian import Function
-from robloss._fit.sums import Moments, RowWeights, linear_data
+from robloss._fit.linear_data import RowWeights, linear_data
+from robloss._fit.sums import Moments
 from robloss._typing import Array
 
 

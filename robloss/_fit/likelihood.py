@@ -17,15 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from robloss._fit.data import Data
 from robloss._fit.normaliser import Normaliser
-from robloss._fit.sums import Data, HostArray, Sums, Wanted
+from robloss._fit.sums import HostArray, Sums, Wanted
 from robloss._typing import Array
 
 # A few roundings of a number and of its sum: what separates a value from nothing at all.
 FLOOR = 16.0
-# From so many parameters on a factor is tried, which takes a twentieth of the time of eigenvalues;
-# a matrix whose smallest pivot is no smaller has no eigenvalue that could count as 0.
-_MANY, _SURE = 64, 1e-3
 
 
 @dataclass(frozen=True)
@@ -101,42 +99,6 @@ def shift_slope(alpha: float) -> float:
 def as_held(number: float, eps: float) -> float:
     """A number as float32 holds it where the sums are of float32, by their eps."""
     return float(np.float32(number)) if eps > 1e-10 else float(number)
-
-
-def solve(matrix: HostArray, vector: HostArray, eps: float) -> tuple[HostArray, HostArray]:
-    """Solve a symmetric system in the units of its diagonal, of least norm where it is singular.
-
-    Parameters
-    ----------
-    matrix, vector : ndarray
-    eps : float
-        Relative rounding of the matrix: eigenvalues of that size count as 0.
-
-    Returns
-    -------
-    solution : ndarray
-    eigenvalues : ndarray
-        Of the matrix in the units of its diagonal, those that count as 0 left out; of many, the
-        pivots of its factor instead, if that shows it to be far from singular.
-    """
-    size = np.sqrt(np.abs(matrix.diagonal()))
-    size[size == 0] = 1.0
-    scaled = matrix / (size[:, None] * size)
-    if len(size) > _MANY:
-        try:
-            factor = np.linalg.cholesky(scaled)
-        except np.linalg.LinAlgError:
-            pass
-        else:
-            pivots = np.diag(factor) ** 2
-            if np.min(pivots) > _SURE:
-                half = np.linalg.solve(factor, vector / size)
-                return np.linalg.solve(factor.T, half) / size, pivots
-    values, vectors = np.linalg.eigh(scaled)
-    kept = np.abs(values) > 10 * len(size) * eps
-    vectors = vectors[:, kept]
-    solution = vectors @ ((vectors.T @ (vector / size)) / values[kept]) / size
-    return solution, values[kept]
 
 
 class Likelihood:

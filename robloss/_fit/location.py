@@ -10,13 +10,13 @@ import numpy as np
 from robloss._args import common_library, real_dtype
 from robloss._fit.begun import each_start, found_from
 from robloss._fit.finish import finished
+from robloss._fit.linear_data import LinearData, linear_data
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, Options, checked
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.responses import of_column
 from robloss._fit.result import LocationFit
 from robloss._fit.search import Search
 from robloss._fit.several import LocationFits
-from robloss._fit.sums import LinearData, linear_data
 from robloss._fit.weights import counted
 from robloss._typing import Array
 

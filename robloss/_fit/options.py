@@ -47,7 +47,7 @@ class Options:
     bounds: tuple[float, float]
     truncation: float | None
     n_starts: int
-    rng: np.random.Generator
+    rng: "np.random.Generator"  # quoted: to name it loads numpy.random
     method: str
     anneal: str | tuple[float, ...] | None
     tol: float
@@ -132,7 +132,7 @@ def _anneal(value: Any) -> str | tuple[float, ...] | None:
     return alphas
 
 
-def _generator(rng: Any) -> np.random.Generator:
+def _generator(rng: Any) -> "np.random.Generator":
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

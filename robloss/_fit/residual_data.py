@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robloss._fit.jacobian import Function
-from robloss._fit.sums import HostArray, LinearData, RowWeights, Sums, Wanted, linear_data, to_host
+from robloss._fit.linear_data import LinearData, RowWeights, linear_data
+from robloss._fit.sums import HostArray, Sums, Wanted, to_host
 from robloss._typing import Array
 
 

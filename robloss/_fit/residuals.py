@@ -18,13 +18,13 @@ from robloss._fit.functions import (
 )
 from robloss._fit.jacobian import Function, jacobian_of
 from robloss._fit.least_squares import Problem
-from robloss._fit.likelihood import solve
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.residual_data import ResidualData, as_like
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
 from robloss._fit.sums import HostArray, Wanted, to_host
+from robloss._fit.symmetric import solve
 from robloss._fit.vectors import VectorData, for_vectors
 from robloss._fit.weights import counted
 from robloss._typing import Array
@@ -58,7 +58,7 @@ def _rank(data: ResidualData, theta: HostArray) -> int:
     gram = data.sums(theta, 2.0, 1.0, Wanted(hessian=False, gram=True)).gram
     if not np.all(np.isfinite(gram)):
         return data.size
-    return len(solve(gram, np.zeros(data.size), data.eps)[1])
+    return solve(gram, np.zeros(data.size), data.eps).rank
 
 
 def fit_residuals(

@@ -3,18 +3,23 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import array_api_compat
 
 from robloss._fit.begun import begun, each_start, found_from
 from robloss._fit.finish import finished
 from robloss._fit.least_squares import least_squares
+from robloss._fit.linear_data import LinearData, linear_data
 from robloss._fit.options import Options
 from robloss._fit.progress import watch
 from robloss._fit.result import LinearFit
+from robloss._fit.row_space import RowSpace, row_space
 from robloss._fit.search import Found, Search
 from robloss._fit.several import LinearFits
 from robloss._fit.shared import SharedData, shared_problem
-from robloss._fit.sums import LinearData, linear_data
+from robloss._fit.sums import to_host
 from robloss._fit.weights import Counted
 from robloss._typing import Array
 
@@ -56,8 +61,25 @@ class LinearModel:
     def _names(self) -> tuple[str, ...]:
         return ("intercept",) * self.intercept + self.feature_names
 
+    @cached_property
+    def _design(self) -> tuple[Array, RowSpace | None]:
+        """The features; or, of more than rows can tell of, coordinates in the space of rows.
+
+        The features come to the host for these: they are fewer numbers than their products.
+        """
+        X, rows = self.X, self.counted.rows
+        if self.counted.number >= X.shape[1] + self.intercept:
+            return X, None
+        counts = slice(None) if rows is None else to_host(rows.values) > 0
+        space = row_space(X, self.intercept, counts)
+        if space is None:
+            return X, None
+        device = array_api_compat.device(X)
+        return self.xp.asarray(space.coordinates(), dtype=X.dtype, device=device), space
+
     def _data(self, y: Array) -> LinearData:
-        return linear_data(self.xp, self.X, y, self.intercept, self.counted.rows)
+        X, space = self._design
+        return linear_data(self.xp, X, y, self.intercept, self.counted.rows, space)
 
     def _search(self, data: LinearData | SharedData) -> Search:
         options = self.options

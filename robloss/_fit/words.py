@@ -39,7 +39,7 @@ def flags(outcome: Outcome, rank: int, moves: float, holds_scale: bool) -> tuple
     """
     found = []
     free, normaliser = outcome.likelihood.free, outcome.likelihood.normaliser
-    alpha, size = outcome.local.point.alpha, len(outcome.local.point.theta)
+    alpha, size = outcome.local.point.alpha, len(outcome.likelihood.data.to_params)
     low, high = free.bounds
     if free.alpha and alpha in (low, high):
         end = "lower" if alpha == low else "upper"
