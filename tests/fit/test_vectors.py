@@ -364,6 +364,25 @@ def test_errors_of_shape_and_scale_are_those_of_many_samples():
     np.testing.assert_allclose(np.median(errors, axis=0), np.std(estimates, axis=0), rtol=0.24)
 
 
+def test_the_sandwich_is_what_moving_the_weights_does():
+    """The covariance is Σ m mᵀ with what the estimates move by where a row counts more."""
+    one, jac = shifted(drawn(40, 2, 0.8, 9))
+
+    def estimates(weights, start):
+        fit = robloss.fit_residuals(one, start, jac=jac, sample_weight=weights, tol=1e-11)
+        return np.array([*fit.params, fit.alpha, fit.scale]), fit
+
+    _, fit = estimates(np.ones(40), np.zeros(2))
+    assert fit.adapted == ("alpha", "scale")
+    assert 0.1 < fit.alpha < 2
+    step = 1e-3 * np.eye(40)
+    moves = [
+        (estimates(1 + change, fit)[0] - estimates(1 - change, fit)[0]) / 2e-3 for change in step
+    ]
+    # Differences are right to their step squared.
+    np.testing.assert_allclose(np.transpose(moves) @ moves, fit.covariance, rtol=1e-4, atol=1e-7)
+
+
 def test_bounds_are_those_between_which_there_is_a_law():
     far = drawn(300, 2, 0.1, 3) * np.exp(drawn(300, 1, 1.0, 4))
     one, jac = shifted(far)
