@@ -149,7 +149,7 @@ def moments_at_start(residuals: Array, slopes: Array, weights: RowWeights | None
     Raises
     ------
     ValueError
-        If squares overflow, or those of the residuals underflow.
+        If squares overflow, or those of the residuals or of all derivatives underflow.
     """
     xp = array_api_compat.array_namespace(residuals)
     components = residuals.shape[1] if residuals.ndim == 2 else 1
@@ -159,8 +159,10 @@ def moments_at_start(residuals: Array, slopes: Array, weights: RowWeights | None
     design = xp.reshape(slopes, (-1, slopes.shape[-1]))
     data = linear_data(xp, design, xp.reshape(residuals, (-1,)), False, weights)
     moments = data.moments()
-    square = moments.mean_square_y
-    is_lost = moments.largest_y > 0 and square < data.tiny
+    square, steepest = moments.mean_square_y, np.max(np.diag(moments.gram))
+    is_lost = (square < data.tiny and moments.largest_y > 0) or (
+        steepest < data.tiny and bool(xp.any(design != 0))
+    )
     if is_lost or not (np.isfinite(square) and np.all(np.isfinite(moments.gram))):
         raise ValueError(
             "`residuals` and their derivatives must have squares that neither overflow nor "
