@@ -70,9 +70,9 @@ def analyse(image: torch.Tensor, levels: int, wavelet: str) -> Pyramid:
     lifting = WAVELETS[wavelet]
     found: list[Bands] = []
     for _ in range(levels):
-        low, high = _split(image, -2, lifting)
-        image, rows = _split(low, -1, lifting)
-        columns, both = _split(high, -1, lifting)
+        low, high = split(image, -2, lifting)
+        image, rows = split(low, -1, lifting)
+        columns, both = split(high, -1, lifting)
         found.append((both, rows, columns))
     return Pyramid(tuple(found), image)
 
@@ -82,9 +82,9 @@ def synthesise(pyramid: Pyramid, wavelet: str) -> torch.Tensor:
     lifting = WAVELETS[wavelet]
     image = pyramid.rest
     for both, rows, columns in reversed(pyramid.levels):
-        low = _merge(image, rows, -1, lifting)
-        high = _merge(columns, both, -1, lifting)
-        image = _merge(low, high, -2, lifting)
+        low = merge(image, rows, -1, lifting)
+        high = merge(columns, both, -1, lifting)
+        image = merge(low, high, -2, lifting)
     return image
 
 
@@ -106,7 +106,7 @@ def flatten(pyramid: Pyramid) -> torch.Tensor:
     return image
 
 
-def _split(signal: torch.Tensor, axis: int, lifting: Lifting) -> tuple[torch.Tensor, torch.Tensor]:
+def split(signal: torch.Tensor, axis: int, lifting: Lifting) -> tuple[torch.Tensor, torch.Tensor]:
     """Low and high band along an axis, which holds two samples or more."""
     signal = signal.movedim(axis, -1)
     even, odd = signal[..., 0::2], signal[..., 1::2]
@@ -116,8 +116,8 @@ def _split(signal: torch.Tensor, axis: int, lifting: Lifting) -> tuple[torch.Ten
     return (even * lifting.gain).movedim(-1, axis), (odd / lifting.gain).movedim(-1, axis)
 
 
-def _merge(low: torch.Tensor, high: torch.Tensor, axis: int, lifting: Lifting) -> torch.Tensor:
-    """Undo `_split`."""
+def merge(low: torch.Tensor, high: torch.Tensor, axis: int, lifting: Lifting) -> torch.Tensor:
+    """Undo `split`."""
     even, odd = low.movedim(axis, -1) / lifting.gain, high.movedim(axis, -1) * lifting.gain
     for predict, update in reversed(lifting.steps):
         even = even - update * _beside_even(odd, even.shape[-1])
