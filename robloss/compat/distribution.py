@@ -120,7 +120,7 @@ class Distribution:
         return nll(x, alpha, scale)
 
     def draw_samples(self, alpha: Any, scale: Any) -> torch.Tensor:
-        """One random number of each pair of shape and scale, from torch's global generator.
+        """One random number of each pair of shape and scale; `torch.manual_seed` governs them.
 
         Parameters
         ----------
@@ -138,4 +138,6 @@ class Distribution:
         """
         alpha, scale = torch.as_tensor(alpha), torch.as_tensor(scale)
         same_dtype(alpha=alpha, scale=scale)
-        return sample(alpha, scale)
+        # One number of the global generator seeds the draws, so that what a program draws next
+        # does not depend on how many proposals were rejected.
+        return sample(alpha, scale, rng=int(torch.randint(2**63 - 1, ())))
