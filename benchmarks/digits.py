@@ -1,6 +1,6 @@
 """Which law of the residuals models images best: a small autoencoder on scikit-learn's digits.
 
-    python benchmarks/digits.py [--seeds 6] [--steps 4000] [--out docs/digits.json]
+    python benchmarks/digits.py [--seeds 5] [--steps 2500] [--out docs/digits.json]
 
 A variational autoencoder (Kingma, Welling, arXiv:1312.6114) is trained with every law on every
 representation of the residual images, with a scale, and what else a law learns, per coefficient.
@@ -169,8 +169,8 @@ def measured(seeds: int, steps: int) -> list[list]:
 def main(arguments: list[str] | None = None) -> None:
     """Measure everything, and write the record that docs/digits.py makes its page of."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args(arguments)
     start = perf_counter()

@@ -9,6 +9,8 @@ torch = pytest.importorskip("torch")
 
 from robloss.torch._dct import dct, idct  # noqa: E402 - after the library it needs
 
+pytestmark = pytest.mark.backends(lambda library: library.option == "torch")
+
 SIZES = [(1, 1), (1, 4), (2, 3), (8, 8), (5, 12)]
 
 

@@ -10,6 +10,8 @@ torch = pytest.importorskip("torch")
 
 from robloss.torch import _wavelets as wavelets  # noqa: E402 - after the library it needs
 
+pytestmark = pytest.mark.backends(lambda library: library.option == "torch")
+
 # Analysis filters from their middle outwards, those of Cohen, Daubechies, Feauveau (1992) to 12
 # digits, as PyWavelets lists them for bior4.4 and bior2.2.
 FILTERS = {

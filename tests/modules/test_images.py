@@ -14,22 +14,29 @@ torch = pytest.importorskip("torch")
 from robloss import nll  # noqa: E402 - after the library it needs
 from robloss.torch import AdaptiveImageLoss  # noqa: E402
 
+pytestmark = pytest.mark.backends(lambda library: library.module == "torch")
+
 FIRST = (3, 5, 6)
 LAST = (5, 6, 3)
 REPRESENTATIONS = ("CDF9/7", "LeGall5/3", "DCT", "PIXEL")
 SPACES = ("YUV", "RGB")
 
 
+@pytest.fixture(autouse=True)
+def _on_device(device):
+    with torch.device(device):
+        yield
+
+
 def _images(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+    return torch.tensor(np.random.default_rng(seed).normal(size=shape))
 
 
 def _learned(loss: AdaptiveImageLoss, seed: int = 0) -> AdaptiveImageLoss:
     """With different parameters in every place."""
-    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in loss.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+            parameter.copy_(_images(*parameter.shape, seed=seed))
     return loss
 
 
@@ -213,11 +220,11 @@ def test_half_images_are_transformed_in_single_precision():
 
 
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
-def test_autocast_takes_no_digits(representation):
+def test_autocast_takes_no_digits(representation, device):
     loss = AdaptiveImageLoss(FIRST, representation=representation, reduction="none")
     x = _images(2, *FIRST).float()
     expected = loss(x)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(device, dtype=torch.bfloat16):
         found = loss(x)
     torch.testing.assert_close(found, expected)
 

@@ -12,6 +12,8 @@ from robloss.compat import util, wavelet  # noqa: E402
 from robloss.compat.adaptive import AdaptiveImageLossFunction  # noqa: E402
 from robloss.torch import AdaptiveImageLoss  # noqa: E402
 
+pytestmark = pytest.mark.backends(lambda library: library.option == "torch")
+
 NAMES = ("CDF9/7", "LeGall5/3")
 DTYPES = (np.float32, np.float64)
 

@@ -7,6 +7,8 @@ torch = pytest.importorskip("torch")
 
 from robloss.torch._colors import rgb_to_yuv, yuv_to_rgb  # noqa: E402 - after what it needs
 
+pytestmark = pytest.mark.backends(lambda library: library.option == "torch")
+
 # As TensorFlow's `rgb_to_yuv` has it, to 8 decimals.
 YUV = np.array([
     [0.299, 0.587, 0.114],
