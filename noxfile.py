@@ -39,6 +39,9 @@ OF_EVERY_LIBRARY = [
     "tests/conformance", "tests/fit", "tests/test_accuracy.py", "tests/unit/test_partition.py",
 ]  # fmt: skip
 
+# What needs PyTorch; without it all of it is skipped.
+OF_TORCH = "tests/modules"
+
 # What stands closest to NumPy and Numba, whose versions may differ.
 OF_EVERY_VERSION = [
     *OF_EVERY_LIBRARY,
@@ -108,7 +111,7 @@ def tests(session: nox.Session, libraries: list[str]) -> None:
     needs = [one for library in libraries for one in LIBRARIES[library]]
     install(session, ".", *group("tests"), *needs)
     chosen = [option for library in libraries for option in ("--library", library)]
-    part = LEFT_TO_TOGETHER if libraries == ["numpy"] else OF_EVERY_LIBRARY
+    part = LEFT_TO_TOGETHER if libraries == ["numpy"] else [*OF_EVERY_LIBRARY, OF_TORCH]
     session.run("pytest", *ON_ALL_CPUS, *chosen, *part, *session.posargs)
 
 
@@ -167,7 +170,7 @@ def pythons(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Draw the figures, then build the site; a warning is an error."""
-    install(session, ".[plot,sklearn]", *group("docs"))
+    install(session, ".[plot,sklearn]", *group("docs"), *LIBRARIES["torch"])
     session.run("python", "docs/figures.py")
     session.run("python", "docs/numerics.py")
     session.run("python", "docs/performance.py")

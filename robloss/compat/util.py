@@ -101,7 +101,7 @@ def _rising(name: str, low: float, high: float) -> None:
 
 
 def students_t_nll(x: Any, df: Any, scale: Any) -> torch.Tensor:
-    """Negative log-likelihood of Student's t distribution, of |scale|."""
+    """Negative log-likelihood of Student's t distribution; the sign of `scale` is of no account."""
     x, df, scale = (torch.as_tensor(one) for one in (x, df, scale))
     return _students_t_nll(x, df, scale.abs())
 

@@ -185,7 +185,7 @@ class AdaptiveLoss(ColumnLoss):
 
         Returns
         -------
-        torch.Tensor (*shape, num_dims)
+        torch.Tensor (..., num_dims)
             In the unit of the residuals; differentiable in the scale, not in `alpha`.
         """
         return sample(self.alpha(), self.scale(), shape=shape, rng=generator)
