@@ -22,6 +22,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+import robloss
 from robloss.torch import AdaptiveImageLoss
 
 OUT = Path(__file__).parents[1] / "docs" / "digits.json"
@@ -32,7 +33,12 @@ LAWS = {
     "adaptive": {},
 }
 REPRESENTATIONS = ("PIXEL", "DCT", "CDF9/7")
-FIELDS = ("representation", "law", "seed", "elbo", "elbo_training", "kl", "quartiles")
+# `median_gain`: of the adaptive law over this one, in the middle image; `ahead`: the share of
+# images of which it has the higher bound.
+FIELDS = (
+    "representation", "law", "seed", "elbo", "elbo_training", "kl", "median_gain", "ahead",
+    "quartiles",
+)  # fmt: skip
 SIDE = 8
 HELD_OUT = 360  # of 1797
 HIDDEN, CODE = 128, 16
@@ -128,41 +134,43 @@ def train(model: Autoencoder, images: torch.Tensor, steps: int) -> None:
 
 @torch.no_grad()
 def evaluate(
-    model: Autoencoder, images: torch.Tensor, draws: int = DRAWS
-) -> tuple[list[float], list[float]]:
-    """The bound and the divergence of each seed's images, means in nats per image."""
+    model: Autoencoder, images: torch.Tensor, draws: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The bound and the divergence of each image, (seeds, images), in nats."""
     random = torch.Generator().manual_seed(2)
     found = [model(*drawn(images, random)) for _ in range(draws)]
-    divergences = torch.stack([divergence for _, divergence in found]).mean((0, 2))
-    bounds = torch.stack([fit - divergence for fit, divergence in found]).mean((0, 2))
-    return bounds.tolist(), divergences.tolist()
+    fits, divergences = (torch.stack(one).mean(0) for one in zip(*found, strict=True))
+    return fits - divergences, divergences
 
 
 @torch.no_grad()
-def learned(loss: AdaptiveImageLoss) -> list[list[float]]:
+def learned(loss: AdaptiveImageLoss) -> torch.Tensor:
     """Of each seed, quartiles over coefficients of what the law has learned beside the scale."""
     values = (loss.df() if hasattr(loss.law, "log_df") else loss.alpha()).flatten(1)
-    quartiles = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75]), dim=1)
-    return quartiles.mT.tolist()
+    return torch.quantile(values, torch.tensor([0.25, 0.5, 0.75]), dim=1).mT
 
 
-def measured(seeds: int, steps: int) -> list[list]:
-    """A row per representation, law and seed."""
+def measured(representation: str, seeds: int, steps: int) -> list[list]:
+    """A row per law and seed."""
     training, held_out = split(seeds)
+    found = {}
+    for name, law in LAWS.items():
+        start = perf_counter()
+        model = Autoencoder(seeds, law, representation)
+        train(model, training, steps)
+        bounds, divergences = evaluate(model, held_out, DRAWS)
+        in_training = evaluate(model, training, 4)[0]
+        found[name] = bounds, in_training, divergences, learned(model.loss)
+        seconds = perf_counter() - start
+        print(f"{representation} {name}: {float(bounds.mean()):.2f} in {seconds:.0f} s")
     rows = []
-    for representation in REPRESENTATIONS:
-        for name, law in LAWS.items():
-            start = perf_counter()
-            model = Autoencoder(seeds, law, representation)
-            train(model, training, steps)
-            bounds, divergences = evaluate(model, held_out)
-            columns = bounds, evaluate(model, training, 4)[0], divergences, learned(model.loss)
-            for seed, values in enumerate(zip(*columns, strict=True)):
-                numbers = torch.tensor([*values[:3], *values[3]]).tolist()
-                elbo, elbo_training, kl, *quartiles = (round(one, 3) for one in numbers)
-                rows.append([representation, name, seed, elbo, elbo_training, kl, quartiles])
-            mean = sum(bounds) / seeds
-            print(f"{representation} {name}: {mean:.2f} in {perf_counter() - start:.0f} s")
+    for name, (bounds, in_training, divergences, quartiles) in found.items():
+        gains = found["adaptive"][0] - bounds
+        columns = [one.mean(1) for one in (bounds, in_training, divergences)]
+        columns += [gains.median(1).values, (gains > 0).float().mean(1)]
+        for seed, numbers in enumerate(torch.stack(columns, 1).tolist()):
+            of_law = [round(one, 3) for one in quartiles[seed].tolist()]
+            rows.append([representation, name, seed, *(round(one, 3) for one in numbers), of_law])
     return rows
 
 
@@ -174,12 +182,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args(arguments)
     start = perf_counter()
-    rows = measured(given.seeds, given.steps)
+    rows = [
+        row
+        for representation in REPRESENTATIONS
+        for row in measured(representation, given.seeds, given.steps)
+    ]
     head = {
         "machine": record.processor(),
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "minutes": round((perf_counter() - start) / 60, 1),
-        "versions": record.versions(["robloss", "torch", "scikit-learn"]),
+        "versions": {"robloss": robloss.__version__}
+        | record.versions(["torch", "scikit-learn"]),
         "threads": torch.get_num_threads(),
         "settings": {
             "seeds": given.seeds, "steps": given.steps, "held_out": HELD_OUT, "batch": BATCH,

@@ -56,6 +56,20 @@ def gains(record: dict) -> str:
     return table(["adaptive less", *map(called, columns)], lines)
 
 
+def by_image(record: dict) -> str:
+    """The share of images, and the gain in the middle one."""
+
+    def show(representation: str, law: str) -> str:
+        share = fmean(values(record, "ahead", representation, law))
+        middle = fmean(values(record, "median_gain", representation, law))
+        return f"{100 * share:.0f} %, {middle:+.2f}"
+
+    columns = names(record["rows"], "representation")
+    others = [law for law in names(record["rows"], "law") if law != ADAPTIVE]
+    lines = [[law, *(show(one, law) for one in columns)] for law in others]
+    return table(["adaptive less", *map(called, columns)], lines)
+
+
 def means(record: dict, representation: str) -> dict[str, float]:
     """The mean bound of each law."""
     laws = names(record["rows"], "law")
@@ -130,6 +144,7 @@ def page(record: dict) -> str:
         bounds=crossed(record, lambda *of: mean_and_deviation(values(record, "elbo", *of))),
         best=best_of_all(record),
         gains=gains(record),
+        by_image=by_image(record),
         verdict=verdict(record),
         learned=learned(record),
         training=training(record),

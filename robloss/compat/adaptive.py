@@ -318,6 +318,10 @@ class AdaptiveImageLossFunction(nn.Module):  # type: ignore[misc]
         values = self.adaptive_lossfun.lossfun(self.transform_to_mat(x))
         return values.reshape(-1, *self.image_size)
 
+    def forward(self, x: Any) -> torch.Tensor:
+        """As `lossfun`."""
+        return self.lossfun(x)
+
     def alpha(self) -> torch.Tensor:
         """The shape of each coefficient, as an image."""
         self._must_be(False, "alpha", "df")

@@ -154,6 +154,7 @@ def test_reductions_and_nonnegative():
     assert (loss(0 * x) >= 0).all()
     shift = loss(x) - loss.nll(x)
     torch.testing.assert_close(shift, shift.mean().expand_as(shift))
+    assert shift.mean() > 10  # -log(scale_min), and more
 
 
 # ------------------------------------------------------------------------------------- derivatives
