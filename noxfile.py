@@ -135,8 +135,18 @@ def together(session: nox.Session) -> None:
         *libraries,
         *frames,
     )
-    names = ("cli", "plot", "progress_bar", "scipy_front", "conventions", "frames", "import")
+    names = (
+        "cli",
+        "plot",
+        "progress_bar",
+        "scipy_front",
+        "conventions",
+        "peers",
+        "frames",
+        "import",
+    )
     files = [f"tests/unit/test_{name}.py" for name in names]
+    files.append("tests/fit/test_bad_input.py")  # whose table has the front for scikit-learn
     files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
     session.run("pytest", "--library", "numpy", *OF_ALL_TOGETHER, *files)
     # Every example of the docstrings, of README and of the documentation's pages.

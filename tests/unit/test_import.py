@@ -53,6 +53,17 @@ def test_loads_no_slow_or_optional_library(module, record_property, capsys):
     assert runs[0][1] & SLOW_OR_OPTIONAL == set()
 
 
+def test_loads_nothing_of_numpy_that_numpy_leaves_for_later():
+    code = (
+        "import sys, numpy; before = 'numpy.random' in sys.modules; import robloss; "
+        "print(before or 'numpy.random' not in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "True"
+
+
 def test_the_probe_sees_a_slow_library():
     assert "numba" in probe("numba")[1]
 
