@@ -73,7 +73,7 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
     Edges reflect, and every size is possible. The sum over an image is the negative log-likelihood
     of its pixels, whichever the transform, so that laws in different representations can be
     compared. YUV (scaled for it), the DCT, and wavelets with `scale_base` 1 and no odd side at any
-    level keep volumes: the determinant is 1 (tests/torch/test_images.py). Otherwise its logarithm
+    level keep volumes: the determinant is 1 (tests/modules/test_images.py). Otherwise its logarithm
     is subtracted in equal parts from all values; that changes no gradient. With `nonnegative` it is
     left out.
 
