@@ -20,7 +20,14 @@ class Total(NamedTuple):
     grad_scale: float
 
 
-def total(x: Any, alpha: float, scale: float, weights: Any = None) -> Total:
+def total(
+    x: Any,
+    alpha: float,
+    scale: float,
+    weights: Any = None,
+    slopes: Any = None,
+    factor: float = 1.0,
+) -> Total:
     """Sum up ρ and its derivatives in alpha and scale, with nothing of the length of x made.
 
     Fits do not use it: their steps need second derivatives, and residuals that are at hand a block
@@ -38,15 +45,20 @@ def total(x: Any, alpha: float, scale: float, weights: Any = None) -> Total:
         Contiguous, of float32 or float64.
     alpha, scale : float
     weights : ndarray (n,), optional
-        Not negative, of the same dtype, contiguous. An element that weighs 0 is left out, whatever
+        Of one sign and the same dtype, contiguous. An element that weighs 0 is left out, whatever
         its x.
+    slopes : ndarray (n,), optional
+        Where to put w ψ, or the factor times ψ if there are no weights: the same dtype, contiguous,
+        apart from x and the weights.
+    factor : float, default 1.0
     """
     starts = range(0, x.size, _CHUNK)
     found = np.zeros((len(starts), 3, 2))
 
     def work(start: int, stop: int) -> None:
-        of_chunk = None if weights is None else weights[start:stop]
-        sums.evaluate(x[start:stop], of_chunk, alpha, scale, found[start // _CHUNK].reshape(6))
+        w, slope = (None if one is None else one[start:stop] for one in (weights, slopes))
+        place = found[start // _CHUNK].reshape(6)
+        sums.evaluate(x[start:stop], w, alpha, scale, place, slope, factor)
 
     map_chunks(work, x.size, _CHUNK)
     loss, grad_alpha, grad_scale = (_sum(found[:, row]) for row in range(3))
