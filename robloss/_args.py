@@ -2,7 +2,9 @@
 
 import math
 import numbers
+import sys
 from functools import cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -46,6 +48,11 @@ class Arguments(NamedTuple):
 @cache
 def _numpy() -> Any:
     return array_api_compat.array_namespace(np.empty(0))
+
+
+@cache
+def _torch() -> Any:
+    return import_module("array_api_compat.torch")
 
 
 def is_number(value: object) -> bool:
@@ -315,6 +322,35 @@ def _plain(given: tuple[Any, ...]) -> Arguments | None:
     return Arguments("numpy", _numpy(), tuple(values), dtype, dtype)
 
 
+def _tensors(given: tuple[Any, ...]) -> Arguments | None:
+    """Arguments that are torch tensors of floating dtypes, and numbers; None for any others.
+
+    It spares small tensors what costs more than the work on them, and compilers of torch the sight
+    of it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    floats = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+    dtype = None
+    values = []
+    for value in given:
+        if isinstance(value, torch.Tensor):
+            its = value.dtype
+            if its not in floats:
+                return None
+            dtype = its if dtype in (None, its) else torch.promote_types(dtype, its)
+        elif isinstance(value, float | int) and not isinstance(value, bool):
+            value = float(value)
+        else:
+            return None
+        values.append(value)
+    if dtype is None:
+        return None
+    compute = dtype if dtype in floats[:2] else torch.float32
+    return Arguments("torch", _torch(), tuple(values), compute, dtype)
+
+
 def _converted(names: tuple[str, ...], given: tuple[Any, ...]) -> Arguments:
     """Find the library and floating dtype of any arguments."""
     library, xp = common_library(dict(zip(names, given, strict=True)))
@@ -359,7 +395,7 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
     ValueError
         For a value outside its domain, or shapes that do not broadcast.
     """
-    arguments = _plain(given)
+    arguments = _plain(given) or _tensors(given)
     if arguments is None:
         arguments = _converted(tuple(domain.name for domain in domains), given)
     on_host = arguments.library == "numpy"

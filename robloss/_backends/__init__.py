@@ -140,6 +140,7 @@ def constant(array: Array) -> Array:
 
 
 def _returned(result: Array, arguments: Arguments) -> Array:
-    result = arguments.xp.astype(result, arguments.dtype, copy=False)
+    if result.dtype != arguments.dtype:
+        result = arguments.xp.astype(result, arguments.dtype, copy=False)
     # NumPy's ufuncs, unlike its other functions, give scalars where the arguments have no axes.
     return result[()] if arguments.library == "numpy" else result

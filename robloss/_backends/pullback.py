@@ -47,66 +47,62 @@ def pullback(
     list
         An array in the shape of each argument, or None.
     """
-    if smooth and needed[1] and np.any(alpha == 2):
+    if smooth and needed[1] and (alpha == 2).any():
         others = pullback(grad, x, alpha, scale, (needed[0], False, needed[2]), smooth=False)
         beside = _formulas.beside_two(np, alpha)
         slope = pullback(grad, x, beside, scale, (False, True, False), smooth=False)
         return [others[0], slope[1], others[2]]
     given = (x, alpha, scale)
-    ndim = max(grad.ndim, 1)
-    arrays = [_with_axes(one, ndim) for one in given]
-    spread = _with_axes(grad, ndim)
-    factor = _constant(spread)
+    factor = _constant(grad)
     if not grad.size or factor == 0.0:
-        found: Gradients = [np.zeros(one.shape, one.dtype) for one in arrays]
+        found: Gradients = [np.zeros(one.shape, one.dtype) for one in given]
     else:
-        found = _in_one_pass(spread, factor, arrays, needed)
-        found = found or _in_chunks(spread, factor, arrays, needed)
-    return [
-        one.reshape(like.shape) if need else None
-        for one, like, need in zip(found, given, needed, strict=True)
-    ]
-
-
-def _with_axes(array: Any, ndim: int) -> Any:
-    """The array with axes of length 1 in front."""
-    return array.reshape((1,) * (ndim - array.ndim) + array.shape)
+        found = _in_one_pass(grad, factor, *given, needed)
+        found = found or _in_chunks(grad, factor, given, needed)
+    return [one if need else None for one, need in zip(found, needed, strict=True)]
 
 
 def _constant(grad: Any) -> float | None:
     """The one number that g is everywhere; None where it is not spread out from one."""
-    is_one = all(not step or side < 2 for step, side in zip(grad.strides, grad.shape, strict=True))
-    return float(grad.flat[0]) if is_one and grad.size else None
+    return float(grad.item(0)) if grad.size and not any(grad.strides) else None
 
 
 def _in_one_pass(
-    grad: Any, factor: float | None, arrays: list[Any], needed: tuple[bool, ...]
+    grad: Any, factor: float | None, x: Any, alpha: Any, scale: Any, needed: tuple[bool, ...]
 ) -> Gradients:
-    """The gradients if one alpha or one scale is summed over; else an empty list."""
-    x, alpha, scale = arrays
-    is_served = alpha.size * scale.size == 1 and any(needed[1:]) and x.flags.c_contiguous
+    """The gradients where one alpha and one scale are summed over; else an empty list."""
+    is_served = alpha.size == scale.size == 1 and (needed[1] or needed[2])
+    if not is_served or not x.flags.c_contiguous:
+        return []
     weights = None
-    if factor is None and is_served:
-        low, high = float(np.min(grad)), float(np.max(grad))
+    if factor is None:
+        low, high = float(grad.min()), float(grad.max())
         if low == high:  # what torch spreads out for a mean
             factor = low
         elif grad.flags.c_contiguous and (low >= 0 or high <= 0):
             # The kernel looks whether the terms of its sums cancel: for that, all have one sign.
             factor, weights = 1.0, grad.reshape(-1)
-    if not is_served or factor is None:
-        return []
-    slopes = np.empty_like(x) if needed[0] else None
+        else:
+            return []
+    slopes = np.empty(x.shape, x.dtype) if needed[0] else None
     place = None if slopes is None else slopes.reshape(-1)
     found = total(x.reshape(-1), alpha.item(), scale.item(), weights, place, factor)
     with np.errstate(over="ignore"):
-        in_alpha = np.full_like(alpha, factor * found.grad_alpha)
-        return [slopes, in_alpha, np.full_like(scale, factor * found.grad_scale)]
+        sums = [
+            np.asarray(factor * value, x.dtype).reshape(one.shape)
+            for value, one in ((found.grad_alpha, alpha), (found.grad_scale, scale))
+        ]
+    return [slopes, *sums]
 
 
 def _in_chunks(
-    grad: Any, factor: float | None, arrays: list[Any], needed: tuple[bool, ...]
+    grad: Any, factor: float | None, given: tuple[Any, ...], needed: tuple[bool, ...]
 ) -> Gradients:
     """The gradients, whatever the shapes: in slices along the longest axis."""
+    ndim = max(grad.ndim, 1)
+    grad, *arrays = [
+        one.reshape((1,) * (ndim - one.ndim) + one.shape) for one in (grad, *given)
+    ]
     shape, dtype = grad.shape, arrays[0].dtype
     axis = int(np.argmax(shape))
     step = min(shape[axis], max(1, _CHUNK * shape[axis] // grad.size))
@@ -139,7 +135,7 @@ def _in_chunks(
         if parts[0] is not None:
             with np.errstate(over="ignore", invalid="ignore"):
                 results[place][...] = np.sum(parts, axis=0)
-    return results
+    return [one.reshape(like.shape) for one, like in zip(results, given, strict=True)]
 
 
 def _cut(array: Any, axis: int, start: int, stop: int) -> Any:

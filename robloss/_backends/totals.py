@@ -52,19 +52,29 @@ def total(
         apart from x and the weights.
     factor : float, default 1.0
     """
-    starts = range(0, x.size, _CHUNK)
-    found = np.zeros((len(starts), 3, 2))
+    count = max(1, -(-x.size // _CHUNK))
+    found = np.zeros((count, 3, 2))
 
     def work(start: int, stop: int) -> None:
         w, slope = (None if one is None else one[start:stop] for one in (weights, slopes))
         place = found[start // _CHUNK].reshape(6)
         sums.evaluate(x[start:stop], w, alpha, scale, place, slope, factor)
 
-    map_chunks(work, x.size, _CHUNK)
-    loss, grad_alpha, grad_scale = (_sum(found[:, row]) for row in range(3))
+    if count == 1:
+        work(0, x.size)
+        loss, grad_alpha, grad_scale = map(_rounded, found[0].tolist())
+    else:
+        map_chunks(work, x.size, _CHUNK)
+        loss, grad_alpha, grad_scale = (_sum(found[:, row]) for row in range(3))
     if alpha == 2.0 and loss != 0.0:
         grad_alpha = loss * math.inf
     return Total(loss, grad_alpha, grad_scale)
+
+
+def _rounded(pair: list[float]) -> float:
+    """A number and its remainder as one; infinities have no remainder."""
+    value, rest = pair
+    return value + rest if math.isfinite(value) else value
 
 
 def _sum(pairs: Any) -> float:
