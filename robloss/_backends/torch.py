@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 from robloss import _formulas
 from robloss._args import Arguments, is_small_and_plain
 from robloss._backends import numpy as kernels
-from robloss._backends.pullback import pullback
+from robloss._backends.pullback import Slopes, constant_of, loss_with_slopes, pullback
 from robloss._ops import OPERATIONS, Operation
 
 # Where an operation's values come from: itself, or what it is a form of.
@@ -52,7 +52,9 @@ def _tensors(arguments: Arguments) -> list[torch.Tensor]:
     """The arguments as they are given, numbers as tensors beside them."""
     device = next(one.device for one in arguments.given if not isinstance(one, float))
     return [
-        torch.full((), one, dtype=arguments.compute, device=device) if isinstance(one, float) else one
+        torch.full((), one, dtype=arguments.compute, device=device)
+        if isinstance(one, float)
+        else one
         for one in arguments.given
     ]
 
@@ -222,9 +224,7 @@ def _slopes(
 
 
 @_gradients.register_fake
-def _(
-    name: str, dtype: torch.dtype, needed: list[bool], grad: torch.Tensor, *inputs: Any
-) -> Three:
+def _(name: str, dtype: torch.dtype, needed: list[bool], grad: torch.Tensor, *inputs: Any) -> Three:
     found = [
         torch.empty(one.shape, dtype=one.dtype, device=one.device) if need else None
         for one, need in zip(_present(inputs), needed, strict=True)
@@ -254,7 +254,9 @@ def _(
         value.reshape(one.shape) if need else None
         for value, one, need in zip(found, every[1:], needed, strict=False)
     ]
-    return _three(shaped, grad), tuple([0 if need else None for need in (*needed, False, False)[:3]])
+    return _three(shaped, grad), tuple(
+        [0 if need else None for need in (*needed, False, False)[:3]]
+    )
 
 
 def _three(found: list[torch.Tensor | None], like: torch.Tensor) -> Three:
@@ -314,23 +316,53 @@ _evaluate.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _Plain(torch.autograd.Function):
-    """The operator for `_are_plain` tensors."""
+    """The operator for `_are_plain` tensors.
+
+    With one alpha and one scale the slopes of the sum of losses cost next to nothing beside the
+    losses. They are kept for a backward pass that asks for a multiple of them, as those of sums and
+    means do; the first such pass takes them with it.
+    """
 
     @staticmethod
     def forward(ctx: Any, name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
         """Compute the operation, and save the arguments."""
         ctx.name, ctx.dtype = name, dtype
         ctx.save_for_backward(*inputs)
+        if name in _LOSSES and any(ctx.needs_input_grad):
+            x, alpha, scale = inputs
+            if _is_whole(dtype, x, alpha, scale) and not (name != "loss" and alpha.item() == 2.0):
+                given = _array(x), alpha.item(), scale.item()
+                loss, ctx.slopes = loss_with_slopes(*given, ctx.needs_input_grad[2])
+                return torch.from_numpy(loss)
         return _values(name, dtype, list(inputs))
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients: once and for all, or to be differentiated again."""
+        slopes: Slopes | None = ctx.__dict__.pop("slopes", None)
         if torch.is_grad_enabled() or not _has_memory(grad):
             return _backward(ctx, grad)
         inputs = list(ctx.saved_tensors)
+        factor = None if slopes is None else constant_of(_array(grad))
+        if slopes is not None and factor is not None:
+            found = slopes.times(factor, *[_array(one) for one in inputs[1:]])
+            tensors = [None if one is None else torch.from_numpy(one) for one in found]
+            return (None, None, *tensors)
         needed = list(ctx.needs_input_grad[2:])
         return (None, None, *_slopes(ctx.name, ctx.dtype, needed, grad, inputs))
+
+
+def _is_whole(
+    dtype: torch.dtype, x: torch.Tensor, alpha: torch.Tensor, scale: torch.Tensor
+) -> bool:
+    """Whether there is one alpha and one scale, and x lies as the kernel takes it."""
+    return (
+        alpha.ndim == scale.ndim == 0
+        and x.numel() > 0
+        and x.is_contiguous()
+        and dtype == x.dtype == alpha.dtype == scale.dtype
+        and dtype in (torch.float32, torch.float64)
+    )
 
 
 def _has_memory(tensor: torch.Tensor) -> bool:
@@ -368,7 +400,9 @@ class _Dual(torch.autograd.Function):
         dtype = _working(ctx.dtype)
         terms = [
             _times(tangent.to(dtype), _call(partial, dtype, *inputs))
-            for partial, tangent in zip(OPERATIONS[ctx.name].partials or (), tangents[2:], strict=True)
+            for partial, tangent in zip(
+                OPERATIONS[ctx.name].partials or (), tangents[2:], strict=True
+            )
             if tangent is not None
         ]
         return sum(terms[1:], terms[0]).to(ctx.dtype)

@@ -25,8 +25,8 @@ def total(
     alpha: float,
     scale: float,
     weights: Any = None,
+    losses: Any = None,
     slopes: Any = None,
-    factor: float = 1.0,
 ) -> Total:
     """Sum up ρ and its derivatives in alpha and scale, with nothing of the length of x made.
 
@@ -47,18 +47,18 @@ def total(
     weights : ndarray (n,), optional
         Of one sign and the same dtype, contiguous. An element that weighs 0 is left out, whatever
         its x.
-    slopes : ndarray (n,), optional
-        Where to put w ψ, or the factor times ψ if there are no weights: the same dtype, contiguous,
-        apart from x and the weights.
-    factor : float, default 1.0
+    losses, slopes : ndarray (n,), optional
+        Where to put ρ and w ψ: of the same dtype, contiguous, apart from x and the weights.
     """
     count = max(1, -(-x.size // _CHUNK))
     found = np.zeros((count, 3, 2))
 
     def work(start: int, stop: int) -> None:
-        w, slope = (None if one is None else one[start:stop] for one in (weights, slopes))
+        w, loss, slope = [
+            None if one is None else one[start:stop] for one in (weights, losses, slopes)
+        ]
         place = found[start // _CHUNK].reshape(6)
-        sums.evaluate(x[start:stop], w, alpha, scale, place, slope, factor)
+        sums.evaluate(x[start:stop], w, alpha, scale, place, loss, slope)
 
     if count == 1:
         work(0, x.size)
