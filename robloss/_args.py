@@ -4,7 +4,6 @@ import math
 import numbers
 import sys
 from functools import cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -50,9 +49,11 @@ def _numpy() -> Any:
     return array_api_compat.array_namespace(np.empty(0))
 
 
-@cache
 def _torch() -> Any:
-    return import_module("array_api_compat.torch")
+    # Compilers of torch follow this, but neither `import_module` nor a cache without a warning.
+    import array_api_compat.torch as xp
+
+    return xp
 
 
 def is_number(value: object) -> bool:

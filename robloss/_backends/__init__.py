@@ -20,7 +20,6 @@ from robloss._typing import Array
 
 _MODULES = {
     "numpy": "robloss._backends.numpy",
-    "torch": "robloss._backends.torch",
     "jax": "robloss._backends.jax",
     "dask": "robloss._backends.dask",
 }
@@ -28,8 +27,16 @@ _MODULES = {
 _DIFFERENTIATING = ("torch", "jax")
 
 
-@cache
 def _backend(library: str) -> Any:
+    if library == "torch":  # whose compilers follow this, but neither a cache nor `import_module`
+        from robloss._backends import torch
+
+        return torch
+    return _other_backend(library)
+
+
+@cache
+def _other_backend(library: str) -> Any:
     return import_module(_MODULES.get(library, "robloss._backends.generic"))
 
 

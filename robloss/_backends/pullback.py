@@ -52,6 +52,8 @@ def pullback(
         beside = _formulas.beside_two(np, alpha)
         slope = pullback(grad, x, beside, scale, (False, True, False), smooth=False)
         return [others[0], slope[1], others[2]]
+    if not any(needed):
+        return [None, None, None]
     given = (x, alpha, scale)
     factor = constant_of(grad)
     if not grad.size or factor == 0.0:
