@@ -91,7 +91,7 @@ def evaluate_all(
     check : bool, default True
         As in `evaluate`.
     """
-    arguments = prepare(OPERATIONS[names[0]].parameters, given, check)
+    arguments = _prepared(OPERATIONS[names[0]].parameters, given, check)
     library = arguments.library
     if library not in _DIFFERENTIATING:
         names = tuple([OPERATIONS[name].smooth_form_of or name for name in names])
@@ -132,7 +132,7 @@ def compose(
     check : bool, default True
         As in `evaluate`.
     """
-    arguments = prepare(domains, given, check)
+    arguments = _prepared(domains, given, check)
     if arguments.library == "dask":
         again = partial(compose, function, domains, check=False)
         return _backend("dask").map_chunks(again, arguments)
@@ -144,6 +144,14 @@ def constant(array: Array) -> Array:
     """The array as automatic differentiation sees no way through; the array itself elsewhere."""
     library = library_of(array)
     return _backend(library).constant(array) if library in _DIFFERENTIATING else array
+
+
+def _prepared(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool) -> Arguments:
+    arguments = prepare(domains, given, check)
+    if arguments.library == "torch" and arguments.dtype != arguments.compute:
+        dtype = _backend("torch").result_dtype(arguments)
+        return Arguments(*arguments[:4], dtype)
+    return arguments
 
 
 def _returned(result: Array, arguments: Arguments) -> Array:

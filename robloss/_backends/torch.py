@@ -43,6 +43,12 @@ def evaluate(operation: Operation, arguments: Arguments) -> torch.Tensor:
     return _call(operation.name, arguments.dtype, *_tensors(arguments))
 
 
+def result_dtype(arguments: Arguments) -> torch.dtype:
+    """The dtype to return: under autocast that of the computation, as of torch's own losses."""
+    device = _device(arguments)
+    return arguments.compute if torch.is_autocast_enabled(device.type) else arguments.dtype
+
+
 def constant(array: torch.Tensor) -> torch.Tensor:
     """The tensor, cut from what it was computed from; itself where nothing is recorded."""
     return array.detach()
@@ -50,7 +56,7 @@ def constant(array: torch.Tensor) -> torch.Tensor:
 
 def _tensors(arguments: Arguments) -> list[torch.Tensor]:
     """The arguments as they are given, numbers as tensors beside them."""
-    device = next(one.device for one in arguments.given if not isinstance(one, float))
+    device = _device(arguments)
     return [
         torch.full((), one, dtype=arguments.compute, device=device)
         if isinstance(one, float)
@@ -59,20 +65,36 @@ def _tensors(arguments: Arguments) -> list[torch.Tensor]:
     ]
 
 
+def _device(arguments: Arguments) -> torch.device:
+    return next(one.device for one in arguments.given if not isinstance(one, float))
+
+
 def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
     """An operation as a function of tensors, in whatever mode torch differentiates."""
     row = OPERATIONS[name]
+    is_compiling = torch.compiler.is_compiling()
+    is_transformed = not is_compiling and _is_transformed()
+    is_plain = not is_compiling and not is_transformed and _are_plain(inputs)
     if row.partials is None:
+        if is_plain and not (torch.is_grad_enabled() and any(one.requires_grad for one in inputs)):
+            return _values(name, dtype, list(inputs))
         working = [one.to(_working(dtype)) for one in inputs]
         return row.formula(xp, *working).to(dtype)
-    if torch.compiler.is_compiling():
-        return _evaluate(name, dtype, *inputs)
-    # Operators have no forward mode, and compilers trace no function that has.
-    if forward_ad._current_level >= 0:  # noqa: SLF001
+    # Operators of Python have no forward mode, and no place in a gradient of a gradient; compilers
+    # trace no function that has them.
+    if is_transformed:
         return _Dual.apply(name, dtype, *inputs)
-    if _are_plain(inputs):
+    if is_plain:
         return _Plain.apply(name, dtype, *inputs)
     return _evaluate(name, dtype, *inputs)
+
+
+def _is_transformed() -> bool:
+    """Whether torch is in forward mode, or inside a transform of `torch.func`."""
+    return (
+        forward_ad._current_level >= 0  # noqa: SLF001
+        or torch._C._are_functorch_transforms_active()  # noqa: SLF001
+    )
 
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
@@ -86,10 +108,7 @@ def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
     for one in inputs:
         if type(one) not in _PLAIN or not one.is_cpu:
             return False
-    return not (
-        torch._C._are_functorch_transforms_active()  # noqa: SLF001
-        or torch._C._len_torch_dispatch_stack()  # noqa: SLF001
-    )
+    return not torch._C._len_torch_dispatch_stack()  # noqa: SLF001
 
 
 def _working(dtype: torch.dtype) -> torch.dtype:
@@ -114,7 +133,7 @@ def _values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.
         return room.copy_(_values(row.name, _working(dtype), inputs))
     first, *others = inputs
     given = (_array(first), *[_array(one) if one.ndim else one.item() for one in others])
-    if is_small_and_plain(given):
+    if first.dtype == dtype and is_small_and_plain(given):
         kernels.small(row.name, *given, room.numpy())
         return room
     compute = _NUMPY[_working(dtype)]
@@ -375,7 +394,7 @@ def _has_memory(tensor: torch.Tensor) -> bool:
 
 
 class _Dual(torch.autograd.Function):
-    """The operator, with a forward mode."""
+    """The operator, with a forward mode and under the transforms of `torch.func`."""
 
     generate_vmap_rule = True
 
