@@ -50,10 +50,11 @@ def _numpy() -> Any:
 
 
 def _torch() -> Any:
-    # Compilers of torch follow this, but neither `import_module` nor a cache without a warning.
-    import array_api_compat.torch as xp
-
-    return xp
+    # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
+    module = sys.modules.get("array_api_compat.torch")
+    if module is None:
+        import array_api_compat.torch as module
+    return module
 
 
 def is_number(value: object) -> bool:
@@ -229,7 +230,7 @@ def number_in(domain: Domain, value: Any, kind: str = "a number") -> float:
 
 
 def _check_shapes(domains: tuple[Domain, ...], values: tuple[Any, ...]) -> None:
-    shapes = [tuple(getattr(value, "shape", ())) for value in values]
+    shapes = [() if isinstance(value, float) else tuple(value.shape) for value in values]
     if len({*shapes} - {()}) < 2:
         return
     if any(isinstance(side, float) for shape in shapes for side in shape):

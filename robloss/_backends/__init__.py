@@ -5,6 +5,7 @@ is imported at the first use of its library, so that none is ever imported on be
 Dask arrays are no library of their own here: the work is done on their chunks.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
@@ -28,11 +29,13 @@ _DIFFERENTIATING = ("torch", "jax")
 
 
 def _backend(library: str) -> Any:
-    if library == "torch":  # whose compilers follow this, but neither a cache nor `import_module`
-        from robloss._backends import torch
-
-        return torch
-    return _other_backend(library)
+    if library != "torch":
+        return _other_backend(library)
+    # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
+    module = sys.modules.get("robloss._backends.torch")
+    if module is None:
+        from robloss._backends import torch as module
+    return module
 
 
 @cache

@@ -56,6 +56,8 @@ def constant(array: torch.Tensor) -> torch.Tensor:
 
 def _tensors(arguments: Arguments) -> list[torch.Tensor]:
     """The arguments as they are given, numbers as tensors beside them."""
+    if float not in map(type, arguments.given):
+        return list(arguments.given)
     device = _device(arguments)
     return [
         torch.full((), one, dtype=arguments.compute, device=device)
