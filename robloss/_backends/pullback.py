@@ -6,13 +6,14 @@ derivatives, times g, summed to the shapes of the arguments.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from robloss import _formulas
 from robloss._args import Arguments
 from robloss._backends import numpy as kernels
+from robloss._backends.slopes import Slopes
 from robloss._backends.totals import total
 from robloss._threads import map_chunks
 from robloss._typing import Array
@@ -72,43 +73,6 @@ def constant_of(grad: Any) -> float | None:
         return float(grad.item(0))
     low = grad.min()  # torch lays out the constant gradient of a mean
     return float(low) if low == grad.max() else None
-
-
-class Slopes(NamedTuple):
-    """The gradients of Σ ρ where one alpha and one scale are summed over."""
-
-    in_x: Array | None
-    in_alpha: float
-    in_scale: float
-
-    def times(self, factor: float, alpha: Any, scale: Any) -> Gradients:
-        """Those of a multiple of that sum. It is the one use: `in_x` becomes a part of them."""
-        in_x = self.in_x
-        if factor == 0.0 and in_x is not None:
-            in_x.fill(0.0)
-        elif factor != 1.0 and in_x is not None:
-            in_x *= factor
-        sums = (self.in_alpha * factor, self.in_scale * factor) if factor else (0.0, 0.0)
-        with np.errstate(over="ignore"):
-            return [
-                in_x,
-                *[
-                    np.full(one.shape, value, one.dtype)
-                    for one, value in zip((alpha, scale), sums, strict=True)
-                ],
-            ]
-
-
-def loss_with_slopes(x: Any, alpha: float, scale: float, in_x: bool) -> tuple[Array, Slopes]:
-    """ρ, and while at it the gradients of its sum, for a contiguous x.
-
-    That took at most 1.3 times as long as ρ alone; to come back for them takes as long again.
-    """
-    loss = np.empty(x.shape, x.dtype)
-    slopes = np.empty(x.shape, x.dtype) if in_x else None
-    place = None if slopes is None else slopes.reshape(-1)
-    found = total(x.reshape(-1), alpha, scale, losses=loss.reshape(-1), slopes=place)
-    return loss, Slopes(slopes, found.grad_alpha, found.grad_scale)
 
 
 def _in_one_pass(

@@ -21,7 +21,8 @@ from torch.autograd import forward_ad
 from robloss import _formulas
 from robloss._args import Arguments, is_small_and_plain
 from robloss._backends import numpy as kernels
-from robloss._backends.pullback import Slopes, constant_of, loss_with_slopes, pullback
+from robloss._backends.pullback import constant_of, pullback
+from robloss._backends.slopes import FEW_ROWS, Slopes, loss_with_slopes
 from robloss._ops import OPERATIONS, Operation
 
 # Where an operation's values come from: itself, or what it is a form of.
@@ -339,9 +340,9 @@ _evaluate.register_autograd(_backward, setup_context=_setup_context)
 class _Plain(torch.autograd.Function):
     """The operator for `_are_plain` tensors.
 
-    With one alpha and one scale the slopes of the sum of losses cost next to nothing beside the
-    losses. They are kept for a backward pass that asks for a multiple of them, as those of sums and
-    means do; the first such pass takes them with it.
+    With one alpha and one scale, or one for each column, the slopes of the sum of losses cost next
+    to nothing beside the losses. They are kept for a backward pass that asks for a multiple of
+    them, as those of sums and means do; the first such pass takes them with it.
     """
 
     @staticmethod
@@ -350,9 +351,8 @@ class _Plain(torch.autograd.Function):
         ctx.name, ctx.dtype = name, dtype
         ctx.save_for_backward(*inputs)
         if name in _LOSSES and any(ctx.needs_input_grad):
-            x, alpha, scale = inputs
-            if _is_whole(dtype, x, alpha, scale) and not (name != "loss" and alpha.item() == 2.0):
-                given = _array(x), alpha.item(), scale.item()
+            given = [_array(one) for one in inputs]
+            if _is_whole(dtype, *inputs) and not (name != "loss" and (given[1] == 2.0).any()):
                 loss, ctx.slopes = loss_with_slopes(*given, ctx.needs_input_grad[2])
                 return torch.from_numpy(loss)
         return _values(name, dtype, list(inputs))
@@ -376,13 +376,19 @@ class _Plain(torch.autograd.Function):
 def _is_whole(
     dtype: torch.dtype, x: torch.Tensor, alpha: torch.Tensor, scale: torch.Tensor
 ) -> bool:
-    """Whether there is one alpha and one scale, and x lies as the kernel takes it."""
+    """Whether there is one alpha and scale, or one for each long column, of a contiguous x."""
+    if not dtype == x.dtype == alpha.dtype == scale.dtype or not x.is_contiguous():
+        return False
+    if dtype not in (torch.float32, torch.float64) or not x.numel():
+        return False
+    ndim = max(alpha.ndim, scale.ndim)
+    if ndim == 0:
+        return True
+    columns = x.shape[-1] if x.ndim else 0
     return (
-        alpha.ndim == scale.ndim == 0
-        and x.numel() > 0
-        and x.is_contiguous()
-        and dtype == x.dtype == alpha.dtype == scale.dtype
-        and dtype in (torch.float32, torch.float64)
+        ndim == 1
+        and {*alpha.shape, *scale.shape} == {columns}
+        and x.numel() >= FEW_ROWS * columns
     )
 
 
