@@ -28,7 +28,8 @@ from contest import Contest, Result, run
 
 RECORD = Path(__file__).parents[1] / "docs" / "performance.json"
 TABLES = (
-    "loss", "set", "sums", "operation", "size", "threads", "start", "fit", "columns", "memory",
+    "loss", "set", "sums", "operation", "size", "threads", "start", "compile", "fit", "columns",
+    "memory",
 )  # fmt: skip
 PACKAGES = (
     "robloss", "numpy", "numba", "numexpr", "jax", "torch", "scipy", "statsmodels", "scikit-learn",

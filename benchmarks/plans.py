@@ -1,5 +1,6 @@
 """Which contests there are: of what, on how much data, and who takes part."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -244,6 +245,26 @@ def starts(size: Size) -> Iterator[Planned]:
     yield Planned("start", lambda: make("first call", calls), size.slow_rounds)
 
 
+def compiled(size: Size) -> Iterator[Planned]:
+    """First calls of a new process, without machine code of an earlier one and with it."""
+    cases = processes.COMPILED
+    if size is QUICK:
+        cases = dict(itertools.islice(cases.items(), 1))
+    for what, (before, code) in cases.items():
+
+        def make(what: str = what, before: str = before, code: str = code) -> Contest:
+            entries = {"from the cache": True, "compiled": False}
+            contestants = tuple(
+                Contestant(
+                    who, lambda kept=kept: processes.first_in_process(before, code, kept=kept)
+                )
+                for who, kept in entries.items()
+            )
+            return Contest({"table": "compile", "what": what}, contestants, _positive, clock="own")
+
+        yield Planned("compile", make, size.slowest_rounds)
+
+
 def _positive(seconds: object) -> None:
     if not float(seconds) > 0:
         raise WrongValueError(f"{seconds} seconds")
@@ -279,5 +300,5 @@ def fits(size: Size) -> Iterator[Planned]:
 
 
 PLANS: tuple[Callable[[Size], Iterator[Planned]], ...] = (
-    losses, sets, sums, operations, sizes, threads, starts, fits,
+    losses, sets, sums, operations, sizes, threads, starts, compiled, fits,
 )  # fmt: skip

@@ -3,8 +3,10 @@
 import ctypes
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -82,9 +84,10 @@ def pools() -> dict[str, int]:
 # CPU time here as well: nothing waits for the disk the second time, so that on an idle machine it
 # is what one waits.
 _TIMED = """\
-import time, {before}
+import time
+{before}
 start = time.process_time()
-import {module}
+{code}
 print(time.process_time() - start)
 """
 FIRST_CALLS = {
@@ -94,9 +97,37 @@ FIRST_CALLS = {
 }
 
 
+# What is called before and what is timed, in a process of its own.
+COMPILED = {
+    "import numba": ("", "import numba"),
+    "loss, the first call of all": ("", "robloss.loss(x, 0.7)"),
+    "influence, after loss": ("robloss.loss(x, 0.7)", "robloss.influence(x, 0.7)"),
+    "loss in float32, after float64": ("robloss.loss(x, 0.7)", "robloss.loss(x.astype('f'), 0.7)"),
+    "loss, α per element, after a number": ("robloss.loss(x, 0.7)", "robloss.loss(x, 0.7 + 0*x)"),
+    "fit_linear, after loss": ("robloss.loss(x, 0.7)", "robloss.fit_linear(X, x)"),
+    "fit_linear of float32 X, after float64": (
+        "robloss.fit_linear(X, x)", "robloss.fit_linear(X.astype('f'), x)",
+    ),
+}  # fmt: skip
+_DATA = "import numpy, robloss; x = numpy.linspace(-3, 3, 50); X = numpy.stack([x**2, x**3]).T"
+
+
+def first_in_process(before: str, code: str, *, kept: bool) -> Call:
+    """Seconds of a call in a new process, with machine code of an earlier one or without any."""
+    timed = _TIMED.format(before=f"{_DATA}; {before}", code=code)
+    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+
+    def call() -> float:
+        if not kept:
+            shutil.rmtree(folder.name, ignore_errors=True)
+        return float(_python(timed, NUMBA_CACHE_DIR=folder.name))
+
+    return call
+
+
 def imported(module: str, before: str) -> Call:
     """Seconds to import a module in a new process in which another is imported already."""
-    code = _TIMED.format(before=before, module=module)
+    code = _TIMED.format(before=f"import {before}", code=f"import {module}")
     return lambda: float(_python(code))
 
 
@@ -116,9 +147,16 @@ def _seconds_of_children() -> float:
     return times.children_user + times.children_system
 
 
-def _python(code: str) -> str:
+def _python(code: str, **variables: str) -> str:
+    # With bytecode, as what pip installs has it: the first of the calls writes what is not there.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment |= variables
     run = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
     if run.returncode:
         raise MissingError(run.stderr.strip().splitlines()[-1])

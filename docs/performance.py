@@ -129,6 +129,7 @@ def page(record: dict) -> str:
         sizes=crossed(of_all_sizes(record), "size", ("n",), times),
         threads=crossed(rows, "threads", ("what",), times),
         start=crossed(rows, "start", ("what",), times),
+        compiled=crossed(rows, "compile", ("what",), times),
         fits=crossed(rows, "fit", ("what",), with_factor),
         designs=crossed(rows, "columns", ("p",), with_factor),
         memory=crossed(rows, "memory", ("what",), lambda row: number(round(row["memory"], 2))),

@@ -395,9 +395,9 @@ def evaluate(
         (\rho, \psi, w, \ldots)(x, \alpha, c)
 
     They share much of their work: on NumPy arrays `loss`, `influence` and `weight` together take
-    less than twice the time of `loss` alone, and all six little more than half as much again as
-    `grad_alpha`, the dearest, alone (measured in docs/elementwise.md). On other libraries one is
-    computed after the other, which a compiler (`jax.jit`, `torch.compile`) may fuse.
+    little longer than `loss` alone where `out` is given, and new arrays cost as much again
+    (docs/performance.md). On other libraries one is computed after the other, which a compiler
+    (`jax.jit`, `torch.compile`) may fuse.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Pictures of the loss and of its distribution."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Shapes that the axis of `surface` names.
 _LANDMARKS = (-np.inf, -8.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 10.0, np.inf)
+_LEGEND: dict[str, Any] = {"frameon": True, "framealpha": 0.9, "edgecolor": "none"}
 
 
 def curves(
@@ -52,23 +53,14 @@ def curves(
     >>> len(left.lines)
     2
     """
-    left, right = new_axes((9.0, 4.0), columns=2) if axes is None else axes
-    x = np.linspace(-extent * scale, extent * scale, 801)
-    for alpha, colour in zip(alphas, spectrum(len(alphas)), strict=True):
-        label = f"α = {number(alpha)}"
-        left.plot(x, loss(x, alpha, scale), color=colour, linewidth=2.0, label=label)
-        right.plot(x, influence(x, alpha, scale), color=colour, linewidth=2.0, label=label)
+    left, right = _beside(loss, influence, alphas, scale, extent, axes)
     # α > 2 grows like x^α or faster: a frame a little larger than the parabola's interesting part
     # keeps the other curves readable.
     left.set_ylim(-0.15, 5.0)
     right.set_ylim(-1.6 / scale, 1.6 / scale)
     left.set_title("loss ρ(x, α, c)")
     right.set_title("influence ψ = ∂ρ/∂x")
-    for ax in (left, right):
-        ax.set_xlim(x[0], x[-1])
-        ax.set_xlabel(f"x   (c = {number(scale)})")
-        tidy(ax)
-    left.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="upper center")
+    left.legend(**_LEGEND, loc="upper center")
     return left, right
 
 
@@ -109,22 +101,35 @@ def densities(
     >>> len(right.lines)
     2
     """
-    left, right = new_axes((9.0, 4.0), columns=2) if axes is None else axes
-    x = np.linspace(-extent * scale, extent * scale, 801)
-    for alpha, colour in zip(alphas, spectrum(len(alphas)), strict=True):
-        label = f"α = {number(alpha)}"
-        left.plot(x, nll(x, alpha, scale), color=colour, linewidth=2.0, label=label)
-        right.plot(x, pdf(x, alpha, scale), color=colour, linewidth=2.0, label=label)
+    left, right = _beside(nll, pdf, alphas, scale, extent, axes)
     # In units of the scale, where the densities are of order 1.
     left.set_ylim(np.log(scale) + 0.5, np.log(scale) + 6.0)
     right.set_ylim(bottom=0.0)
     left.set_title("negative log-likelihood")
     right.set_title("density p(x | α, c)")
-    for ax in (left, right):
+    right.legend(**_LEGEND, loc="upper right")
+    return left, right
+
+
+def _beside(
+    first: Callable[..., Any],
+    second: Callable[..., Any],
+    alphas: Sequence[float],
+    scale: float,
+    extent: float,
+    axes: "Sequence[Axes] | None",
+) -> "tuple[Axes, Axes]":
+    """Draw two functions of (x, alpha, scale) over x, a curve for each alpha."""
+    left, right = new_axes((9.0, 4.0), columns=2) if axes is None else axes
+    x = np.linspace(-extent * scale, extent * scale, 801)
+    colours = spectrum(len(alphas))
+    for ax, function in ((left, first), (right, second)):
+        for alpha, colour in zip(alphas, colours, strict=True):
+            label = f"α = {number(alpha)}"
+            ax.plot(x, function(x, alpha, scale), color=colour, linewidth=2.0, label=label)
         ax.set_xlim(x[0], x[-1])
         ax.set_xlabel(f"x   (c = {number(scale)})")
         tidy(ax)
-    right.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="upper right")
     return left, right
 
 
