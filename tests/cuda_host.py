@@ -16,7 +16,7 @@ import numpy as np
 
 from robloss._backends.cuda import Kernel
 
-HEADERS = Path(__file__).parent / "cuda"
+HEADERS = Path(__file__).parent / "host_headers"
 FLAGS = ("-std=c++17", "-O1", "-march=native", "-ffp-contract=off", "-shared", "-fPIC", "-w")
 
 missing = "" if shutil.which("g++") else "no C++ compiler (g++) on this machine"

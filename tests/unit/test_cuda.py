@@ -15,6 +15,7 @@ import pytest
 from accuracy import ELEMENTWISE, judge, sampled, truth
 from cases import kernel_allowance
 from cuda_host import Host
+from samples import of_numbers
 
 import robloss
 from robloss._args import prepare
@@ -75,20 +76,12 @@ ALPHAS = (
 )
 
 
-def for_one_alpha(alpha, scale, dtype):
-    """Residuals beside one alpha and one scale, as rows of three."""
-    rng = np.random.default_rng(SEED)
-    size = np.concatenate([10 ** rng.uniform(-6, 3, 50), 10 ** rng.uniform(-17, 17, 50)])
-    x = (rng.choice([-1.0, 1.0], 100) * size * scale).astype(dtype).astype(float)
-    return np.stack([x, np.full(100, alpha), np.full(100, scale)], axis=1)
-
-
 @on_host
 @each_dtype
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_host_code_of_numbers_is_as_exact_as_numpys_kernels(alpha, dtype):
     for name in ELEMENTWISE:
-        exact = truth(name, for_one_alpha(alpha, 1.3, dtype), dtype)
+        exact = truth(name, of_numbers(alpha, 1.3, 100, SEED, dtype), dtype)
         if len(exact.points) == 0:  # the slope at alpha = 2
             continue
         card = Host()
@@ -101,7 +94,7 @@ def test_host_code_of_numbers_is_as_exact_as_numpys_kernels(alpha, dtype):
 
 @on_host
 def test_the_measurement_can_fail():
-    exact = truth("loss", for_one_alpha(0.7, 1.3, "float32"), "float32")
+    exact = truth("loss", of_numbers(0.7, 1.3, 100, SEED, "float32"), "float32")
     (values,) = evaluate(("loss",), aligned(exact.points[:, 0], "float32"), 0.7001, 1.3)
     row = judge("host", "loss", "float32", "", exact, values.astype(float), kernel_allowance)
     assert row.ratio > 10

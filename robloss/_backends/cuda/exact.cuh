@@ -87,7 +87,7 @@ __device__ inline Base far_base(const Quotient& z, double alpha) {
     return {s, 0.0, b.value, b.lo, infinity(), log_u, y, rest, 2.0, octaves};
 }
 
-__device__ inline Base base_of(double x, double alpha, double scale) {
+__device__ __noinline__ Base base_of(double x, double alpha, double scale) {
     const double z = x / scale;
     if (is_tame(z, scale)) return near_base(z, fma(-z, scale, x) / scale, alpha);
     const Quotient of = quotient(x, scale);
@@ -112,7 +112,7 @@ struct Scaled {
 };
 
 // U^exponent (1 + change)
-__device__ inline Scaled power_of(double exponent, double change, const Base& of) {
+__device__ __noinline__ Scaled power_of(double exponent, double change, const Base& of) {
     exponent *= of.twice;
     change += exponent * of.rest;
     double value = pow(of.base, exponent);
@@ -173,7 +173,7 @@ __device__ inline double pull(double alpha, const Base& of) {
 }
 
 // factor W z^of_z / c^of_scale
-__device__ inline double product_of(double x, double alpha, double scale, const Base& of,
+__device__ __noinline__ double product_of(double x, double alpha, double scale, const Base& of,
                                     double factor, int of_z, int of_scale) {
     const double size = 0.5 * (is_infinite(of.b) ? of.s : of.b * of.log_u);
     const int roots = size < SAFE || of.octaves != 0.0 ? 1 : size < 2.0 * SAFE ? 2 : 4;
@@ -201,12 +201,12 @@ __device__ inline double at_infinity(double power, double constant) {
 }
 
 // (e^t − 1)/t
-__device__ inline double expm1_ratio(double t) {
+__device__ __noinline__ double expm1_ratio(double t) {
     return fabs(t) < TINY ? 1.0 + t * (0.5 + t / 6.0) : expm1(t) / t;
 }
 
 // k(y) for y >= −1
-__device__ inline double k_of(double y) {
+__device__ __noinline__ double k_of(double y) {
     if (y >= 1.0) return ((y - 1.0) + exp(-y)) / y / y;
     double term = 0.5, sum = 0.5;
     for (int m = 3; m <= 19; ++m) {
@@ -221,7 +221,7 @@ __device__ inline double yk_of(double y) {
 }
 
 // ∂ρ/∂α for finite z != 0 and finite α != 2
-__device__ inline double grad_alpha_of(double alpha, const Base& of) {
+__device__ __noinline__ double grad_alpha_of(double alpha, const Base& of) {
     const Exponents at = exponents(alpha, of);
     const double log_u = at.log_u, e = at.e;
     if (fabs(e) <= QUADRATURE_REACH && at.lam <= QUADRATURE_REACH) {

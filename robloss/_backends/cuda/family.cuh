@@ -79,7 +79,7 @@ __device__ inline Parts<T> steep_power(T x, const Shape<T>& shape, const Width<T
     const T ratio = fma(x, width.inverse, x * width.inverse_lo);
     const T ratio_lo = fma(x, width.inverse_lo, fma(x, width.inverse, -ratio));
     const Pair<T> s = square(ratio, ratio_lo);
-    const T inverse = T(1) / shape.b;
+    const T inverse = divide(T(1), shape.b);
     const T z = s.value * inverse;
     const T z_lo = (fma(-z, shape.b, s.value) + (s.lo - z * shape.b_lo)) * inverse;
     const Octaves<T> at = octaves(z);
