@@ -37,6 +37,9 @@ OF_EVERY_LIBRARY = [
     "tests/conformance", "tests/fit", "tests/test_accuracy.py", "tests/unit/test_partition.py",
 ]  # fmt: skip
 
+# What needs PyTorch; without it all of it is skipped.
+OF_TORCH = "tests/modules"
+
 # What stands closest to NumPy and Numba, whose versions may differ.
 OF_EVERY_VERSION = [
     *OF_EVERY_LIBRARY,
@@ -104,7 +107,7 @@ def tests(session: nox.Session, libraries: list[str]) -> None:
     needs = [one for library in libraries for one in LIBRARIES[library]]
     install(session, ".", *group("tests"), *needs)
     chosen = [option for library in libraries for option in ("--library", library)]
-    part = LEFT_TO_TOGETHER if libraries == ["numpy"] else OF_EVERY_LIBRARY
+    part = LEFT_TO_TOGETHER if libraries == ["numpy"] else [*OF_EVERY_LIBRARY, OF_TORCH]
     session.run("pytest", *ON_ALL_CPUS, *chosen, *part, *session.posargs)
 
 
@@ -121,8 +124,18 @@ def together(session: nox.Session) -> None:
         *libraries,
         *frames,
     )
-    names = ("cli", "plot", "progress_bar", "scipy_front", "conventions", "frames", "import")
+    names = (
+        "cli",
+        "plot",
+        "progress_bar",
+        "scipy_front",
+        "conventions",
+        "peers",
+        "frames",
+        "import",
+    )
     files = [f"tests/unit/test_{name}.py" for name in names]
+    files.append("tests/fit/test_bad_input.py")  # whose table has the front for scikit-learn
     files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
     session.run("pytest", "--library", "numpy", *OF_ALL_TOGETHER, *files)
     # Every example of the docstrings, of README and of the documentation's pages.
@@ -156,7 +169,7 @@ def pythons(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Draw the figures, then build the site; a warning is an error."""
-    install(session, ".[plot,sklearn]", *group("docs"))
+    install(session, ".[plot,sklearn]", *group("docs"), *LIBRARIES["torch"])
     session.run("python", "docs/figures.py")
     session.run("python", "docs/numerics.py")
     session.run("python", "docs/performance.py")

@@ -5,6 +5,8 @@ import io
 import os
 from pathlib import Path
 
+import toy_regression
+
 import robloss
 from robloss import cli, datasets, plot
 
@@ -31,6 +33,8 @@ def main() -> None:
         if name == "phones":
             labels = {"feature_name": data.feature_names[0], "target_name": data.target_name}
             plot.animate(iterates, data.X, data.y, path=FIGURES / "phones.gif", **labels)
+    for name, axes in toy_regression.pictures().items():
+        save(axes, name)
     os.environ.update(COLUMNS="90", NO_COLOR="1")
     record("robloss-fit.txt", "fit", "--help")
     record("robloss-curves.txt", "curves", "--help")

@@ -59,7 +59,7 @@ __all__ = [
     "weight",
 ]
 
-_SUBMODULES = frozenset({"conventions", "datasets", "plot", "scipy", "sklearn"})
+_SUBMODULES = frozenset({"compat", "conventions", "datasets", "plot", "scipy", "sklearn", "torch"})
 
 
 def __getattr__(name: str) -> Any:

@@ -211,6 +211,8 @@ def loss(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     value = xp.where(small, series, (b_over_alpha * half) * (half + 2))
     value = xp.where(p.is_two, p.half_s, value)
     limit = xp.where(alpha < 0, -b_over_alpha, math.inf)
+    # Near its limit rounding would lift it above; in the kernels it does not.
+    value = xp.minimum(value, limit)
     return _complete(xp, value, limit, p, alpha, scale)
 
 

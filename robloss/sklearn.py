@@ -2,15 +2,17 @@
 
 import numbers
 import warnings
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import array_api_compat
 import numpy as np
 
 from robloss._args import library_of
 from robloss._fit.linear import fit_linear
+from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL
 from robloss._fit.result import ConvergenceWarning as OwnWarning
-from robloss._fit.result import LinearFit
+from robloss._fit.result import History, LinearFit
+from robloss._fit.several import LinearFits
 from robloss._fit.sums import to_host
 from robloss._typing import Array
 
@@ -18,6 +20,7 @@ try:
     from sklearn import get_config
     from sklearn.base import BaseEstimator, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import r2_score
     from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ModuleNotFoundError as error:
@@ -44,6 +47,8 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Scale, in the unit of `y`: estimated, or fixed at a number in (0, inf).
     fit_intercept : bool, default True
         Whether to fit a constant.
+    shared : bool, default False
+        Whether several responses have one shape and one scale for all, rather than each its own.
     l2 : float, default 0.0
         Ridge: weight of ½Σθ², over all coefficients but the intercept, beside a sum of losses of
         residuals in units of the scale. At ``alpha=2`` and ``scale=1`` it is the alpha of `Ridge`.
@@ -61,7 +66,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Graduated non-convexity.
     warm_start : bool, default False
         Whether `fit` starts from where the fit before it ended, which must have had the same number
-        of parameters.
+        of parameters; one of a single response does not start one of a matrix of responses.
     tol : float, default 1e-8
         Stop once the Newton step is this many standard errors long.
     max_iter : int, default 200
@@ -71,23 +76,25 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    coef_ : array (p,)
-        Coefficients.
-    intercept_ : float
+    coef_ : array (p,) or (k, p)
+        Coefficients, those of one of k responses in each row.
+    intercept_ : float or array (k,)
         0.0 where none was asked for.
-    alpha_, scale_ : float
-        Shape and scale: estimated, or as given.
-    weights_ : array (n,)
+    alpha_, scale_ : float or array (k,)
+        Shape and scale: estimated, or as given; of each response, unless they are `shared`.
+    weights_ : array (n,) or (n, k)
         Robustness weight of each row: 1 for an ordinary one, near 0 for an outlier.
-    outliers_ : array (n,)
+    outliers_ : array (n,) or (n, k)
         True for the rows whose residual is larger than ``fit_.outlier_distance``.
     nll_ : float
         Negative log-likelihood, in nats.
     n_iter_ : int
+        Of the response that took most.
     converged_ : bool
-    history_ : History
-        `nll`, `alpha` and `scale` at every iterate.
-    fit_ : LinearFit
+        Of several, whether all did.
+    history_ : History or tuple of History
+        `nll`, `alpha` and `scale` at every iterate; of each response, unless they share them.
+    fit_ : LinearFit or LinearFits
         The whole fit: summary, standard errors, intervals, profiles and pictures. It keeps the data
         it was made from, and a pickle of the estimator has them in it.
     n_features_in_ : int
@@ -113,7 +120,9 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     (0.0729, 0.6978, 4)
     """
 
-    fit_: LinearFit
+    fit_: LinearFit | LinearFits
+    coef_: Array
+    history_: History | tuple[History, ...]
 
     def __init__(
         self,
@@ -121,21 +130,23 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         alpha: float | str = "adapt",
         scale: float | str = "adapt",
         fit_intercept: bool = True,
+        shared: bool = False,
         l2: float = 0.0,
-        alpha_bounds: tuple[float, float] = (0.0, 2.0),
+        alpha_bounds: tuple[float, float] = ALPHA_BOUNDS,
         truncation: float | None = None,
-        n_starts: int = 1,
+        n_starts: int = N_STARTS,
         random_state: Any = None,
-        method: str = "irls",
+        method: str = METHOD,
         anneal: Any = None,
         warm_start: bool = False,
-        tol: float = 1e-8,
-        max_iter: int = 200,
+        tol: float = TOL,
+        max_iter: int = MAX_ITER,
         verbose: int = 0,
     ) -> None:
         self.alpha = alpha
         self.scale = scale
         self.fit_intercept = fit_intercept
+        self.shared = shared
         self.l2 = l2
         self.alpha_bounds = alpha_bounds
         self.truncation = truncation
@@ -155,8 +166,8 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         X : array or data frame (n, p)
             Features.
-        y : array (n,)
-            Response.
+        y : array (n,) or (n, k)
+            Response, or several, one column each.
         sample_weight : array (n,) or float, optional
             How often each row counts: a weight of 2 is the row twice, a weight of 0 leaves it out.
 
@@ -175,21 +186,22 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         TypeError, ValueError
             For options or data that `robloss.fit_linear` or scikit-learn refuses.
         """
-        X, y = validate_data(self, X, y, dtype=_floats(X), y_numeric=True)
-        start = self.fit_ if self.warm_start and hasattr(self, "fit_") else None
+        X, y = validate_data(self, X, y, dtype=_floats(X), y_numeric=True, multi_output=True)
+        is_begun = self.warm_start and hasattr(self, "fit_") and self.coef_.ndim == y.ndim
         with warnings.catch_warnings():
             # Said again below, by the class that filters of scikit-learn know.
             warnings.simplefilter("ignore", OwnWarning)
-            result = fit_linear(
+            fit = fit_linear(
                 X,
                 _beside(X, y),
                 intercept=self.fit_intercept,
+                shared=self.shared,
                 l2=self.l2,
                 alpha=self.alpha,
                 scale=self.scale,
                 alpha_bounds=self.alpha_bounds,
                 truncation=self.truncation,
-                start=start,
+                start=self.fit_ if is_begun else None,
                 n_starts=self.n_starts,
                 rng=check_random_state(self.random_state).randint(2**31 - 1),
                 method=self.method,
@@ -200,15 +212,19 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 verbose=self.verbose,
                 feature_names=getattr(self, "feature_names_in_", None),
             )
-        fit = cast("LinearFit", result)  # of one response
         if not fit.converged:
             warning = f"The fit did not converge: {fit.message}"
             warnings.warn(warning, ConvergenceWarning, stacklevel=2)
         self.fit_ = fit
-        self.coef_, self.intercept_ = fit.coef, fit.intercept
+        self.coef_ = fit.coef if fit.coef.ndim == 1 else fit.coef.T
+        self.intercept_ = fit.intercept
         self.alpha_, self.scale_, self.nll_ = fit.alpha, fit.scale, fit.nll
         self.weights_, self.outliers_ = fit.weights, fit.outliers
-        self.n_iter_, self.converged_, self.history_ = fit.n_iter, fit.converged, fit.history
+        self.n_iter_, self.converged_ = fit.n_iter, fit.converged
+        if isinstance(fit, LinearFits):
+            self.history_ = tuple(one.history for one in fit)
+        else:
+            self.history_ = fit.history
         return self
 
     def predict(self, X: Any) -> Array:
@@ -221,7 +237,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        array (m,)
+        array (m,) or (m, k)
             In the unit of y.
 
         Raises
@@ -244,9 +260,32 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         return self.fit_.predict(X)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The coefficient of determination R² of the fitted values; see `sklearn.metrics.r2_score`.
+
+        Parameters
+        ----------
+        X : array or data frame (m, p)
+            Features, in the library of those of the fit.
+        y : array (m,) or (m, k)
+            Responses.
+        sample_weight : array (m,), optional
+            How much each row counts.
+
+        Returns
+        -------
+        float
+            1 at best; the mean over several responses. It is of squares: outliers rule it.
+        """
+        # Of what is on the host: scikit-learn writes to arrays, which those of JAX do not allow.
+        given = (y, self.predict(X), sample_weight)
+        true, fitted, weights = (to_host(one) if library_of(one) else one for one in given)
+        return float(r2_score(true, fitted, sample_weight=weights))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.target_tags.multi_output = True
         return tags
 
 

@@ -1,15 +1,16 @@
 """The sums of a linear model by array expressions, for any library."""
 
 import math
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robloss._backends import evaluate
+from robloss._fit.linear_data import LinearData
 from robloss._fit.sums import (
     NO_SHAPE,
     HostArray,
-    LinearData,
     Moments,
     ShapeSums,
     Sums,
@@ -21,23 +22,31 @@ from robloss._kernels.alpha import derivatives
 from robloss._typing import Array
 
 
+def loss_by_alpha(xp: Any, z: Array, alpha: float) -> tuple[Array, Array, Array]:
+    """∂ρ/∂α, ∂²ρ/∂α² and ∂ψ/∂α at scale 1 and an α other than 2."""
+    u = z * z / abs(alpha - 2)
+    t, log_t = 1 + u, xp.log1p(u)
+    power = xp.exp(0.5 * alpha * log_t)
+    tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
+    # float32 needs the slope to its last digits.
+    return evaluate("grad_alpha", z, alpha, 1.0), bow, tilt
+
+
 class ArrayData(LinearData):
     """Data of any library: each question is put together lazily and answered in one transfer."""
 
     @property
     def features(self) -> Array:
         """The columns as they were given."""
-        return self.X + self.beside(self.center)
+        return self.X + self.beside(self.center) if self.space is None else self.space.X
 
-    def centered(self, mean: HostArray) -> "ArrayData":
+    def centered(self, mean: HostArray) -> Self:
         """The same data with the columns shifted to mean 0, at the price of a copy."""
-        X = self.X - self.beside(mean)
-        return ArrayData(self.xp, X, self.y, self.intercept, self.row_weights, mean)
+        return self.changed(X=self.X - self.beside(mean), center=mean)
 
-    def without(self, columns: NDArray[np.bool_]) -> "ArrayData":
+    def without(self, columns: NDArray[np.bool_]) -> Self:
         """The same data with some columns set to 0."""
-        X = self.X * self.beside(np.where(columns, 0.0, 1.0))
-        return ArrayData(self.xp, X, self.y, self.intercept, self.row_weights, self.center)
+        return self.changed(X=self.X * self.beside(np.where(columns, 0.0, 1.0)))
 
     def _residuals(self, theta: HostArray) -> Array:
         """y − x·theta."""
@@ -120,13 +129,20 @@ class ArrayData(LinearData):
             rows = xp.where(weight > 0, weight * rows, 0.0)
         return to_host(xp.matrix_transpose(rows) @ rows)
 
+    def law(self, z: Array, alpha: float) -> tuple[Array, Array, Array, Array]:
+        """ρ, ψ, ψ′ and w of each row."""
+        loss, psi, curvature, weight = (
+            evaluate(name, z, alpha, 1.0) for name in ("loss", "influence", "curvature", "weight")
+        )
+        return loss, psi, curvature, weight
+
+    def law_by_alpha(self, z: Array, alpha: float) -> tuple[Array, Array, Array]:
+        """∂ρ/∂α, ∂²ρ/∂α² and ∂ψ/∂α of each row, at an α other than 2."""
+        return loss_by_alpha(self.xp, z, alpha)
+
     def _shape_groups(self, z: Array, alpha: float) -> list[list[Array]]:
         xp = self.xp
-        u = z * z / abs(alpha - 2)
-        t, log_t = 1 + u, xp.log1p(u)
-        power = xp.exp(0.5 * alpha * log_t)
-        tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
-        slope = evaluate("grad_alpha", z, alpha, 1.0)  # float32 needs it to its last digits
+        slope, bow, tilt = self.law_by_alpha(z, alpha)
         return [
             [xp.sum(self.counted(value)) for value in (slope, bow, z * tilt)],
             self._project(self.counted(tilt)),
@@ -142,14 +158,12 @@ class ArrayData(LinearData):
         xp = self.xp
         residuals = self._residuals(theta)
         z = residuals / scale
-        psi = evaluate("influence", z, alpha, 1.0)
-        curvature = evaluate("curvature", z, alpha, 1.0)
-        weight = evaluate("weight", z, alpha, 1.0)
+        loss, psi, curvature, weight = self.law(z, alpha)
         bend = psi + z * curvature
         w = self.counted(weight)
         groups = [
             [
-                xp.sum(self.counted(evaluate("loss", z, alpha, 1.0))),
+                xp.sum(self.counted(loss)),
                 xp.sum(self.counted(z * psi)),
                 xp.sum(self.counted(z * bend)),
                 xp.sum(w),

@@ -15,16 +15,8 @@ from numpy.typing import NDArray
 
 from robloss._backends import evaluate
 from robloss._fit.host import HostData
-from robloss._fit.sums import (
-    HostArray,
-    LinearData,
-    Moments,
-    RowWeights,
-    ShapeSums,
-    Sums,
-    Wanted,
-    weighted_size,
-)
+from robloss._fit.linear_data import LinearData, RowWeights
+from robloss._fit.sums import HostArray, Moments, Sums, Wanted, combined
 from robloss._typing import Array
 
 
@@ -32,44 +24,18 @@ class ChunkedData(LinearData):
     """Dask arrays in chunks of whole rows; centred while they are read."""
 
     def __init__(
-        self,
-        xp: Any,
-        X: Array,
-        y: Array,
-        intercept: bool,
-        row_weights: RowWeights | None = None,
-        center: HostArray | None = None,
-        dropped: NDArray[np.bool_] | None = None,
+        self, xp: Any, X: Array, y: Array, intercept: bool, *others: Any, **options: Any
     ) -> None:
         X = X.rechunk({1: -1})
-        y = y.rechunk((X.chunks[0],))
-        if row_weights is not None:
-            values = row_weights.values.rechunk((X.chunks[0],))
-            row_weights = RowWeights(values, row_weights.total)
-        super().__init__(xp, X, y, intercept, row_weights, center)
-        self.dropped = np.zeros(X.shape[1], dtype=bool) if dropped is None else dropped
+        super().__init__(xp, X, y.rechunk((X.chunks[0],)), intercept, *others, **options)
+        if self.row_weights is not None:
+            values = self.row_weights.values.rechunk((X.chunks[0],))
+            self.row_weights = RowWeights(values, self.row_weights.total)
 
     @property
     def dtype_of_sums(self) -> Any:
         """What residuals, the loss and products are computed in."""
         return self.xp.float64
-
-    @property
-    def features(self) -> Array:
-        """The columns as they were given."""
-        return self.X
-
-    def centered(self, mean: HostArray) -> "ChunkedData":
-        """The same data with the columns shifted to mean 0."""
-        return self._changed(center=mean)
-
-    def without(self, columns: NDArray[np.bool_]) -> "ChunkedData":
-        """The same data with some columns set to 0."""
-        return self._changed(dropped=columns)
-
-    def _changed(self, **changes: Any) -> "ChunkedData":
-        kept = {"center": self.center, "dropped": self.dropped, **changes}
-        return ChunkedData(self.xp, self.X, self.y, self.intercept, self.row_weights, **kept)
 
     def taken(self, index: NDArray[np.intp]) -> LinearData:
         """Some of the rows, in memory."""
@@ -107,7 +73,8 @@ class ChunkedData(LinearData):
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters; residuals and weights stay lazy."""
         without_rows = replace(wanted, rows=False)
-        sums = _added(self._ask(_Sums(theta, alpha, scale, without_rows)))
+        answers = self._ask(_Sums(theta, alpha, scale, without_rows))
+        sums = combined(answers, vectors=_total, matrices=_total)
         if not wanted.rows:
             return sums
         rest = self.y - float(theta[0]) if self.intercept else self.y
@@ -154,36 +121,3 @@ def _answer(fixed: tuple[Any, ...], X: Array, y: Array, *more: Array) -> Any:
 def _total(parts: Sequence[HostArray]) -> HostArray:
     total: HostArray = np.sum(np.stack(parts), axis=0)
     return total
-
-
-def _added(parts: list[Sums]) -> Sums:
-    """The sums over all rows from those over the rows of chunks."""
-
-    def number(name: str, of: Sequence[Any] = parts) -> float:
-        return float(sum(getattr(one, name) for one in of))
-
-    def array(name: str, of: Sequence[Any] = parts) -> HostArray:
-        return _total([getattr(one, name) for one in of])
-
-    weight = number("weight")
-    squares = sum(one.weight * one.size**2 for one in parts)
-    shapes = [one.shape for one in parts]
-    return Sums(
-        loss=number("loss"),
-        slope=array("slope"),
-        pull=number("pull"),
-        stretch=number("stretch"),
-        cross=array("cross"),
-        weight=weight,
-        squares=array("squares"),
-        size=weighted_size(squares, weight),
-        hessian=array("hessian"),
-        gram=array("gram"),
-        shape=ShapeSums(
-            slope=number("slope", shapes),
-            bow=number("bow", shapes),
-            pull=number("pull", shapes),
-            tilt=array("tilt", shapes),
-        ),
-        rows=parts[0].rows,
-    )

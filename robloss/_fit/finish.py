@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from robloss._fit.data import Data
 from robloss._fit.inference import Optimum
-from robloss._fit.likelihood import solve
 from robloss._fit.loop import Outcome
 from robloss._fit.progress import report
 from robloss._fit.result import ConvergenceWarning, History
 from robloss._fit.search import Found, Search
-from robloss._fit.sums import Data
+from robloss._fit.symmetric import solve
 from robloss._fit.words import MESSAGES, flags
 
 
@@ -37,9 +37,9 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
         warnings.warn(warning, ConvergenceWarning, stacklevel=_level_of_caller())
     residuals, weights = likelihood.rows(outcome.local)
     objective = unit * np.asarray(trace.nll)
-    nll, n_iter = unit * (trace.nll[-1] - likelihood.penalty(point)), len(trace.nll) - 1
+    nll, n_iter = unit * (trace.nll[-1] - likelihood.penalty(point)), trace.steps
     report(options, outcome.status, n_iter, float(objective[-1]))
-    rank = data.size if search.l2 else found.rank
+    rank = len(data.to_params) if search.l2 else found.rank
     moves = alpha_by_truncation(outcome)
     return {
         "alpha": point.alpha,
@@ -86,5 +86,5 @@ def alpha_by_truncation(outcome: Outcome) -> float:
     slope = np.zeros(len(local.hessian))
     by_truncation = likelihood.normaliser.slope_by_truncation(alpha)
     slope[likelihood.data.size] = likelihood.data.observations * by_truncation
-    step, _ = solve(local.hessian, -slope, likelihood.eps)
+    step = solve(local.hessian, -slope, likelihood.eps).solution
     return float(step[likelihood.data.size])

@@ -11,16 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._fit.sums import (
-    HostArray,
-    LinearData,
-    Moments,
-    RowWeights,
-    ShapeSums,
-    Sums,
-    Wanted,
-    weighted_size,
-)
+from robloss._fit.linear_data import LinearData, RowWeights
+from robloss._fit.sums import HostArray, Moments, ShapeSums, Sums, Wanted, weighted_size
 from robloss._kernels import rows
 from robloss._threads import map_chunks
 from robloss._typing import Array
@@ -49,35 +41,10 @@ def _below(size: int) -> NDArray[np.bool_]:
 class HostData(LinearData):
     """NumPy arrays of float32 or float64 in any layout; centred while they are read."""
 
-    def __init__(
-        self,
-        xp: Any,
-        X: Array,
-        y: Array,
-        intercept: bool,
-        row_weights: RowWeights | None = None,
-        center: HostArray | None = None,
-        dropped: NDArray[np.bool_] | None = None,
-    ) -> None:
-        super().__init__(xp, X, y, intercept, row_weights, center)
-        self.dropped = np.zeros(X.shape[1], dtype=bool) if dropped is None else dropped
-
     @property
     def dtype_of_sums(self) -> Any:
         """What residuals, the loss and products are computed in."""
         return self.xp.float64
-
-    def centered(self, mean: HostArray) -> "HostData":
-        """The same data with the columns shifted to mean 0."""
-        return HostData(
-            self.xp, self.X, self.y, self.intercept, self.row_weights, mean, self.dropped
-        )
-
-    def without(self, columns: NDArray[np.bool_]) -> "HostData":
-        """The same data with some columns set to 0."""
-        return HostData(
-            self.xp, self.X, self.y, self.intercept, self.row_weights, self.center, columns
-        )
 
     def taken(self, index: NDArray[np.intp]) -> "HostData":
         """Some of the rows, in their order."""
@@ -85,7 +52,7 @@ class HostData(LinearData):
         if weights is not None:
             values = weights.values[index]
             weights = RowWeights(values, float(np.sum(values)))
-        return HostData(self.xp, X, y, self.intercept, weights, self.center, self.dropped)
+        return self.changed(X=X, y=y, row_weights=weights)
 
     @property
     def _weights(self) -> HostArray:
@@ -93,11 +60,7 @@ class HostData(LinearData):
 
     @property
     def _design(self) -> rows.Design:
-        return rows.Design(
-            self._weights,
-            self.center,
-            self.dropped,
-        )
+        return rows.Design(self._weights, self.center, self.dropped)
 
     def moments(self) -> Moments:
         """What least squares needs."""

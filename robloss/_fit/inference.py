@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 
 from robloss._backends import evaluate
 from robloss._distribution.cumulative import ppf
+from robloss._fit.data import Data
 from robloss._fit.likelihood import Free, Likelihood, Point, shift_slope
-from robloss._fit.sums import Data, HostArray, LinearData, lengths, to_host
+from robloss._fit.linear_data import LinearData
+from robloss._fit.sums import HostArray, diagonal, lengths, to_host
+from robloss._fit.symmetric import Inverse
 from robloss._typing import Array
 
 KINDS = ("sandwich", "information", "H1", "H2", "H3")
+_LISTED = 10  # names of coefficients in a flag
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,47 +58,6 @@ class Optimum:
         return self.free.alpha and self.point.alpha in self.free.bounds
 
 
-@dataclass(frozen=True)
-class Inverse:
-    """The inverse of a symmetric matrix, by its eigenvalues in the units of its diagonal.
-
-    Attributes
-    ----------
-    matrix : ndarray
-        The inverse, as if directions of eigenvalue 0 were not there.
-    null : ndarray
-        These directions, in the units of the diagonal.
-    size : ndarray
-        Roots of the diagonal.
-    is_definite : bool
-        Whether no eigenvalue is below 0.
-    """
-
-    matrix: HostArray
-    null: HostArray
-    size: HostArray
-    is_definite: bool
-
-    @classmethod
-    def of(cls, matrix: HostArray, eps: float) -> "Inverse":
-        """Invert; eigenvalues of the size of the relative rounding `eps` count as 0."""
-        size = np.sqrt(np.abs(np.diag(matrix)))
-        size[size == 0] = 1.0
-        values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
-        kept = np.abs(values) > 10 * len(size) * eps
-        right = vectors[:, kept] / size[:, None]
-        definite = not np.any(values[kept] < 0)
-        return cls((right / values[kept]) @ right.T, vectors[:, ~kept], size, definite)
-
-    def determines(self, functionals: HostArray, eps: float) -> NDArray[np.bool_]:
-        """Which linear functionals (rows) of the parameters do not change along `null`."""
-        rows = functionals / self.size
-        left = np.sum((rows @ self.null) ** 2, axis=1)
-        # An eigenvector is known to eps over the gap to the next eigenvalue, eps itself at worst.
-        determined: NDArray[np.bool_] = left <= 100 * eps * np.sum(rows**2, axis=1)
-        return determined
-
-
 class Estimated:
     """The likelihood around an optimum, in what is estimated there: α on a bound is as if given.
 
@@ -104,6 +67,8 @@ class Estimated:
         Around the optimum.
     hessian : Inverse
         Of the Hessian of F in θ in units of the scale, α and log c.
+    ridge : float
+        What the ridge adds to it for each coefficient.
     has_minimum : bool
     """
 
@@ -114,6 +79,7 @@ class Estimated:
         self.free = replace(optimum.free, alpha=optimum.free.alpha and not optimum.holds_alpha)
         likelihood = optimum.likelihood.with_free(self.free)
         self.normaliser = likelihood.normaliser
+        self.ridge = self.unit * likelihood.l2 * point.scale**2
         # Twice as far from α = 2 as there are no derivatives of the rows in α.
         nearest = 2 * data.eps ** (2 / 3)
         if self.free.alpha and abs(point.alpha - 2) < nearest:
@@ -133,35 +99,38 @@ class Estimated:
         residuals = xp.astype(lengths(xp, optimum.residuals, data.components), dtype, copy=False)
         self._z = residuals / point.scale
 
-    def covariance(self, kind: str) -> HostArray:
-        """The covariance of (θ in units of the scale, α, log c); NaN where F has no minimum."""
+    def covariance(self, kind: str) -> tuple[HostArray, float]:
+        """The covariance of (θ in units of the scale, α, log c), and the share of H⁻¹ in it.
+
+        NaN where F has no minimum.
+        """
         if not self.has_minimum:
-            return np.full_like(self.hessian.matrix, math.nan)
+            return np.full_like(self.hessian.matrix, math.nan), 0.0
         if kind == "information":
-            return self.hessian.matrix
+            return self.hessian.matrix, 1.0
         psi = self.data.influence(self._z, self.point.alpha)
-        sandwich = self._sandwich(psi)
+        sandwich, share = self._sandwich(psi), 0.0
         if kind != "sandwich":
             q = self.data.size
             sandwich[:q, q:] = sandwich[q:, :q] = 0.0
-            sandwich[:q, :q] = self._corrected(kind, psi)
-        return sandwich
+            sandwich[:q, :q], share = self._corrected(kind, psi)
+        return sandwich, share
 
     def _sandwich(self, psi: Array) -> HostArray:
         """H⁻¹ (Σ s sᵀ) H⁻¹ with the Hessian H and the scores s of the rows."""
         alpha, shape = self.point.alpha, []
         if self.free.alpha:
             slope = self.normaliser.slope(alpha)
-            shape.append(evaluate("grad_alpha", self._z, alpha, 1.0) + slope)
+            shape.append(self.data.grad_alpha(self._z, alpha) + slope)
         if self.free.scale:
-            shape.append(1.0 - self._z * psi)
+            shape.append(self.normaliser.components - self._z * psi)
         # The score in θ is −ψ x.
         meat = self.unit * self.data.outer(-psi, shape)
         covariance: HostArray = self.hessian.matrix @ meat @ self.hessian.matrix
         return covariance
 
-    def _corrected(self, kind: str, psi: Array) -> HostArray:
-        """Huber's covariances of θ for errors that do not depend on x, with his factors K."""
+    def _corrected(self, kind: str, psi: Array) -> tuple[HostArray, float]:
+        """The same for θ by Huber: for errors that do not depend on x, with his factors K."""
         data, xp = self.data, self.data.xp
         bend = evaluate("curvature", self._z, self.point.alpha, 1.0)
         sums = [xp.sum(data.counted(one)) for one in (psi * psi, bend, bend * bend)]
@@ -173,12 +142,13 @@ class Estimated:
         k = 1 + rank / n * (bend_squares / n / mean**2 - 1)
         variance = psi_squares / (n - rank) if n > rank else math.nan
         inner = Inverse.of(self._of_theta, data.eps).matrix
+        share = k * variance / mean if kind == "H2" else 0.0
         covariance: HostArray = {
             "H1": k**2 * variance / mean**2 * gram.matrix,
-            "H2": k * variance / mean * inner,
+            "H2": share * inner,
             "H3": variance / k * (inner @ products @ inner),
         }[kind]
-        return covariance
+        return covariance, share
 
 
 def _root(covariance: HostArray) -> HostArray:
@@ -234,32 +204,45 @@ class Inference:
         self._optimum = optimum
         with np.errstate(all="ignore"):
             estimated = Estimated(optimum)
-            self._inner = estimated.covariance(kind)
+            self._inner, share = estimated.covariance(kind)
         self._hessian = estimated.hessian
+        self._parts = estimated.data.parts
+        # Of a coefficient, in directions of which no row tells: a ridge does, or nothing.
+        self._beyond = share / estimated.ridge if estimated.ridge else 0.0
+        self._is_ridge = estimated.ridge > 0
         self._fill()
         self.flags = self._flags(estimated)
 
     def _fill(self) -> None:
         """Go over to the parameters as they are reported, with gaps for those without an error."""
-        optimum = self._optimum
-        data, point, free = optimum.data, optimum.point, optimum.free
-        q, k = data.size, data.size + free.alpha + free.scale
-        known = np.ones(k, dtype=bool)
-        if optimum.holds_alpha:
-            known[q] = False
-        to_reported = np.eye(len(self._inner))
-        to_reported[:q, :q] = data.to_params
-        covariance = to_reported @ self._inner @ to_reported.T
-        undetermined = ~self._hessian.determines(to_reported, data.eps)
-        covariance[undetermined] = covariance[:, undetermined] = math.nan
-        self._covariance = np.full((k, k), math.nan)
-        self._covariance[np.ix_(known, known)] = covariance
+        data, point, free = self._optimum.data, self._optimum.point, self._optimum.free
+        to_reported = self._to_reported()
+        shape = [point.alpha] * free.alpha + [point.scale] * free.scale
+        parameters = data.to_params @ point.theta
+        self._size, k = len(parameters), len(parameters) + len(shape)
+        self._known = np.arange(k)
+        if self._optimum.holds_alpha:
+            self._known = np.delete(self._known, self._size)
+        variances = np.sum((to_reported @ self._inner) * to_reported, axis=1)
+        determined = self._hessian.determines(to_reported, data.eps)
+        space = self._parts[0].space
+        if space is not None:
+            variances[: self._size] += self._beyond * np.tile(space.outside, len(self._parts))
+            if not self._is_ridge:
+                determined[: self._size] &= np.tile(space.determines(data.eps), len(self._parts))
+        self._gaps = ~determined
+        variances[self._gaps] = math.nan
         self._units = np.full(k, point.scale)
         if free.alpha:
-            self._units[q] = 1.0
-        shape = [point.alpha] * free.alpha + [point.scale] * free.scale
-        self._estimates = np.concatenate([data.to_params @ point.theta, shape])
-        self._errors = self._units * np.sqrt(np.diag(self._covariance))
+            self._units[self._size] = 1.0
+        self._estimates = np.append(parameters, shape)
+        self._errors = np.full(k, math.nan)
+        self._errors[self._known] = self._units[self._known] * np.sqrt(variances)
+
+    def _to_reported(self) -> HostArray:
+        """The matrix that turns what was estimated into what is reported, but for held alphas."""
+        params = self._optimum.data.to_params
+        return diagonal([params, np.eye(len(self._inner) - params.shape[1])])
 
     def _flags(self, estimated: Estimated) -> tuple[str, ...]:
         if not estimated.has_minimum:
@@ -272,10 +255,12 @@ class Inference:
             )
         missing = np.isnan(self._errors)
         if self._optimum.holds_alpha:
-            missing[estimated.data.size] = False
+            missing[self._size] = False
         if np.any(missing) and np.all(np.isfinite(self._inner)):
             names = [name for name, gap in zip(self.parameter_names, missing, strict=True) if gap]
-            flags.append(f"Not determined, and without standard errors: {', '.join(names)}.")
+            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+            listed = ", ".join(names[:_LISTED])
+            flags.append(f"Not determined, and without standard errors: {listed}{more}.")
         elif np.any(missing):
             flags.append("There are too few rows for these standard errors.")
         return tuple(flags)
@@ -288,9 +273,17 @@ class Inference:
     @property
     def covariance(self) -> Array:
         """Their covariance."""
+        to_reported = self._to_reported()
+        covariance = to_reported @ self._inner @ to_reported.T
+        space = self._parts[0].space
+        if space is not None and self._beyond:
+            beyond = self._beyond * np.kron(np.eye(len(self._parts)), space.products())
+            covariance[: self._size, : self._size] += beyond
+        covariance[self._gaps] = covariance[:, self._gaps] = math.nan
+        whole = np.full(2 * self._units.shape, math.nan)
+        whole[np.ix_(self._known, self._known)] = covariance
         with np.errstate(all="ignore"):  # of squares beyond the ends of the dtype
-            covariance = self._covariance * np.outer(self._units, self._units)
-            return self._optimum.data.beside(covariance)
+            return self._optimum.data.beside(whole * np.outer(self._units, self._units))
 
     @property
     def standard_errors(self) -> Array:
@@ -314,9 +307,8 @@ class Inference:
         reach = quantile(level)
         free, point = self._optimum.free, self._optimum.point
         ends = self._estimates[:, None] + np.outer(self._errors, [-reach, reach])
-        q = self._optimum.data.size
         if free.alpha:
-            ends[q] = np.clip(ends[q], *free.bounds)
+            ends[self._size] = np.clip(ends[self._size], *free.bounds)
         if free.scale:
             part = self._errors[-1] / point.scale
             with np.errstate(over="ignore"):  # of a scale that is not determined
@@ -335,21 +327,25 @@ class Inference:
         xp, inner = data.xp, self._inner[np.ix_(block, block)]
         if not np.all(np.isfinite(inner)):
             return xp.sum(X, axis=1) * math.nan
-        X = X - data.beside(data.center)
-        root = _root(inner)
+        design, root = data.design_of(X), _root(inner)
 
         def squares(matrix: HostArray) -> Array:
             """The squared length of x·matrix for each row x of the design."""
-            product = X @ data.beside(matrix[int(data.intercept) :])
+            product = design @ data.beside(matrix[int(data.intercept) :])
             if data.intercept:
                 product = product + data.beside(matrix[0])
             return xp.sum(product * product, axis=1)
 
-        error = self._optimum.point.scale * xp.sqrt(squares(root))
+        error, space = self._optimum.point.scale * xp.sqrt(squares(root)), data.space
+        missing, bound = xp.full_like(error, math.nan), 100 * data.resolution
+        if space is not None and not self._is_ridge:
+            rest, basis = X - data.beside(space.center), data.beside(space.basis)
+            left = rest - (rest @ basis) @ xp.matrix_transpose(basis)
+            squared, length = (xp.sum(rows * rows, axis=1) for rows in (left, rest))
+            error = xp.where(squared <= bound * length, error, missing)
         null = self._hessian.null
         if not null.shape[1]:
             return error
         size = self._hessian.size[block, None]
         left, length = squares(null[block] / size), squares(np.diag(1 / size[:, 0]))
-        missing = xp.full_like(error, math.nan)
-        return xp.where(left <= 100 * data.resolution * length, error, missing)
+        return xp.where(left <= bound * length, error, missing)

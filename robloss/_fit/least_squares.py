@@ -6,8 +6,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from robloss._fit.likelihood import FLOOR, solve
-from robloss._fit.sums import Data, HostArray, LinearData, Moments, to_host
+from robloss._fit.data import Data
+from robloss._fit.likelihood import FLOOR
+from robloss._fit.linear_data import LinearData
+from robloss._fit.sums import HostArray, Moments, to_host
+from robloss._fit.symmetric import solve
 from robloss._typing import Array
 
 AnyData = TypeVar("AnyData", bound=Data, covariant=True)
@@ -100,5 +103,5 @@ def centered(data: LinearData, moments: Moments, eps: float) -> tuple[LinearData
 
 def solved(data: LinearData, moments: Moments) -> Problem[LinearData]:
     """The least-squares problem of data with these moments."""
-    theta, kept = solve(moments.gram, moments.slope, data.eps)
-    return Problem(data, theta, len(kept), math.sqrt(moments.mean_square_y))
+    found = solve(moments.gram, moments.slope, data.eps)
+    return Problem(data, found.solution, found.rank, math.sqrt(moments.mean_square_y))

@@ -1,13 +1,15 @@
 """The joint negative log-likelihood of parameters, shape and scale, with its derivatives.
 
-    F(θ, α, c) = Σ s ρ(r(θ), α, c) + n log c + n log Z(α) [+ ½ l2 Σ θ²],    n = Σ s
+    F(θ, α, c) = Σ s ρ(r(θ), α, c) + n d log c + n log Z(α) [+ ½ l2 Σ θ²],    n = Σ s
 
 with the weights s of rows, which count a row as often as they say, and r = y − Xθ, or any
-residuals: second derivatives of these are left out (Gauss and Newton).
+residuals: second derivatives of these are left out (Gauss and Newton). They are numbers, d = 1, or
+vectors of d components with a loss and a Z of their own.
 
 Its coordinates are θ, α and log c − g(α), with g(α) = −sign(α − 2) (b/4) log b, b = |α − 2|. Around
 α = 2 both ρ and log Z have slopes that diverge like log b; at the best scale they cancel, and
-measured from g(α) they cancel at every scale: F has a finite slope up to α = 2 and across it.
+measured from g(α) they cancel at every scale: F has a finite slope up to α = 2 and across it. At a
+fixed scale, and of vectors, they do not, and F has a cusp there.
 """
 
 import math
@@ -15,15 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from robloss._fit.data import Data
 from robloss._fit.normaliser import Normaliser
-from robloss._fit.sums import Data, HostArray, Sums, Wanted
+from robloss._fit.sums import HostArray, Sums, Wanted
 from robloss._typing import Array
 
 # A few roundings of a number and of its sum: what separates a value from nothing at all.
 FLOOR = 16.0
-# From so many parameters on a factor is tried, which takes a twentieth of the time of eigenvalues;
-# a matrix whose smallest pivot is no smaller has no eigenvalue that could count as 0.
-_MANY, _SURE = 64, 1e-3
 
 
 @dataclass(frozen=True)
@@ -101,42 +101,6 @@ def as_held(number: float, eps: float) -> float:
     return float(np.float32(number)) if eps > 1e-10 else float(number)
 
 
-def solve(matrix: HostArray, vector: HostArray, eps: float) -> tuple[HostArray, HostArray]:
-    """Solve a symmetric system in the units of its diagonal, of least norm where it is singular.
-
-    Parameters
-    ----------
-    matrix, vector : ndarray
-    eps : float
-        Relative rounding of the matrix: eigenvalues of that size count as 0.
-
-    Returns
-    -------
-    solution : ndarray
-    eigenvalues : ndarray
-        Of the matrix in the units of its diagonal, those that count as 0 left out; of many, the
-        pivots of its factor instead, if that shows it to be far from singular.
-    """
-    size = np.sqrt(np.abs(matrix.diagonal()))
-    size[size == 0] = 1.0
-    scaled = matrix / (size[:, None] * size)
-    if len(size) > _MANY:
-        try:
-            factor = np.linalg.cholesky(scaled)
-        except np.linalg.LinAlgError:
-            pass
-        else:
-            pivots = np.diag(factor) ** 2
-            if np.min(pivots) > _SURE:
-                half = np.linalg.solve(factor, vector / size)
-                return np.linalg.solve(factor.T, half) / size, pivots
-    values, vectors = np.linalg.eigh(scaled)
-    kept = np.abs(values) > 10 * len(size) * eps
-    vectors = vectors[:, kept]
-    solution = vectors @ ((vectors.T @ (vector / size)) / values[kept]) / size
-    return solution, values[kept]
-
-
 class Likelihood:
     """F for a model, with a ridge of weight `l2` on some of its parameters."""
 
@@ -148,8 +112,14 @@ class Likelihood:
         self.normaliser = replace(normaliser or Normaliser(), components=data.components)
         self.l2 = l2
         self._root_ridge = math.sqrt(l2) * data.penalised
+        self.numbers = data.observations * data.components
         self.eps = data.eps
         self._beside_two: float = data.eps ** (2 / 3)
+
+    @property
+    def has_cusp(self) -> bool:
+        """Whether F has an infinite slope in α at 2."""
+        return not self.free.scale or self.data.components > 1
 
     def with_free(self, free: Free) -> "Likelihood":
         """The same with other parameters free."""
@@ -197,10 +167,10 @@ class Likelihood:
         bow = shape.bow + n * self.normaliser.bow(point.alpha)
         if not self.free.scale:
             return slope, np.append(-shape.tilt, bow)
-        # In the coordinate log scale − g(α): the chain rule, with ∂F/∂ log scale = n − Σ z ψ.
+        # In the coordinate log scale − g(α): the chain rule, with ∂F/∂ log scale = n d − Σ z ψ.
         d = point.alpha - 2.0
         drift = shift_slope(point.alpha)
-        by_scale = n - sums.pull
+        by_scale = self.numbers - sums.pull
         slope += drift * by_scale
         bow += drift * (drift * sums.stretch - 2.0 * shape.pull) - 0.25 / d * by_scale
         mixed = drift * sums.stretch - shape.pull
@@ -214,7 +184,7 @@ class Likelihood:
         by_ridge = (self._root_ridge * point.theta) * (self._root_ridge * point.scale)
         gradient[:size] = by_ridge - sums.slope
         if free.scale:
-            gradient[-1] = self.data.observations - sums.pull
+            gradient[-1] = self.numbers - sums.pull
             border[:size, -1] = sums.cross
             border[-1, -1] = sums.stretch
         if free.alpha:
@@ -284,6 +254,12 @@ class Likelihood:
         if local.gram.size:
             return local.gram
         gram = self._sums(local.point, Wanted(hessian=False, gram=True)).gram
+        if not np.all(np.isfinite(gram)):  # what it was made of was finite before
+            raise ValueError(
+                "`residuals` must return the same numbers whenever it is called with the same "
+                "parameters, but got NaN or inf where they were finite. Let it depend on theta "
+                "alone."
+            )
         return gram + np.diag(self._ridge(local.point))
 
     def rounded(self, alpha: float) -> float:

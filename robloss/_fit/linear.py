@@ -8,7 +8,7 @@ import array_api_compat
 import numpy as np
 
 from robloss._args import as_number, as_numpy, column_names, common_library, real_dtype
-from robloss._fit.options import checked, truth
+from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked, truth
 from robloss._fit.progress import Iterate
 from robloss._fit.responses import LinearModel
 from robloss._fit.result import LinearFit
@@ -91,15 +91,15 @@ def fit_linear(
     l2: float = 0.0,
     alpha: float | str = "adapt",
     scale: float | str = "adapt",
-    alpha_bounds: tuple[float, float] = (0.0, 2.0),
+    alpha_bounds: tuple[float, float] = ALPHA_BOUNDS,
     truncation: float | None = None,
     start: Any = None,
-    n_starts: int = 1,
+    n_starts: int = N_STARTS,
     rng: Any = None,
-    method: str = "irls",
+    method: str = METHOD,
     anneal: str | Sequence[float] | None = None,
-    tol: float = 1e-8,
-    max_iter: int = 200,
+    tol: float = TOL,
+    max_iter: int = MAX_ITER,
     sample_weight: Array | None = None,
     callback: Callable[[Iterate], object] | None = None,
     verbose: int = 0,

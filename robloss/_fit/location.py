@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from robloss._args import common_library, real_dtype
+from robloss._fit.begun import each_start, found_from
 from robloss._fit.finish import finished
-from robloss._fit.options import Options, checked
+from robloss._fit.linear_data import LinearData, linear_data
+from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, Options, checked
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.responses import of_column
 from robloss._fit.result import LocationFit
 from robloss._fit.search import Search
 from robloss._fit.several import LocationFits
-from robloss._fit.sums import LinearData, linear_data
 from robloss._fit.weights import counted
 from robloss._typing import Array
 
@@ -67,14 +68,15 @@ def fit_location(
     axis: int = 0,
     alpha: float | str = "adapt",
     scale: float | str = "adapt",
-    alpha_bounds: tuple[float, float] = (0.0, 2.0),
+    alpha_bounds: tuple[float, float] = ALPHA_BOUNDS,
     truncation: float | None = None,
-    n_starts: int = 1,
+    start: Any = None,
+    n_starts: int = N_STARTS,
     rng: Any = None,
-    method: str = "irls",
+    method: str = METHOD,
     anneal: str | Sequence[float] | None = None,
-    tol: float = 1e-8,
-    max_iter: int = 200,
+    tol: float = TOL,
+    max_iter: int = MAX_ITER,
     sample_weight: Array | None = None,
     callback: Callable[[Iterate], object] | None = None,
     verbose: int = 0,
@@ -97,6 +99,9 @@ def fit_location(
         What to take the mean over.
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
+    start : float, array, LocationFit or LocationFits, optional
+        Locations to start from, in the shape of the columns; or an earlier result, whose shapes and
+        scales are then started from too. By default the means.
     sample_weight : array (n,), optional
         How often each place along `axis` counts, in every column, the s of the formula; as for
         :func:`fit_linear`.
@@ -161,18 +166,19 @@ def fit_location(
     xp, columns, shape = _columns(x, axis, {"x": x, **weights})
     rows = counted(sample_weight, xp, columns)
     nothing = xp.zeros_like(columns[:, :1])[:, :0]
+    starts = each_start(start, shape, columns.shape[1]) if shape else [start]
     fits = []
     with np.errstate(all="ignore"):
         for k in range(columns.shape[1]):
             with of_column("x", k) if shape else nullcontext():
                 data = linear_data(xp, nothing, columns[:, k], True, rows.rows)
-                fits.append(_fitted(data, options, rows.unit))
+                fits.append(_fitted(data, options, rows.unit, starts[k]))
     return LocationFits(tuple(fits), shape) if shape else fits[0]
 
 
-def _fitted(data: LinearData, options: Options, unit: float) -> LocationFit:
-    search = Search(options, 0.0, watch(options, data.params))
-    found = search.linear(data)
+def _fitted(data: LinearData, options: Options, unit: float, start: Any) -> LocationFit:
+    search = Search(options, 0.0, watch(options, data.params, unit))
+    found = found_from(start, search, data)
     theta = found.outcome.local.point.theta
     return LocationFit(
         params=found.data.params(theta),

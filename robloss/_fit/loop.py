@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._fit.likelihood import Likelihood, Local, Point, solve
+from robloss._fit.likelihood import Likelihood, Local, Point
 from robloss._fit.sums import HostArray
+from robloss._fit.symmetric import solve
 
 # Newton's method takes over this near the optimum, in standard errors times √n, which is a distance
 # in units of what a single row tells, and not nearer than one standard error: F is close to its
@@ -41,6 +42,11 @@ class Trace:
     nll: list[float] = field(default_factory=list)
     alpha: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return len(self.nll) - 1
 
     def add(self, local: Local) -> None:
         """Record an iterate."""
@@ -84,25 +90,28 @@ class Loop:
         self.watch = watch
         self.damping = _DAMPING
 
-    def run(self, start: Point | Local) -> Outcome:
+    def run(self, start: Point | Local, trace: Trace | None = None) -> Outcome:
         """Iterate until the Newton step is `tol` standard errors long.
 
         Parameters
         ----------
         start : Point or Local
             Where to start, or what is already known of it.
+        trace : Trace, optional
+            The iterates that have led there, if this goes on from others: their steps count.
         """
         local = self.first(start) if isinstance(start, Point) else start
-        trace = Trace()
-        trace.add(local)
+        is_new, trace = trace is None, trace or Trace()
+        if is_new:
+            trace.add(local)
         if not math.isfinite(local.nll):
             return self._ended(local, "not_finite", trace)
-        if self._stops(local, trace):
+        if is_new and self._stops(local, trace):
             return self._ended(local, "stopped", trace)
         # Where the rows that are fitted exactly are 0 themselves, the floor sinks with the scale.
         lowest = self.likelihood.data.resolution * local.floor
         last, before = math.inf, None
-        for _ in range(self.max_iter):
+        for _ in range(self.max_iter - trace.steps):
             newton, length = self.newton(local)
             ends = newton is not None and self._expected(length, before) <= self.tol
             before = length if newton is not None and length <= self.near else None
@@ -129,7 +138,7 @@ class Loop:
         return Outcome(local, status, trace, self.likelihood)
 
     def _stops(self, local: Local, trace: Trace) -> bool:
-        return self.watch is not None and self.watch(len(trace.nll) - 1, local)
+        return self.watch is not None and self.watch(trace.steps, local)
 
     def first(self, start: Point) -> Local:
         """What is known of the start."""
@@ -166,15 +175,16 @@ class Loop:
         if self.held(local):
             index = np.delete(index, self.size)
             hessian, gradient = hessian[np.ix_(index, index)], gradient[index]
-        part, values = solve(hessian, -gradient, self.likelihood.eps)
-        if not self.likelihood.data.is_linear and (values < 0).any():
+        found = solve(hessian, -gradient, self.likelihood.eps)
+        if not self.likelihood.data.is_linear and not found.is_definite:
             # Gauss and Newton's Hessian need not be positive at a minimum; reweighting's is.
             hessian = hessian.copy()
             hessian[: self.size, : self.size] = self.likelihood.gram(local)
-            part, values = solve(hessian, -gradient, self.likelihood.eps)
+            found = solve(hessian, -gradient, self.likelihood.eps)
+        part = found.solution
         # What is left of the gradient lies in directions in which F looks flat but is not.
         left = np.abs(gradient + hessian @ part)[: self.size]
-        if (values < 0).any() or (left > local.gradient_noise).any():
+        if not found.is_definite or (left > local.gradient_noise).any():
             return None, math.inf
         step = np.zeros_like(local.gradient)
         step[index] = part
@@ -191,20 +201,24 @@ class Loop:
         others = index[index != self.size]
         right = -local.gradient[others] - local.hessian[others, self.size] * limited
         matrix = local.hessian[np.ix_(others, others)]
-        step[others], _ = solve(matrix, right, self.likelihood.eps)
+        step[others] = solve(matrix, right, self.likelihood.eps).solution
         step[self.size] = limited
         return step
 
     def limited_alpha(self, local: Local, move: float) -> float:
         """A move of α that is not too long and stays within the bounds."""
         low, high = self.free.bounds
-        longest = _LONGEST_ALPHA
-        from_two = abs(local.point.alpha - 2.0)
-        if not self.free.scale and from_two > _AT_TWO:
-            # At a fixed scale α = 2 is a cusp, and often a local minimum: do not jump into it.
-            longest = min(longest, 0.5 * from_two)
+        longest = self._longest(local)
         move = max(-longest, min(longest, move))
         return max(low - local.point.alpha, min(high - local.point.alpha, move))
+
+    def _longest(self, local: Local) -> float:
+        """How far α may move."""
+        from_two = abs(local.point.alpha - 2.0)
+        if self.likelihood.has_cusp and from_two > _AT_TWO:
+            # A cusp is often a local minimum: do not jump into it.
+            return min(_LONGEST_ALPHA, 0.5 * from_two)
+        return _LONGEST_ALPHA
 
     def _shape_step(self, local: Local) -> HostArray:
         """A step of (α, scale) alone, downhill whatever the sign of the curvature."""
@@ -219,8 +233,10 @@ class Loop:
         steep = np.maximum(np.abs(values), 0.01 * self.likelihood.data.observations)
         part = -vectors @ ((vectors.T @ local.gradient[index]) / steep)
         step[index] = part / max(1.0, float(np.max(np.abs(part))))
-        if self.free.alpha and not self.free.scale:
-            step[self.size] = self.limited_alpha(local, step[self.size])
+        if self.free.alpha and self.likelihood.has_cusp:
+            # Shape and scale together, or the step might lead uphill.
+            longest, move = self._longest(local), abs(step[self.size])
+            step *= longest / max(longest, move)
         return step
 
     def _proposals(
@@ -253,8 +269,7 @@ class Loop:
         gram = self.likelihood.gram(local)
         if damping:
             gram = gram + damping * np.diag(np.diag(gram))
-        step, _ = solve(gram, -local.gradient[: self.size], self.likelihood.eps)
-        return step
+        return solve(gram, -local.gradient[: self.size], self.likelihood.eps).solution
 
     def _expected(self, length: float, before: float | None) -> float:
         """The length of the Newton step that will follow one of this length.

@@ -12,6 +12,8 @@ import numpy as np
 from robloss._backends import evaluate
 from robloss._distribution.density import log_partition
 from robloss._distribution.integrals import both_ends, nodes, span, width
+from robloss._fit.norm_partition import LEAST_ALPHA
+from robloss._fit.norm_partition import log_partition as of_vectors
 
 # Relative to |α − 2| (of 1 far from it), the difference of two slopes, each right to 1e-12, gives
 # their slope to 1e-8: a step of Newton's method needs three digits.
@@ -28,8 +30,8 @@ def _untruncated() -> Any:
 class Normaliser:
     """log Z(α), or that of the law cut off at ±τ scales.
 
-    Below α = 0, where the whole law has no Z, all are 0, as they are for vectors: the shape is not
-    estimated there.
+    Below α = 0, or `LEAST_ALPHA` for vectors, where the whole law has no Z or none to use, all are
+    0: the shape is not estimated there.
 
     Attributes
     ----------
@@ -41,27 +43,38 @@ class Normaliser:
     truncation: float | None = None
     components: int = 1
 
-    def _exists(self, alpha: float) -> bool:
-        return self.components == 1 and (alpha >= 0 or self.truncation is not None)
+    @property
+    def least_alpha(self) -> float:
+        """From where on log Z exists."""
+        if self.truncation is not None:
+            return -math.inf
+        return 0.0 if self.components == 1 else LEAST_ALPHA
+
+    def _whole(self, alpha: float) -> tuple[float, float, float]:
+        """Log Z of the whole law, and two derivatives."""
+        if alpha < self.least_alpha:
+            return 0.0, 0.0, 0.0
+        if self.components > 1:
+            return of_vectors(float(alpha), self.components)[:3]
+        value, slope, bow = _untruncated()(float(alpha))
+        return float(value), float(slope), float(bow)
 
     def value(self, alpha: float) -> float:
         """Log Z."""
-        if not self._exists(alpha):
-            return 0.0
         if self.truncation is None:
-            return float(_untruncated()(float(alpha))[0])
+            return self._whole(alpha)[0]
         return float(log_partition(alpha, truncation=self.truncation))
 
     def slope(self, alpha: float) -> float:
         """d log Z/dα = −E[∂ρ/∂α]; infinite at α = 2."""
         if self.truncation is None:
-            return float(_untruncated()(float(alpha))[1]) if alpha >= 0 else 0.0
+            return self._whole(alpha)[1]
         return -_mean_grad_alpha(alpha, self.truncation)
 
     def bow(self, alpha: float) -> float:
         """d² log Z/dα², to the digits that a step needs, at an α other than 2."""
         if self.truncation is None:
-            return float(_untruncated()(float(alpha))[2])
+            return self._whole(alpha)[2]
         step = _STEP * min(1.0, abs(alpha - 2.0))
         return (self.slope(alpha + step) - self.slope(alpha - step)) / (2 * step)
 

@@ -13,6 +13,13 @@ from robloss._fit.anneal import SCHEDULES, SHRINKING
 
 METHODS = ("irls", "gradient")
 
+# What fits do where an option is left out; the other options are then None, 0 or "adapt".
+ALPHA_BOUNDS = (0.0, 2.0)
+METHOD = METHODS[0]
+N_STARTS = 1
+TOL = 1e-8
+MAX_ITER = 200
+
 
 @dataclass(frozen=True)
 class Options:
@@ -49,13 +56,13 @@ class Options:
     verbose: int
 
 
-def whole_number(name: str, value: Any, least: int, default: int) -> int:
+def whole_number(name: str, value: Any, least: int) -> int:
     """A whole number as int."""
     given = as_number(name, value)
     if not (given >= least and given.is_integer()):
         raise ValueError(
             f"`{name}` must be a whole number from {least} on, but got {value!r}. "
-            f"Leave it out for {default}."
+            "Leave it out for its default."
         )
     return int(given)
 
@@ -167,7 +174,9 @@ def checked(
             "a way through scales. Fix both, or choose another."
         )
     if not 0 < as_number("tol", tol) < math.inf:
-        raise ValueError(f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for 1e-8.")
+        raise ValueError(
+            f"`tol` must lie in (0, inf), but got {tol!r}. Leave it out for its default."
+        )
     if not (callback is None or callable(callback)):
         raise TypeError(
             f"`callback` must be None or callable, but got {callback!r}. Pass a function of one "
@@ -178,12 +187,12 @@ def checked(
         scale=fixed_scale,
         bounds=bounds,
         truncation=cut,
-        n_starts=whole_number("n_starts", n_starts, 1, 1),
+        n_starts=whole_number("n_starts", n_starts, 1),
         rng=_generator(rng),
         method=_choice("method", method, METHODS),
         anneal=schedule,
         tol=float(tol),
-        max_iter=whole_number("max_iter", max_iter, 0, 200),
+        max_iter=whole_number("max_iter", max_iter, 0),
         callback=callback,
-        verbose=whole_number("verbose", verbose, 0, 0),
+        verbose=whole_number("verbose", verbose, 0),
     )

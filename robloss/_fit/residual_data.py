@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robloss._fit.jacobian import Function
-from robloss._fit.sums import HostArray, LinearData, Sums, Wanted, linear_data, to_host
+from robloss._fit.linear_data import LinearData, RowWeights, linear_data
+from robloss._fit.sums import HostArray, Sums, Wanted, to_host
 from robloss._typing import Array
 
 
@@ -25,8 +26,10 @@ class ResidualData:
         Tells the dtype and device of parameters.
     size_of_y : float
         What residuals are left of, as far as it is known: their rounding is relative to that.
+    row_weights : RowWeights or None
+        How often each row counts.
     index : ndarray, or None
-        The rows that count, if not all.
+        The rows that are looked at, if not all.
     """
 
     is_linear = False
@@ -38,6 +41,7 @@ class ResidualData:
         jacobian: Function,
         theta: Array,
         size_of_y: float,
+        row_weights: RowWeights | None = None,
         index: NDArray[np.intp] | None = None,
     ) -> None:
         self.xp = xp
@@ -45,6 +49,7 @@ class ResidualData:
         self.jacobian = jacobian
         self.like = theta
         self.size_of_y = size_of_y
+        self.row_weights = row_weights
         self.index = index
         self.size: int = theta.shape[0]
         here = self.around(to_host(theta))
@@ -78,8 +83,11 @@ class ResidualData:
     def _rows(self, array: Array) -> Array:
         if self.index is None:
             return array
-        chosen = self.xp.asarray(self.index, device=array_api_compat.device(array))
-        return self.xp.take(array, chosen, axis=0)
+        return self.xp.take(array, self._places(array, self.index), axis=0)
+
+    def _places(self, array: Array, index: NDArray[np.intp]) -> Array:
+        """Row numbers beside an array."""
+        return self.xp.asarray(index, device=array_api_compat.device(array))
 
     def _at(self, theta: HostArray) -> tuple[Array, Array]:
         """Derivatives and residuals."""
@@ -89,7 +97,7 @@ class ResidualData:
     def around(self, theta: HostArray) -> LinearData:
         """The linear model r ≈ r(θ) + J δ, whose design is −J and whose response is r."""
         slopes, response = self._at(theta)
-        return linear_data(self.xp, -slopes, response, intercept=False)
+        return linear_data(self.xp, -slopes, response, False, self.row_weights)
 
     def beside(self, vector: HostArray) -> Array:
         """Host numbers as an array like the parameters."""
@@ -106,9 +114,13 @@ class ResidualData:
 
     def taken(self, index: NDArray[np.intp]) -> Self:
         """The same function with some of its rows."""
+        weights = self.row_weights
+        if weights is not None:
+            values = self.xp.take(weights.values, self._places(weights.values, index), axis=0)
+            weights = RowWeights(values, float(to_host(self.xp.sum(values))))
         index = index if self.index is None else self.index[index]
         parts = self.xp, self.function, self.jacobian, self.like, self.size_of_y
-        return type(self)(*parts, index)
+        return type(self)(*parts, weights, index)
 
 
 def as_like(xp: Any, values: HostArray, example: Array) -> Array:

@@ -1,27 +1,38 @@
 """Robust fits of any model: residuals as a function of parameters."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from robloss._args import common_library, real_dtype
+from robloss._fit.begun import with_shape_of
 from robloss._fit.finish import finished
+from robloss._fit.functions import (
+    check_jacobian,
+    check_residuals,
+    moments_at_start,
+    noted,
+    steady,
+)
 from robloss._fit.jacobian import Function, jacobian_of
 from robloss._fit.least_squares import Problem
-from robloss._fit.options import checked
+from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.residual_data import ResidualData, as_like
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
-from robloss._fit.sums import HostArray, to_host
-from robloss._fit.vectors import VectorData, checked_for_vectors
+from robloss._fit.sums import HostArray, Wanted, to_host
+from robloss._fit.symmetric import solve
+from robloss._fit.vectors import VectorData, for_vectors
+from robloss._fit.weights import counted
 from robloss._typing import Array
 
 
-def _parameters(theta0: Any) -> tuple[str, Any, Array]:
+def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[str, Any, Array]:
     """The library of the parameters, its namespace, and them as an array of it."""
-    library, xp = common_library({"theta0": theta0})
+    library, xp = common_library({"theta0": theta0, **weights})
     if library == "numpy":
         theta0 = np.asarray(theta0)
     elif library == "torch":
@@ -37,72 +48,35 @@ def _parameters(theta0: Any) -> tuple[str, Any, Array]:
     return library, xp, theta
 
 
-def _noted(name: str, function: Callable[[Array], Any]) -> Function:
-    """The user's function, whose exceptions say where it was called."""
-
-    def called(theta: Array) -> Array:
-        try:
-            return function(theta)
-        except Exception as error:
-            error.add_note(f"robloss called `{name}` with theta = {theta}.")
-            raise
-
-    return called
-
-
 def _first_of(function: Function) -> Function:
     """The first component of what a function returns for each observation."""
     return lambda theta: function(theta)[:, 0]
 
 
-def _check_residuals(library: str, xp: Any, value: Any) -> None:
-    """Refuse what the residual function returns at the start, if it is of no use."""
-    other, _ = common_library({"residuals": value})
-    if other != library or not hasattr(value, "ndim"):
-        raise TypeError(
-            f"`residuals` must return an array of the library of `theta0`, {library}, but got "
-            f"{type(value).__name__}. Compute with the array it is given."
-        )
-    real_dtype("residuals", value, xp)
-    if value.ndim not in (1, 2) or 0 in value.shape:
-        raise ValueError(
-            f"`residuals` must return an array of one dimension, or of two for vectors, but got "
-            f"shape {tuple(value.shape)}. Lay it out as observations, or observations by "
-            "components."
-        )
-    if not bool(xp.all(xp.isfinite(value))):
-        raise ValueError("`residuals` must be finite at `theta0`. Start from other parameters.")
-
-
-def _check_jacobian(library: str, value: Any, shape: tuple[int, ...]) -> None:
-    other, _ = common_library({"jac": value})
-    if other != library or not hasattr(value, "ndim"):
-        raise TypeError(
-            f"`jac` must return an array of the library of `theta0`, {library}, but got "
-            f"{type(value).__name__}."
-        )
-    if tuple(value.shape) != shape:
-        raise ValueError(
-            f"`jac` must return an array of shape {shape}, that of the residuals by parameters, "
-            f"but got {tuple(value.shape)}."
-        )
+def _rank(data: ResidualData, theta: HostArray) -> int:
+    """How many parameters the derivatives determine."""
+    gram = data.sums(theta, 2.0, 1.0, Wanted(hessian=False, gram=True)).gram
+    if not np.all(np.isfinite(gram)):
+        return data.size
+    return solve(gram, np.zeros(data.size), data.eps).rank
 
 
 def fit_residuals(
     residuals: Callable[[Array], Array],
-    theta0: Array,
+    theta0: Array | Fit,
     *,
     jac: Callable[[Array], Array] | None = None,
     alpha: float | str = "adapt",
     scale: float | str = "adapt",
-    alpha_bounds: tuple[float, float] = (0.0, 2.0),
+    alpha_bounds: tuple[float, float] = ALPHA_BOUNDS,
     truncation: float | None = None,
-    n_starts: int = 1,
+    n_starts: int = N_STARTS,
     rng: Any = None,
-    method: str = "irls",
+    method: str = METHOD,
     anneal: str | Sequence[float] | None = None,
-    tol: float = 1e-8,
-    max_iter: int = 200,
+    tol: float = TOL,
+    max_iter: int = MAX_ITER,
+    sample_weight: Array | None = None,
     callback: Callable[[Iterate], object] | None = None,
     verbose: int = 0,
 ) -> Fit:
@@ -110,8 +84,8 @@ def fit_residuals(
 
     .. math::
 
-        \min_{\theta, \alpha, c} \; \sum_i \rho(r_i(\theta), \alpha, c)
-        + n \log c + n \log Z(\alpha)
+        \min_{\theta, \alpha, c} \; \sum_i s_i \rho(r_i(\theta), \alpha, c)
+        + n \log c + n \log Z(\alpha), \quad n = \sum_i s_i
 
     Joint maximum likelihood, as :func:`fit_linear` for models that are not linear: reweighted
     Gauss–Newton steps, damped as by Levenberg and Marquardt where they would raise the objective,
@@ -123,14 +97,18 @@ def fit_residuals(
         ``residuals(theta)`` gives the residuals (n,), in one unit, as an array of the library of
         `theta0`; or (n, d), a vector for each of n observations: see the notes. A step to where
         they are not finite is not taken.
-    theta0 : array (q,)
-        Parameters to start from.
+    theta0 : array (q,) or Fit
+        Parameters to start from; or an earlier result, whose shape and scale are then started from
+        too. It is what other fits call `start`.
     jac : callable, optional
         ``jac(theta)`` gives the derivatives (n, q) or (n, d, q). By default: automatic
         differentiation for torch and JAX, central differences for other libraries, with
         steps in proportion to each parameter, and to 1 for one that starts at 0.
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
+    sample_weight : array (n,), optional
+        How often each observation counts, the s of the formula; as for :func:`fit_linear`. In the
+        library of the residuals.
     callback, verbose
         As for :func:`fit_linear`.
 
@@ -151,8 +129,8 @@ def fit_residuals(
         If a function returns something else than an array of the library of `theta0`, or an option
         is of a wrong type.
     ValueError
-        For arrays of a wrong shape, residuals that are not finite at `theta0`, or options out of
-        range.
+        For arrays of a wrong shape, or on another device than `theta0`; residuals or derivatives
+        that are not finite at `theta0`, or whose squares overflow; or options out of range.
 
     See Also
     --------
@@ -167,8 +145,11 @@ def fit_residuals(
     one weight for all components. The length of d normal errors is √(d − 1) at its mode, not 0:
     up to there a vector weighs 1, beyond by its excess u = ε − √(d − 1) as a scalar residual of
     that size would. The loss that has these weights is ρ(u) + (d − 1)/2 + √(d − 1) ∫₀ᵘ w beyond the
-    mode and ε²/2 before it. `alpha`, at most 2, and `scale` must be numbers then; `nll` is
-    the sum of that loss and n d log scale. With d = 1 everything is as for residuals (n,).
+    mode and ε²/2 before it; with d = 1 everything is as for residuals (n,). The law of vectors
+    that it belongs to has the density e^(−ℓ)/(c^d Z_d(alpha)): `nll` has n d log scale and n log
+    Z_d. There is none at alpha = 0, and towards it nearly all vectors are (d/2)^(1/alpha) scales
+    long: alpha is estimated from 0.1 on, whatever `alpha_bounds` begins with, and up to 2, beyond
+    which weights would be above 1. At 2 the law is the normal one. `truncation` is not for vectors.
 
     References
     ----------
@@ -203,34 +184,41 @@ def fit_residuals(
         callback=callback,
         verbose=verbose,
     )
-    library, xp, theta = _parameters(theta0)
-    host, function = to_host(theta), _noted("residuals", residuals)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    start = theta0.params if isinstance(theta0, Fit) else theta0
+    library, xp, theta = _parameters(start, weights)
+    host, function = to_host(theta), noted("residuals", residuals)
 
     def as_theta(values: HostArray) -> Array:
         return as_like(xp, values, theta)
 
     with np.errstate(all="ignore"):
         first = function(as_theta(host))
-        _check_residuals(library, xp, first)
-        size = float(xp.max(xp.abs(first)))
+        check_residuals(first, theta)
+        first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
+        function = steady("residuals", function, first)
         if jac is None:
             jacobian = jacobian_of(function, library, xp, as_theta, host)
         else:
-            jacobian = _noted("jac", jac)
-        _check_jacobian(library, jacobian(as_theta(host)), (*first.shape, theta.shape[0]))
+            jacobian = noted("jac", jac)
+        slopes = jacobian(as_theta(host))
+        check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
+        jacobian = steady("jac", jacobian, slopes)
+        rows = counted(sample_weight, xp, first)
+        size = moments_at_start(first, slopes, rows.rows).largest_y
         kind, is_column = ResidualData, False
         if first.ndim == 2 and first.shape[1] == 1:
             is_column, function, jacobian = True, _first_of(function), _first_of(jacobian)
         elif first.ndim == 2:
-            checked_for_vectors(options)
-            kind = VectorData
-        data = kind(xp, function, jacobian, theta, size)
-        problem = Problem(data, host, min(data.n * data.components, data.size), size)
-        search = Search(options, 0.0, watch(options, data.params))
-        found = search.best(problem)
-        params = data.params(found.outcome.local.point.theta)
+            options, kind = for_vectors(options), VectorData
+        data = kind(xp, function, jacobian, theta, size, rows.rows)
+        problem = Problem(data, host, data.size, size)
+        search = Search(options, 0.0, watch(options, data.params, rows.unit))
+        found = search.best(with_shape_of(theta0, problem))
+        end = found.outcome.local.point.theta
+        params, found = data.params(end), replace(found, rank=_rank(data, end))
         names = tuple(f"theta{j}" for j in range(data.size))
-        common = finished(search, found)
+        common = finished(search, found, rows.unit)
         if is_column:
             common["residuals"] = common["residuals"][:, None]
         return Fit(params=params, names=names, **common)

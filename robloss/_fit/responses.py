@@ -2,25 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-import numpy as np
+import array_api_compat
 
-from robloss._args import library_of
+from robloss._fit.begun import begun, each_start, found_from
 from robloss._fit.finish import finished
-from robloss._fit.least_squares import Problem, least_squares
+from robloss._fit.least_squares import least_squares
+from robloss._fit.linear_data import LinearData, linear_data
 from robloss._fit.options import Options
 from robloss._fit.progress import watch
-from robloss._fit.result import Fit, LinearFit
+from robloss._fit.result import LinearFit
+from robloss._fit.row_space import RowSpace, row_space
 from robloss._fit.search import Found, Search
-from robloss._fit.several import Fits, LinearFits
+from robloss._fit.several import LinearFits
 from robloss._fit.shared import SharedData, shared_problem
-from robloss._fit.sums import HostArray, LinearData, linear_data, to_host
+from robloss._fit.sums import to_host
 from robloss._fit.weights import Counted
 from robloss._typing import Array
-
-AnyLinear = TypeVar("AnyLinear", LinearData, SharedData)
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def of_column(name: str, k: int) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        error.add_note(f"This is of column {k} of `{name}`.")
+        error.add_note(f"It was met in the fit of column {k} of `{name}`.")
         raise
 
 
@@ -60,8 +61,25 @@ class LinearModel:
     def _names(self) -> tuple[str, ...]:
         return ("intercept",) * self.intercept + self.feature_names
 
+    @cached_property
+    def _design(self) -> tuple[Array, RowSpace | None]:
+        """The features; or, of more than rows can tell of, coordinates in the space of rows.
+
+        The features come to the host for these: they are fewer numbers than their products.
+        """
+        X, rows = self.X, self.counted.rows
+        if self.counted.number >= X.shape[1] + self.intercept:
+            return X, None
+        counts = slice(None) if rows is None else to_host(rows.values) > 0
+        space = row_space(X, self.intercept, counts)
+        if space is None:
+            return X, None
+        device = array_api_compat.device(X)
+        return self.xp.asarray(space.coordinates(), dtype=X.dtype, device=device), space
+
     def _data(self, y: Array) -> LinearData:
-        return linear_data(self.xp, self.X, y, self.intercept, self.counted.rows)
+        X, space = self._design
+        return linear_data(self.xp, X, y, self.intercept, self.counted.rows, space)
 
     def _search(self, data: LinearData | SharedData) -> Search:
         options = self.options
@@ -73,16 +91,12 @@ class LinearModel:
         """Fit one response (n,)."""
         data = self._data(y)
         search = self._search(data)
-        if start is None:
-            found = search.linear(data)
-        else:
-            found = search.best(_begun(least_squares(data), start))
-        return self._result(search, found, self._names)
+        return self._result(search, found_from(start, search, data), self._names)
 
     def each(self, y: Array, start: Any) -> LinearFits:
         """Fit the responses (n, k) one after the other, each with its own shape and scale."""
         k = y.shape[1]
-        starts = [None] * k if start is None else _columns_of(start, len(self._names), k)
+        starts = each_start(start, (len(self._names), k), k)
         fits = []
         for j in range(k):
             with of_column("y", j):
@@ -97,7 +111,7 @@ class LinearModel:
                 problems.append(least_squares(self._data(y[:, j])))
         problem = shared_problem(problems)
         if start is not None:
-            problem = _begun(problem, start)
+            problem = begun(problem, start)
         search = self._search(problem.data)
         names = (f"y{j}: {name}" for j in range(len(problems)) for name in self._names)
         return self._result(search, search.best(problem), tuple(names))
@@ -114,40 +128,3 @@ class LinearModel:
             fitted_intercept=self.intercept,
             **finished(search, found, self.counted.unit),
         )
-
-
-def _numbers(start: Any) -> HostArray:
-    """The parameters to start from, on the host."""
-    given = start.params if isinstance(start, Fit | Fits) else start
-    try:
-        return to_host(given) if library_of(given) else np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"`start` must be an array of parameters or a LinearFit, but got {start!r}. "
-            "Pass one of these."
-        ) from error
-
-
-def _refuse_shape(wanted: tuple[int, ...], given: tuple[int, ...]) -> None:
-    if given != wanted:
-        raise ValueError(
-            f"`start` must hold {' times '.join(map(str, wanted))} parameters, the intercept first "
-            f"if there is one, but got shape {given}. Give it the shape of the fit's `params`."
-        )
-
-
-def _columns_of(start: Any, size: int, k: int) -> list[Any]:
-    """What to start each response from."""
-    given = _numbers(start)
-    _refuse_shape((size, k), given.shape)
-    return list(start) if isinstance(start, Fits) else list(given.T)
-
-
-def _begun(problem: Problem[AnyLinear], start: Any) -> Problem[AnyLinear]:
-    """The problem with the parameters to start from."""
-    given = _numbers(start)
-    _refuse_shape((problem.data.size,), given.shape)
-    if not np.all(np.isfinite(given)):
-        raise ValueError("`start` must be finite. Leave it out to start from least squares.")
-    begun = replace(problem, theta=problem.data.inside(given), is_given=True)
-    return replace(begun, alpha=start.alpha, scale=start.scale) if isinstance(start, Fit) else begun

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from robloss._args import as_numpy, common_library, real_dtype
 from robloss._distribution.cumulative import ppf
 from robloss._fit.inference import Inference, Optimum, quantile
+from robloss._fit.norm_partition import LEAST_ALPHA, log_partition
 from robloss._fit.profile import AlphaProfile, profile_alpha
 from robloss._fit.summary import summary
 from robloss._fit.sums import lengths
@@ -60,7 +61,8 @@ class Fit:
     nll : float
         Σ s ρ + n log scale + n log Z(alpha), in nats, with the weights s given and n = Σ s. Below
         alpha = 0, where the density cannot be normalised without a truncation, without the last
-        term. Of vectors of d components Σ ℓ + n d log scale: see `fit_residuals`.
+        term. Of vectors of d components Σ s ℓ + n d log scale + n log Z_d(alpha), without the last
+        term below alpha = 0.1: see `fit_residuals`.
     weights : array (n,)
         ψ(r)/r in units of its value at 0: 1 for an ordinary observation, near 0 for an outlier,
         whatever its `sample_weight`.
@@ -250,14 +252,19 @@ class Fit:
         fitted law with heavy tails expects such residuals, and gives them little weight. Below
         alpha = 0, where there is no law without a truncation, the quartiles are those of alpha = 0.
 
-        Of vectors it is the length that n normal ones of deviation `scale` keep to, by Wilson and
+        Of vectors it is the length that n normal ones of the fitted law's median length keep to, or
+        of the deviation `scale` where alpha is below 0.1 and there is no law. It is by Wilson and
         Hilferty's cube root: 3 % too far for 1000 rows of two components, less for more of these.
         """
         d = self._optimum.data.components
         if d > 1:
             deviations = -float(ppf(0.05 / self.observations, 2.0))
             cube = (1 - 2 / (9 * d) + deviations * math.sqrt(2 / (9 * d))) ** 3
-            return math.sqrt(d * cube) * self.scale
+            wide = 1.0
+            if self.alpha >= LEAST_ALPHA:
+                medians = [log_partition(alpha, d).median for alpha in (self.alpha, 2.0)]
+                wide = medians[0] / medians[1]
+            return math.sqrt(d * cube) * wide * self.scale
         alpha = self.alpha if self._has_law else max(self.alpha, 0.0)
         quartile = float(ppf(0.75, alpha, truncation=self.truncation) / ppf(0.75, 2.0))
         return -float(ppf(0.025 / self.observations, 2.0)) * quartile * self.scale

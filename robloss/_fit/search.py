@@ -8,23 +8,23 @@ from typing import Generic
 import numpy as np
 
 from robloss._fit.anneal import stages
+from robloss._fit.data import Data
 from robloss._fit.gradient import GradientLoop
 from robloss._fit.least_squares import AnyData, Problem, centered, is_sound, least_squares, solved
 from robloss._fit.likelihood import FLOOR, Free, Likelihood, Point, as_held
+from robloss._fit.linear_data import SAMPLE, LinearData
 from robloss._fit.loop import Loop, Outcome, Watch
 from robloss._fit.normaliser import Normaliser
 from robloss._fit.options import Options
 from robloss._fit.starts import largest, middle_spread, resampled
-from robloss._fit.sums import Data, LinearData
 
-# Rows of the sample, in all and per coefficient: its optimum is 1/√20000 of a row's information, or
-# a thirtieth per coefficient, from that of the data, where three Newton steps reach rounding.
-_ROWS, _ROWS_EACH = 20_000, 1000
+# Rows of the sample per coefficient, at least: its optimum is a thirtieth of a row's information
+# per coefficient from that of the data, where three Newton steps reach rounding.
+_ROWS_EACH = 1000
 _WORTHWHILE = 4  # times that many rows of data, and the sample saves more than it costs
 _SAMPLE_TOL = 0.01
 # How many times farther from the optimum than it should be by chance a sample may lie.
 _ASTRAY = 5.0
-_BELOW = -0.1  # where a search for negative shapes begins that starts from 0
 # The stages of an annealed fit end this many standard errors from their optimum: registrations of
 # benchmarks/annealing.py with 80 and 90 % outliers then take 0.6 to 0.8 of the calls that 0.1 takes
 # and succeed as often, but for chance; at 3 the schedules of α succeed less often, at 10 all do.
@@ -91,19 +91,24 @@ class Search:
         """What is found for the shapes that are asked for, first for those from 0 on.
 
         For negative shapes the likelihood has no maximum in the scale, since a loss that is bounded
-        forgives every row: the scale is then that of the best fit from 0 on.
+        forgives every row: the scale is then that of the best fit from 0 on. The second part goes
+        on from the end of the first, and tries other starts as that did.
         """
         options = self.options
         low, high = options.bounds
         if options.alpha is not None or options.scale is not None or low >= 0:
             return look(self)
         found = look(replace(self, options=replace(options, bounds=(0.0, high))))
-        point = found.outcome.local.point
-        if found.outcome.status != "converged" or point.alpha > 0:
+        data, first = found.data, found.outcome
+        point = first.local.point
+        if first.status != "converged" or point.alpha > 0:
             return found
         below = replace(self, options=replace(options, scale=point.scale))
-        outcome = below.loop(found.data).run(replace(point, alpha=self._inside(_BELOW)))
-        return replace(found, outcome=outcome)
+        ends = [below.loop(data).run(point, first.trace)]
+        if options.anneal is not None and ends[0].status != "stopped":
+            ends += _sound(below.run(data, point))
+        problem = Problem(data, point.theta, found.rank, point.scale, True, point.alpha)
+        return replace(found, outcome=below.among_others(problem, ends)[0])
 
     def loop(self, data: Data, free: Free | None = None) -> Loop:
         """What minimises F of the data."""
@@ -111,7 +116,7 @@ class Search:
         options = self.options
         return kind(self.likelihood(data, free), options.tol, options.max_iter, self.watch)
 
-    def _run(self, data: Data, start: Point) -> Outcome:
+    def run(self, data: Data, start: Point) -> Outcome:
         """The end from one start."""
         return self.loop(data).run(self._annealed(data, start))
 
@@ -169,15 +174,17 @@ class Search:
     def ends(self, problem: Problem[Data]) -> list[Outcome]:
         """Ends of the loop from where it may start, in the order of `_likeliest_first`."""
         start = self.start(problem)
-        ends = [self._run(problem.data, start)]
+        ends = [self.run(problem.data, start)]
         if self._may_hide_another(ends[0]):
             ends += self._grown(problem.data, start)
+        return self.among_others(problem, ends)
+
+    def among_others(self, problem: Problem[Data], ends: list[Outcome]) -> list[Outcome]:
+        """These ends and those from resampled starts, in the order of `_likeliest_first`."""
         for other in resampled(problem, self.options.n_starts - 1, self.options.rng):
             if ends[-1].status == "stopped":
                 break
-            end = self._run(problem.data, self.start(other))
-            if end.status in ("converged", "stopped"):
-                ends.append(end)
+            ends += _sound(self.run(problem.data, self.start(other)))
         return _likeliest_first(ends)
 
     def _may_hide_another(self, end: Outcome) -> bool:
@@ -195,16 +202,14 @@ class Search:
         free = self.free(data)
         forgiving = Free(False, free.scale, free.bounds)
         below = self.loop(data, forgiving).run(Point(start.theta, free.bounds[0], start.scale))
-        if below.status not in ("converged", "stopped"):
-            return []
-        return [self.loop(data).run(below.local.point)]
+        return [self.loop(data).run(end.local.point) for end in _sound(below)]
 
     def from_sample(self, data: LinearData) -> Found[LinearData] | None:
         """The end from the optimum of a sample of many rows, unless that leads astray.
 
         The data are not looked at before: what is unsound of them shows at the sample's optimum.
         """
-        rows = max(_ROWS, _ROWS_EACH * data.size)
+        rows = max(SAMPLE, _ROWS_EACH * data.size)
         if data.n < _WORTHWHILE * rows or self.options.max_iter == 0:
             return None
         part = data.sample(rows)
@@ -245,6 +250,11 @@ class Search:
             return None
         outcome = loop.run(local)
         return outcome if outcome.status in ("converged", "max_iter", "stopped") else None
+
+
+def _sound(end: Outcome) -> list[Outcome]:
+    """The end, if it may be compared with others."""
+    return [end] if end.status in ("converged", "stopped") else []
 
 
 def _likeliest_first(ends: list[Outcome]) -> list[Outcome]:

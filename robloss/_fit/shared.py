@@ -9,15 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robloss._fit.least_squares import Problem
-from robloss._fit.sums import (
-    NO_SHAPE,
-    HostArray,
-    LinearData,
-    Moments,
-    ShapeSums,
-    Sums,
-    Wanted,
-)
+from robloss._fit.linear_data import LinearData
+from robloss._fit.sums import HostArray, Moments, Sums, Wanted, combined, diagonal
 from robloss._typing import Array
 
 
@@ -43,6 +36,7 @@ class SharedData:
         self.size = sum(part.size for part in self.parts)
         self.resolution = first.resolution
         self.eps = first.eps
+        self.row_weights = first.row_weights
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled as the parts."""
@@ -73,7 +67,7 @@ class SharedData:
     @property
     def to_params(self) -> HostArray:
         """The matrix that turns the parameters inside into those of the user."""
-        return _diagonal([part.to_params for part in self.parts])
+        return diagonal([part.to_params for part in self.parts])
 
     def params(self, theta: HostArray) -> Array:
         """All parameters as the user counts them, those of one response after another's."""
@@ -118,7 +112,7 @@ class SharedData:
 
     def counted(self, of_rows: Array) -> Array:
         """One number for each row and response, times the row's weight; 0 where that is 0."""
-        weights = self.parts[0].row_weights
+        weights = self.row_weights
         if weights is None:
             return of_rows
         weight = weights.values[:, None]
@@ -128,6 +122,10 @@ class SharedData:
         """The slope of the loss at residuals in units of the scale."""
         return self.parts[0].influence(z, alpha)
 
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """The slope of the loss in α at residuals in units of the scale."""
+        return self.parts[0].grad_alpha(z, alpha)
+
     def moments(self) -> Moments:
         """What least squares needs."""
         each = [part.moments() for part in self.parts]
@@ -135,7 +133,7 @@ class SharedData:
         return Moments(
             max(one.largest_y for one in each),
             squares / len(each),
-            _diagonal([one.gram for one in each]),
+            diagonal([one.gram for one in each]),
             np.concatenate([one.slope for one in each]),
         )
 
@@ -160,54 +158,7 @@ class SharedData:
         sums = [part.sums(one, alpha, scale, wanted) for part, one in each]
         both = zip(*(one.rows for one in sums), strict=True)
         residuals, weights = map(self.joined, both) if wanted.rows else sums[0].rows
-        return replace(_together(sums), rows=(residuals, weights))
-
-
-def _together(sums: list[Sums]) -> Sums:
-    """The sums over all responses, but for their rows."""
-
-    def total(name: str) -> float:
-        return float(sum(getattr(one, name) for one in sums))
-
-    def chain(name: str) -> HostArray:
-        return np.concatenate([getattr(one, name) for one in sums])
-
-    weight = total("weight")
-    squares = sum(one.weight * one.size**2 for one in sums)
-    return replace(
-        sums[0],
-        loss=total("loss"),
-        slope=chain("slope"),
-        pull=total("pull"),
-        stretch=total("stretch"),
-        cross=chain("cross"),
-        weight=weight,
-        squares=chain("squares"),
-        size=math.sqrt(squares / weight) if weight > 0 else 0.0,
-        hessian=_diagonal([one.hessian for one in sums]),
-        gram=_diagonal([one.gram for one in sums]),
-        shape=_shape([one.shape for one in sums]),
-    )
-
-
-def _shape(shapes: list[ShapeSums]) -> ShapeSums:
-    if any(one is NO_SHAPE for one in shapes):
-        return NO_SHAPE
-    return ShapeSums(
-        slope=sum(one.slope for one in shapes),
-        bow=sum(one.bow for one in shapes),
-        pull=sum(one.pull for one in shapes),
-        tilt=np.concatenate([one.tilt for one in shapes]),
-    )
-
-
-def _diagonal(blocks: list[HostArray]) -> HostArray:
-    """Blocks along the diagonal of a matrix that is 0 elsewhere."""
-    ends = np.cumsum([0, *(len(block) for block in blocks)])
-    matrix = np.zeros((ends[-1], ends[-1]))
-    for block, start, stop in zip(blocks, ends[:-1], ends[1:], strict=True):
-        matrix[start:stop, start:stop] = block
-    return matrix
+        return replace(combined(sums, np.concatenate, diagonal), rows=(residuals, weights))
 
 
 def shared_problem(problems: Sequence[Problem[LinearData]]) -> Problem[SharedData]:

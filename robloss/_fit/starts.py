@@ -7,25 +7,26 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from robloss._fit.data import Data
 from robloss._fit.least_squares import Problem, solved
 from robloss._fit.likelihood import Free, Likelihood, Point
+from robloss._fit.linear_data import SAMPLE, LinearData
 from robloss._fit.loop import Loop
 from robloss._fit.shared import SharedData
-from robloss._fit.sums import Data, HostArray, LinearData, Wanted, lengths, to_host
+from robloss._fit.sums import HostArray, Wanted, lengths, to_host
 
 # The median of |x| at the unit normal law is 1/1.4826: the usual estimate of its scale.
 _OF_NORMAL = 1.4826
-_ROWS = 20_000  # at most so many rows are drawn from
 _STEPS, _TOL = 20, 0.01  # of the fit to a few rows, where the model is not linear
 _DRAWS = 20  # in a row that leave parameters undetermined, and no more are tried
 
 
 def _counting(data: Data) -> NDArray[np.intp]:
     """The rows that do not weigh 0."""
-    weights = None
-    if isinstance(data, LinearData | SharedData):
-        weights = data.parts[0].row_weights
-    return np.arange(data.n) if weights is None else np.flatnonzero(to_host(weights.values) > 0)
+    weights = data.row_weights
+    if weights is None:
+        return np.arange(data.n)
+    return np.flatnonzero(to_host(weights.values) > 0)
 
 
 def _least_rows(data: Data) -> int:
@@ -60,8 +61,8 @@ def resampled(
     if count <= 0 or data.size == 0:
         return
     part = data
-    if isinstance(data, LinearData | SharedData) and data.n > _ROWS:
-        part = data.sample(_ROWS)
+    if isinstance(data, LinearData | SharedData) and data.n > SAMPLE:
+        part = data.sample(SAMPLE)
     rows, count_of_rows = _counting(part), _least_rows(part)
     if len(rows) < count_of_rows:
         return

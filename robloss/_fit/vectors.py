@@ -1,57 +1,26 @@
-"""Residuals that are vectors: one weight for each, by what its length exceeds the usual one by.
+"""Residuals that are vectors, as data: one number for each, its length, whose law is `norm_law`.
 
-# notation: ε = ‖r‖/c, d = number of components, m = √(d − 1), u = max(ε − m, 0),
-#           b = 2 − α, t = 1 + u²/b
-
-The length of d unit normal deviates has its mode at m, not at 0: a vector of that length is as
-ordinary as can be, and weighs 1, as all shorter ones do; a longer one weighs w(u). The loss that
-has these weights, ℓ'(ε) = ε w(u), is
-
-    ℓ(ε) = min(ε, m)²/2 + ρ(u) + m ∫₀^u w,
-
-which is ρ itself for d = 1. It is concave in ε² for α ≤ 2, so that reweighting cannot raise it.
-
-T. Hitchcox, J. R. Forbes, "Mind the Gap: Norm-Aware Adaptive Robust Loss for Multivariate
-Least-Squares Problems", IEEE Robotics and Automation Letters 7 (2022).
+A length changes with the parameters as its vector does along itself; what the vector does across
+itself enters the Hessian and what reweighting needs.
 """
 
 import math
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from robloss._backends import evaluate
-from robloss._distribution.integrals import nodes, panels
 from robloss._fit.arrays import ArrayData
+from robloss._fit.norm_law import excess, law, law_by_alpha
+from robloss._fit.norm_partition import LEAST_ALPHA
 from robloss._fit.options import Options
 from robloss._fit.residual_data import ResidualData
-from robloss._fit.sums import (
-    NO_SHAPE,
-    HostArray,
-    LinearData,
-    Sums,
-    Wanted,
-    lengths,
-    to_host,
-    weighted_size,
-)
+from robloss._fit.sums import HostArray, Sums, Wanted, lengths, to_host, weighted_size
 from robloss._typing import Array
 
-# Where the weight has fallen to e^(−this), what is left of its integral is below e^(−40) of it for
-# α <= 0; above it that is farther away than 10^17 scales.
-_FALL = 80.0
-# From here on the weight is its limit at −∞ to rounding, for all u at which it is not negligible.
-_LOWEST = -1e17
 
-
-def checked_for_vectors(options: Options) -> None:
-    """Refuse options that vectors do not have."""
-    for name, value in (("alpha", options.alpha), ("scale", options.scale)):
-        if value is None:
-            raise ValueError(
-                f'`{name}` must be a number where `residuals` returns vectors, but got "adapt". '
-                "Give `alpha` and `scale` numbers."
-            )
+def for_vectors(options: Options) -> Options:
+    """The options that vectors have, with bounds of alpha between which they have a law."""
     if options.alpha is not None and options.alpha > 2:
         raise ValueError(
             f"`alpha` must be at most 2 where `residuals` returns vectors, but got "
@@ -60,30 +29,23 @@ def checked_for_vectors(options: Options) -> None:
     if options.truncation is not None:
         raise ValueError(
             f"`truncation` must be None where `residuals` returns vectors, but got "
-            f"{options.truncation!r}. Leave it out: nothing is normalised there."
+            f"{options.truncation!r}. Leave it out: no law of theirs is cut off."
         )
-
-
-def integral_of_weight(xp: Any, u: Array, alpha: float) -> Array:
-    """∫₀^u w at scale 1, for α <= 2 and u >= 0, to 1e-14 of it (tests/fit/test_vectors.py)."""
-    if alpha == 2:
-        return u
-    b = 2.0 - max(alpha, _LOWEST)
-    fall = 2.0 * _FALL / b
-    end = math.sqrt(b * math.expm1(fall)) if fall < 600.0 else math.inf
-    m = xp.full_like(u, min(math.sqrt(b), 2.0))
-    length = xp.asinh(xp.where(u < end, u, end) / m)
-    zero = xp.zeros_like(u)
-    total = zero
-    for x, dx in nodes(xp, zero, panels(xp, length), m):
-        total = total + xp.sum(dx * evaluate("weight", x, alpha, 1.0), axis=-1)
-    return total * m
-
-
-def excess(xp: Any, epsilon: Array, components: int) -> Array:
-    """What a length in units of the scale exceeds the mode by."""
-    beyond = epsilon - math.sqrt(components - 1.0)
-    return xp.where(beyond > 0, beyond, xp.zeros_like(beyond))
+    if options.alpha is not None:
+        if options.scale is None and options.alpha < LEAST_ALPHA:
+            raise ValueError(
+                f"`alpha` must lie in [{LEAST_ALPHA}, 2] where the scale of vectors is adapted, "
+                f"but got {options.alpha!r}. Below there is no likelihood to choose a scale by; "
+                "give `scale` a number."
+            )
+        return options
+    low, high = max(options.bounds[0], LEAST_ALPHA), options.bounds[1]
+    if not low < high <= 2:
+        raise ValueError(
+            f"`alpha_bounds` must be low < high with {LEAST_ALPHA} < high <= 2 where `residuals` "
+            f"returns vectors, but got {options.bounds!r}. Give `alpha` a number to fix it."
+        )
+    return replace(options, bounds=(low, high))
 
 
 class NormData(ArrayData):
@@ -91,75 +53,77 @@ class NormData(ArrayData):
 
     Attributes
     ----------
-    components : int
+    dimensions : int
+        Of the vectors.
     """
 
-    components = 2
+    dimensions = 2
+
+    @property
+    def components(self) -> int:
+        """How many numbers a residual is made of."""
+        return self.dimensions
+
+    def law(self, z: Array, alpha: float) -> tuple[Array, Array, Array, Array]:
+        """The loss of a length, its two derivatives, and the weight."""
+        return law(self.xp, z, self.dimensions, alpha)
+
+    def law_by_alpha(self, z: Array, alpha: float) -> tuple[Array, Array, Array]:
+        """∂ℓ/∂α, ∂²ℓ/∂α² and ∂ℓ'/∂α of the lengths."""
+        return law_by_alpha(self.xp, z, self.dimensions, alpha)
+
+    def grad_alpha(self, z: Array, alpha: float) -> Array:
+        """∂ℓ/∂α of the lengths."""
+        return self.law_by_alpha(z, alpha)[0]
 
     def influence(self, z: Array, alpha: float) -> Array:
         """The slope of the loss of a length."""
-        return z * evaluate("weight", excess(self.xp, z, self.components), alpha, 1.0)
+        return z * evaluate("weight", excess(self.xp, z, self.dimensions), alpha, 1.0)
 
 
 class VectorData(ResidualData):
     """A residual function with values (n, d), and their derivatives (n, d, q)."""
 
-    def around(self, theta: HostArray) -> LinearData:
+    def around(self, theta: HostArray) -> NormData:
         """The lengths, and how they change with the parameters: ‖r + J δ‖ ≈ ‖r‖ + (r/‖r‖)·J δ."""
-        xp = self.xp
-        slopes, residuals = self._at(theta)
-        norms = lengths(xp, residuals, residuals.shape[1])
+        return self._norms(*self._at(theta))
+
+    def _norms(self, slopes: Array, residuals: Array) -> NormData:
+        xp, d = self.xp, residuals.shape[1]
+        norms = lengths(xp, residuals, d)
         toward = residuals / xp.where(norms > 0, norms, xp.ones_like(norms))[:, None]
-        data = NormData(xp, -xp.sum(toward[:, :, None] * slopes, axis=1), norms, intercept=False)
-        data.components = residuals.shape[1]
+        along = -xp.sum(toward[:, :, None] * slopes, axis=1)
+        data = NormData(xp, along, norms, False, self.row_weights)
+        data.dimensions = d
         return data
+
+    def spread(self, theta: HostArray) -> float:
+        """Root mean square of the components."""
+        return super().spread(theta) / math.sqrt(self.components)
 
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""
-        xp = self.xp
         slopes, residuals = self._at(theta)
-        (n, d), q = residuals.shape, self.size
-        x, z = -slopes, residuals / scale
-        epsilon = lengths(xp, z, d)
-        u = excess(xp, epsilon, d)
-        weight = evaluate("weight", u, alpha, 1.0)
-        flat, each = xp.reshape(x, (n * d, q)), xp.repeat(weight, d)[:, None]
-        along = xp.sum(x * z[:, :, None], axis=1)
-        gram = xp.matrix_transpose(flat) @ (each * flat)
-        bend = _weight_slope(xp, u, weight, alpha) / xp.where(u > 0, epsilon, xp.ones_like(u))
-        hessian = gram + xp.matrix_transpose(along) @ (bend[:, None] * along)
-        square = weight * epsilon * epsilon
-        scalars = xp.stack(
-            [xp.sum(_loss(xp, epsilon, u, d, alpha)), xp.sum(square), xp.sum(weight)]
-        )
-        loss, pull, total = (float(value) for value in to_host(scalars))
-        # A scale that is given has no derivatives.
-        return Sums(
-            loss=loss,
-            slope=to_host(xp.sum(weight[:, None] * along, axis=0)),
-            pull=pull,
-            stretch=math.nan,
-            cross=np.full(q, math.nan),
-            weight=total,
-            squares=to_host(xp.sum(each * flat * flat, axis=0)),
-            size=max(self.size_of_y, scale * weighted_size(pull, total)),
-            hessian=to_host(hessian) if wanted.hessian else np.empty((0, 0)),
-            gram=to_host(gram) if wanted.gram else np.empty((0, 0)),
-            shape=NO_SHAPE,
+        data = self._norms(slopes, residuals)
+        both = replace(wanted, gram=wanted.hessian or wanted.gram)
+        sums = data.sums(np.zeros(self.size), alpha, scale, both)
+        weight = sums.rows[1]
+        squares, gram = self._of_components(data, slopes, weight, both.gram)
+        return replace(
+            sums,
+            squares=squares,
+            size=max(self.size_of_y, scale * weighted_size(sums.pull, sums.weight)),
+            hessian=sums.hessian + (gram - sums.gram) if wanted.hessian else sums.hessian,
+            gram=gram,
             rows=(residuals, weight),
         )
 
-
-def _loss(xp: Any, epsilon: Array, u: Array, components: int, alpha: float) -> Array:
-    """ℓ(ε)."""
-    m = math.sqrt(components - 1.0)
-    inside = xp.where(u > 0, xp.full_like(epsilon, m), epsilon)
-    beyond = evaluate("loss", u, alpha, 1.0) + m * integral_of_weight(xp, u, alpha)
-    return 0.5 * inside * inside + beyond
-
-
-def _weight_slope(xp: Any, u: Array, weight: Array, alpha: float) -> Array:
-    """The derivative of the weight, −u w/t."""
-    if alpha == 2:
-        return xp.zeros_like(u)
-    return -u * weight / (1.0 + u * u / (2.0 - alpha))
+    def _of_components(
+        self, data: NormData, slopes: Array, weight: Array, wanted: bool
+    ) -> tuple[HostArray, HostArray]:
+        """Σ w x² and, if wanted, Σ w x xᵀ over the slopes x of all components."""
+        xp, d = self.xp, data.dimensions
+        x = xp.reshape(slopes, (-1, self.size))
+        weighted = xp.repeat(data.counted(weight), d)[:, None] * x
+        squares = to_host(xp.sum(weighted * x, axis=0))
+        return squares, to_host(xp.matrix_transpose(x) @ weighted) if wanted else np.empty((0, 0))

@@ -8,7 +8,8 @@ import array_api_compat
 import numpy as np
 
 from robloss._args import real_dtype
-from robloss._fit.sums import RowWeights, to_host
+from robloss._fit.linear_data import RowWeights
+from robloss._fit.sums import to_host
 from robloss._typing import Array
 
 _REMEDY = "A weight says how often its row counts; leave a row out with 0."
@@ -24,10 +25,13 @@ class Counted:
     ----------
     rows : RowWeights, or None where every row counts once
     unit : float
+    number : int
+        Of the rows that do not weigh 0.
     """
 
     rows: RowWeights | None
     unit: float
+    number: int
 
 
 def counted(given: Any, xp: Any, X: Array) -> Counted:
@@ -42,7 +46,7 @@ def counted(given: Any, xp: Any, X: Array) -> Counted:
         none is positive.
     """
     if given is None:
-        return Counted(None, 1.0)
+        return Counted(None, 1.0, X.shape[0])
     weight = _beside(given, xp, X)
     least, total, some = _looked_at(xp, weight)
     # NaN is neither.
@@ -54,7 +58,8 @@ def counted(given: Any, xp: Any, X: Array) -> Counted:
             f"{weight.shape[0]} times. Leave it out to count every row once."
         )
     unit = min(1.0, total / some)
-    return Counted(RowWeights(weight if unit == 1 else weight / unit, total / unit), unit)
+    rows = RowWeights(weight if unit == 1 else weight / unit, total / unit)
+    return Counted(rows, unit, int(some))
 
 
 def _beside(given: Any, xp: Any, X: Array) -> Array:

@@ -17,7 +17,10 @@ MESSAGES = {
         "The scale fell to the size of rounding errors: the model fits the data (or at least half "
         "of the rows) exactly, and the likelihood grows without bound. Give `scale` a number."
     ),
-    "not_finite": "The objective is not finite at the start. Give `scale` a larger number.",
+    "not_finite": (
+        "The objective is not finite at the start. Give `scale` a larger number, or start from "
+        "other parameters."
+    ),
 }
 
 
@@ -35,29 +38,25 @@ def flags(outcome: Outcome, rank: int, moves: float, holds_scale: bool) -> tuple
         Whether the scale was to be estimated, and is not for negative shapes.
     """
     found = []
-    free, truncation = outcome.likelihood.free, outcome.likelihood.normaliser.truncation
-    alpha, size = outcome.local.point.alpha, len(outcome.local.point.theta)
+    free, normaliser = outcome.likelihood.free, outcome.likelihood.normaliser
+    alpha, size = outcome.local.point.alpha, len(outcome.likelihood.data.to_params)
     low, high = free.bounds
     if free.alpha and alpha in (low, high):
         end = "lower" if alpha == low else "upper"
         also = ": this is least squares" if alpha == 2 else ""
         found.append(f"alpha is on its {end} bound {alpha:g}{also}.")
-    components = outcome.likelihood.normaliser.components
-    if components > 1:
+    if alpha < normaliser.least_alpha:
+        what = "no density" if normaliser.components == 1 else "no density of vectors to use"
         found.append(
-            f"Of vectors of {components} components nll lacks log Z and does not compare with that "
-            "of fits at other shapes."
-        )
-    elif alpha < 0 and truncation is None:
-        found.append(
-            "Below alpha = 0 there is no density: nll lacks log Z and does not compare with that "
-            "of fits at other shapes."
+            f"Below alpha = {normaliser.least_alpha:g} there is {what}: nll lacks log Z and does "
+            "not compare with that of fits at other shapes."
         )
     if holds_scale:
         found.append(
             "The scale is held at that of the best fit with alpha from 0 on: below 0 the "
             "likelihood has no maximum in it. Standard errors take it for known."
         )
+    truncation = normaliser.truncation
     if truncation is not None:
         by = "" if math.isnan(moves) else f": by a factor of 1.1, alpha moves by {0.1 * moves:+.2g}"
         found.append(

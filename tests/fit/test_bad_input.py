@@ -1,73 +1,295 @@
-"""Every kind of bad input ends in a clear error or in a flagged result."""
+"""Every estimator and every kind of bad input: an error that says what to do, or a flagged result.
 
+`TABLE` has a row for each kind of bad input, and says for each estimator what it ends in.
+"""
+
+import importlib
 import math
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import robloss
+from fit.endings import Flagged, Plain, Refused, Warned
 from fit.references import synthetic
 
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+
 X, Y, _ = synthetic(20, "student", n=30)
+LINEAR = "linear several shared"
+ARRAYS = f"location columns {LINEAR}"
+RESIDUALS = "residuals vectors"
+OURS = f"{ARRAYS} {RESIDUALS}"
 
 
-def replaced(array, index, value):
-    changed = array.astype(float)
+# -------------------------------------------------------------------------------- the estimators
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a fit is given."""
+
+    X: Any = field(default_factory=lambda: X)
+    y: Any = field(default_factory=lambda: Y)
+    options: dict = field(default_factory=dict)
+
+    def on(self, backend):
+        """The same in arrays of a library."""
+        weights = self.options.get("sample_weight")
+        more = {} if weights is None else {"sample_weight": backend.array(weights)}
+        return replace(
+            self, X=backend.array(self.X), y=backend.array(self.y), options={**self.options, **more}
+        )
+
+
+def twice(backend, y):
+    return backend.xp.stack([y, y], axis=-1)
+
+
+def location(backend, data):
+    return robloss.fit_location(data.y, **data.options)
+
+
+def columns(backend, data):
+    return robloss.fit_location(twice(backend, data.y), **data.options)
+
+
+def linear(backend, data):
+    return robloss.fit_linear(data.X, data.y, **data.options)
+
+
+def several(backend, data):
+    return robloss.fit_linear(data.X, twice(backend, data.y), **data.options)
+
+
+def shared(backend, data):
+    return robloss.fit_linear(data.X, twice(backend, data.y), shared=True, **data.options)
+
+
+def residuals(backend, data):
+    return robloss.fit_residuals(
+        lambda theta: data.y - data.X @ theta,
+        backend.array(np.zeros(np.shape(data.X)[-1])),
+        jac=lambda theta: -data.X,
+        **data.options,
+    )
+
+
+def vectors(backend, data):
+    """Of two components, each with coefficients of its own."""
+    xp, p = backend.xp, np.shape(data.X)[-1]
+
+    def slopes(theta):
+        zero = xp.zeros_like(data.X)
+        first, second = (xp.concat(pair, axis=-1) for pair in ((data.X, zero), (zero, data.X)))
+        return -xp.stack([first, second], axis=1)
+
+    return robloss.fit_residuals(
+        lambda theta: xp.stack([data.y - data.X @ theta[:p], data.y - data.X @ theta[p:]], axis=-1),
+        backend.array(np.zeros(2 * p)),
+        jac=slopes,
+        **data.options,
+    )
+
+
+def regressor(backend, data):
+    reason = "scikit-learn is not installed"
+    front = pytest.importorskip("sklearn", reason=reason) and robloss.sklearn
+    options = dict(data.options)
+    weights = options.pop("sample_weight", None)
+    return front.RobustRegressor(**options).fit(data.X, data.y, sample_weight=weights).fit_
+
+
+ESTIMATORS = {
+    one.__name__: one
+    for one in (location, columns, linear, several, shared, residuals, vectors, regressor)
+}
+
+
+# ------------------------------------------------------------------------------------- the table
+
+FLOOR = Warned("scale_floor", "the model fits the data")
+REAL = Refused(TypeError, "must have a real dtype of at most 64 bits")
+FINITE = Refused(ValueError, "must be finite")
+UNIT = Refused(ValueError, "neither overflow nor underflow|must be finite")
+WEIGHTS = Refused(ValueError, r"`sample_weight` must lie in \[0, inf\)")
+RANK = Flagged("they are not determined by the data")
+
+
+def spoilt(array, index, value):
+    changed = np.array(array, dtype=float)
     changed[index] = value
     return changed
 
 
-ERRORS = {
-    "one-dimensional X": (
-        (X[:, 0], Y),
-        {},
-        ValueError,
-        r"`X` must have two dimensions .*X\[:, None\]",
-    ),
-    "three-dimensional y": (
-        (X, Y[:, None, None]),
-        {},
-        ValueError,
-        r"^`y` must have one dimension, or two \(rows, responses\), but got shape \(30, 1, 1\)\. ",
-    ),
-    "rows differ": ((X, Y[:-1]), {}, ValueError, "same number of rows, .* 30 and 29"),
-    "no rows": ((X[:0], Y[:0]), {}, ValueError, "same number of rows, at least 1"),
-    "complex": ((X * 1j, Y), {}, TypeError, "`X` must have a real dtype"),
-    "strings": ((X.astype(str), Y), {}, TypeError, "`X` must have a real dtype"),
-    "objects": ((X, Y.astype(object)), {}, TypeError, "`y` must have a real dtype"),
-    "booleans": (
-        (X > 0, Y),
-        {},
-        TypeError,
-        r"`X` must have a real dtype .*but got bool\. Convert it first, e\.g\. X\.astype\(float\)",
-    ),
-    "NaN in X": ((replaced(X, (3, 1), math.nan), Y), {}, ValueError, r"nan at index \(3, 1\)"),
-    "inf in y": ((X, replaced(Y, 5, -math.inf)), {}, ValueError, r"`y` .* -inf at index \(5,\)"),
-    "y overflows": ((X, Y * 1e200), {}, ValueError, "change the unit"),
-    "y underflows": ((X, Y * 1e-200), {}, ValueError, "change the unit"),
-    "X overflows": ((X * 1e200, Y), {}, ValueError, "change the unit"),
-    "X underflows": ((X * 1e-165, Y), {}, ValueError, "change the unit"),
-    "X nearly underflows": ((X * 1e-162, Y), {}, ValueError, "change the unit"),
-    "X underflows beside no constant": (
-        (X * 1e-165, Y),
-        {"intercept": False},
-        ValueError,
-        "change the unit",
-    ),
-    "intercept a word": (
-        (X, Y),
-        {"intercept": "yes"},
-        TypeError,
-        "`intercept` must be True or False, but got 'yes'",
-    ),
-    "intercept a number": ((X, Y), {"intercept": 2}, TypeError, "`intercept` must be True or"),
-    "a mask": ((np.ma.array(X, mask=X > 1), Y), {}, TypeError, "without a mask"),
-    "one name": ((X, Y), {"feature_names": "abc"}, TypeError, "must be a list of names"),
-    "names": ((X, Y), {"feature_names": ["a"]}, ValueError, "one name per column"),
-}
+def weighted(weights):
+    return Data(options={"sample_weight": weights})
 
 
-# Of the options that all estimators have.
+def with_column(column):
+    return Data(X=np.column_stack([X, column]))
+
+
+EXACT = X @ [1.0, 2.0, 3.0]
+MOST_0 = np.where(np.arange(30) < 22, 0.0, Y)
+FIXED = {"alpha": 1.0, "scale": 1.0}
+WIDE = np.random.default_rng(0).normal(size=(30, 100))
+
+TABLE = {
+    "complex y": (Data(y=Y * 1j), {OURS: REAL, "regressor": Refused(ValueError, "Complex data")}),
+    "complex X": (
+        Data(X=X * 1j),
+        {f"{LINEAR} {RESIDUALS}": REAL, "regressor": Refused(ValueError, "Complex data")},
+    ),
+    "complex weights": (weighted(np.ones(30) * 1j), {OURS: REAL}),
+    "truths as y": (Data(y=Y > 0), {ARRAYS: REAL}),
+    "truths as X": (Data(X=X > 0), {LINEAR: REAL}),
+    "truths as weights": (weighted(Y > 0), {OURS: REAL}),
+    "X of one dimension": (
+        Data(X=X[:, 0]),
+        {
+            LINEAR: Refused(ValueError, r"`X` must have two dimensions .*X\[:, None\]"),
+            "regressor": Refused(ValueError, "Expected 2D array"),
+        },
+    ),
+    "y of three dimensions": (
+        Data(y=Y[:, None, None]),
+        {
+            "linear": Refused(ValueError, r"^`y` must have one dimension, or two .*\(30, 1, 1\)"),
+            "residuals": Refused(ValueError, "one dimension, or of two for vectors"),
+        },
+    ),
+    "rows differ": (
+        Data(y=Y[:-1]),
+        {
+            LINEAR: Refused(ValueError, "same number of rows, .* 30 and 29"),
+            "regressor": Refused(ValueError, "inconsistent numbers of samples"),
+        },
+    ),
+    "no rows": (
+        Data(X=X[:0], y=Y[:0]),
+        {
+            "location columns": Refused(ValueError, "`x` must not be empty"),
+            LINEAR: Refused(ValueError, "same number of rows, at least 1"),
+            RESIDUALS: Refused(ValueError, "one dimension, or of two for vectors"),
+            "regressor": Refused(ValueError, "0 sample"),
+        },
+    ),
+    "too few weights": (
+        weighted(np.ones(29)),
+        {f"{OURS} regressor": Refused(ValueError, r"`sample_weight` must have shape \(30,\)")},
+    ),
+    "NaN in y": (
+        Data(y=spoilt(Y, 5, math.nan)),
+        {OURS: FINITE, "regressor": Refused(ValueError, "y contains NaN")},
+    ),
+    "inf in y": (
+        Data(y=spoilt(Y, 5, -math.inf)),
+        {OURS: FINITE, "regressor": Refused(ValueError, "y contains infinity")},
+    ),
+    "NaN in X": (
+        Data(X=spoilt(X, (3, 1), math.nan)),
+        {f"{LINEAR} {RESIDUALS}": FINITE, "regressor": Refused(ValueError, "X contains NaN")},
+    ),
+    "inf in X": (
+        Data(X=spoilt(X, (3, 1), math.inf)),
+        {f"{LINEAR} {RESIDUALS}": FINITE, "regressor": Refused(ValueError, "X contains infinity")},
+    ),
+    "a NaN weight": (weighted(spoilt(np.ones(30), 7, math.nan)), {f"{OURS} regressor": WEIGHTS}),
+    "an inf weight": (weighted(spoilt(np.ones(30), 7, math.inf)), {f"{OURS} regressor": WEIGHTS}),
+    "a negative weight": (weighted(spoilt(np.ones(30), 7, -1)), {f"{OURS} regressor": WEIGHTS}),
+    "weights that overflow": (weighted(np.full(30, 1e308)), {f"{OURS} regressor": WEIGHTS}),
+    "weights of 0": (
+        weighted(np.zeros(30)),
+        {f"{OURS} regressor": Refused(ValueError, "must be positive for at least one row")},
+    ),
+    "a constant column": (
+        with_column(np.full(30, 3.3)),
+        {f"{LINEAR} regressor": RANK, RESIDUALS: Plain()},  # these have no constant of their own
+    ),
+    "a column of 0": (
+        with_column(np.zeros(30)), {f"{LINEAR} {RESIDUALS} regressor": RANK}
+    ),
+    "a column twice": (with_column(X[:, 0]), {f"{LINEAR} {RESIDUALS} regressor": RANK}),
+    "collinear columns": (
+        with_column(X @ [1.0, -1.0, 0.5]), {f"{LINEAR} {RESIDUALS} regressor": RANK}
+    ),
+    "fewer rows than columns": (
+        Data(X=X[:2], y=Y[:2]), {f"{LINEAR} {RESIDUALS} regressor": FLOOR}
+    ),
+    "fewer rows than columns, a scale": (
+        Data(X=X[:2], y=Y[:2], options=FIXED),
+        {"location columns": Plain(), f"{LINEAR} {RESIDUALS} regressor": RANK},
+    ),
+    "many more columns than rows": (
+        Data(X=WIDE, options=FIXED), {f"{LINEAR} {RESIDUALS} regressor": RANK}
+    ),
+    "one row": (Data(X=X[:1], y=Y[:1]), {f"{OURS} regressor": FLOOR}),
+    "a perfect fit": (Data(y=EXACT), {f"{LINEAR} {RESIDUALS} regressor": FLOOR}),
+    "a perfect fit, a scale": (
+        Data(y=EXACT, options=FIXED), {f"{LINEAR} {RESIDUALS} regressor": Plain()}
+    ),
+    "a constant y": (
+        Data(y=np.full(30, 7.0)), {f"{ARRAYS} regressor": FLOOR, RESIDUALS: Plain()}
+    ),
+    "y is 0": (Data(y=np.zeros(30)), {f"{OURS} regressor": FLOOR}),
+    "residuals of 0 in most rows": (
+        Data(y=MOST_0),
+        # The likelihood of vectors has a maximum at every shape that they are fitted with.
+        {f"{ARRAYS} residuals regressor": FLOOR, "vectors": Flagged("on its lower bound 0.1")},
+    ),
+    "residuals of 0 in most rows, a scale": (
+        Data(y=MOST_0, options=FIXED), {f"{OURS} regressor": Plain()}
+    ),
+    "y in units of 1e-150": (Data(y=1e150 * Y), {f"{OURS} regressor": Plain()}),
+    "y in units of 1e150": (Data(y=1e-150 * Y), {f"{OURS} regressor": Plain()}),
+    "X in units of 1e-150": (Data(X=1e150 * X), {f"{LINEAR} {RESIDUALS} regressor": Plain()}),
+    "X in units of 1e150": (Data(X=1e-150 * X), {f"{LINEAR} {RESIDUALS} regressor": Plain()}),
+    "y overflows": (Data(y=1e200 * Y), {f"{OURS} regressor": UNIT}),
+    "y underflows": (Data(y=1e-200 * Y), {f"{OURS} regressor": UNIT}),
+    "X overflows": (Data(X=1e200 * X), {f"{LINEAR} {RESIDUALS} regressor": UNIT}),
+    "X underflows": (
+        Data(X=1e-165 * X),
+        {f"{LINEAR} regressor": UNIT, RESIDUALS: Warned("stalled", "No step lowers")},
+    ),
+    "X nearly underflows": (Data(X=1e-162 * X), {f"{LINEAR} regressor": UNIT}),
+    "bounds reversed": (
+        Data(options={"alpha_bounds": (2, 0)}),
+        {f"{OURS} regressor": Refused(ValueError, "low < high")},
+    ),
+    "too few parameters to start from": (
+        Data(options={"start": [1.0, 2.0]}),
+        {
+            "location": Refused(ValueError, r"`start` must hold 1 parameters, .* shape \(2,\)"),
+            "linear": Refused(ValueError, r"`start` must hold 4 parameters, .* shape \(2,\)"),
+            "several": Refused(ValueError, r"`start` must hold 4 times 2 .* shape \(2,\)"),
+            "shared": Refused(ValueError, r"`start` must hold 8 parameters, .* shape \(2,\)"),
+        },
+    ),
+}  # fmt: skip
+
+CELLS = [
+    pytest.param(name, data, expected, id=f"{kind}: {name}")
+    for kind, (data, row) in TABLE.items()
+    for names, expected in row.items()
+    for name in names.split()
+]
+
+
+# Squares of float32 sums, and what is 0 to their rounding, depend on the order of a library's sums.
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("name", "data", "expected"), CELLS)
+def test_table(name, data, expected, backend):
+    if name == "regressor" and not backend.is_host:
+        pytest.skip("the front for scikit-learn is tested with NumPy")
+    expected.check(lambda: ESTIMATORS[name](backend, data.on(backend)))
+
+
+# --------------------------------------------------------------------------------------- options
+
+
 OPTION_ERRORS = {
     "scale zero": ({"scale": 0.0}, ValueError, r"`scale` must lie in \(0, inf\), but got 0.0"),
     "scale negative": ({"scale": -1}, ValueError, r"`scale` .* but got -1.0"),
@@ -89,71 +311,114 @@ OPTION_ERRORS = {
     "steps not whole": ({"max_iter": math.inf}, ValueError, "`max_iter` must be a whole"),
     "bounds words": ({"alpha_bounds": ("a", "b")}, TypeError, "must be two numbers"),
 }
-ESTIMATORS = {
-    "linear": lambda **options: robloss.fit_linear(X, Y, **options),
-    "shared": lambda **options: robloss.fit_linear(
-        X, np.column_stack([Y, Y]), shared=True, **options
-    ),
-    "location": lambda **options: robloss.fit_location(Y, **options),
-    "columns": lambda **options: robloss.fit_location(Y[:, None], **options),
-    "residuals": lambda **options: robloss.fit_residuals(
-        lambda theta: Y - X @ theta, np.zeros(3), **options
-    ),
-}
 
 
-@pytest.mark.parametrize("fit", ESTIMATORS.values(), ids=ESTIMATORS)
+@pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize(
     ("options", "error", "sentence"), OPTION_ERRORS.values(), ids=OPTION_ERRORS
 )
-def test_errors_of_options(options, error, sentence, fit):
+@pytest.mark.backends(lambda library: library.is_host)
+def test_errors_of_options(options, error, sentence, name, backend):
     with pytest.raises(error, match=sentence):
-        fit(**options)
+        ESTIMATORS[name](backend, Data(options=options))
 
 
-@pytest.mark.parametrize("fit", ESTIMATORS.values(), ids=ESTIMATORS)
-def test_too_few_steps_of_any_estimator(fit):
-    with pytest.warns(robloss.ConvergenceWarning, match="`max_iter` steps"):
-        found = fit(max_iter=1)
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.backends(lambda library: library.is_host)
+def test_too_few_steps(name, backend):
+    with pytest.warns(UserWarning, match="`max_iter` steps"):
+        found = ESTIMATORS[name](backend, Data(options={"max_iter": 1}))
     assert (found.status, found.converged, found.n_iter) == ("max_iter", False, 1)
+    assert "`max_iter` steps" in found.summary()
 
 
-DATA = {
-    "linear": lambda y: robloss.fit_linear(X, y),
-    "shared": lambda y: robloss.fit_linear(X, np.column_stack([y, y]), shared=True),
-    "location": lambda y: robloss.fit_location(y),
-    "residuals": lambda y: robloss.fit_residuals(lambda theta: y - X @ theta, np.zeros(3)),
+# ---------------------------------------------------------------- several libraries, and devices
+
+OTHER = r"must come from one array library|the library of `theta0`"
+MIXED = {
+    "X": (LINEAR, lambda backend, data: replace(data, X=X)),
+    "y": (LINEAR, lambda backend, data: replace(data, y=Y)),
+    "weights": (OURS, lambda backend, data: replace(data, options={"sample_weight": np.ones(30)})),
 }
 
 
-@pytest.mark.parametrize("fit", DATA.values(), ids=DATA)
-@pytest.mark.parametrize("value", [math.nan, -math.inf])
-def test_not_finite_data_of_any_estimator(value, fit):
-    with pytest.raises(ValueError, match="must be finite"):
-        fit(replaced(Y, 5, value))
+@pytest.mark.parametrize(
+    ("name", "mixed"),
+    [(name, mixed) for names, mixed in MIXED.values() for name in names.split()],
+)
+@pytest.mark.backends(lambda library: not library.is_host)
+def test_mixed_libraries(name, mixed, backend):
+    with pytest.raises(TypeError, match=OTHER):
+        ESTIMATORS[name](backend, mixed(backend, Data().on(backend)))
 
 
-@pytest.mark.parametrize("unit", [1e-150, 1e150])
-@pytest.mark.parametrize("name", ["linear", "shared", "location"])
-def test_units_of_any_estimator(name, unit):
-    fit, plain = DATA[name](unit * Y), DATA[name](Y)
-    assert fit.converged
-    assert fit.alpha == pytest.approx(plain.alpha, abs=1e-7)
-    np.testing.assert_allclose(fit.params / unit, plain.params, atol=1e-7)
+def elsewhere(backend, array):
+    """An array of ones on another device, of those libraries that have two on any machine."""
+    if backend.module == "torch":
+        return backend.xp.ones(array.shape, dtype=array.dtype, device="meta")
+    return backend.xp.ones(
+        array.shape, device=importlib.import_module("array_api_strict").Device("device1")
+    )
 
 
-@pytest.mark.parametrize("fit", DATA.values(), ids=DATA)
-def test_scale_without_a_maximum_of_any_estimator(fit):
-    """Residuals of 0 in more than half of the rows, where the responses are 0 themselves."""
-    with pytest.warns(robloss.ConvergenceWarning, match="half of the rows"):
-        found = fit(np.where(np.arange(30) < 22, 0.0, Y))
-    assert (found.status, found.converged) == ("scale_floor", False)
-    assert found.scale > 0
-    assert math.isfinite(found.nll)
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        *((name, part) for name in LINEAR.split() for part in ("X", "y", "weights")),
+        *((name, part) for name in OURS.split() for part in ["weights"]),
+    ],
+)
+@pytest.mark.backends(lambda library: library.module in ("torch", "array_api_strict"))
+def test_mixed_devices(name, part, backend):
+    data = Data().on(backend)
+    if part == "weights":
+        data = replace(data, options={"sample_weight": elsewhere(backend, data.y)})
+    else:
+        data = replace(data, **{part: elsewhere(backend, getattr(data, part))})
+    with pytest.raises(ValueError, match="must be on one device, but got"):
+        ESTIMATORS[name](backend, data)
 
 
-@pytest.mark.parametrize(("data", "options", "error", "sentence"), ERRORS.values(), ids=ERRORS)
-def test_errors(data, options, error, sentence):
+@pytest.mark.parametrize("name", ["residuals", "jac"])
+@pytest.mark.backends(lambda library: library.module in ("torch", "array_api_strict"))
+def test_functions_on_another_device(name, backend):
+    data = Data().on(backend)
+    functions = {"residuals": lambda theta: data.y - data.X @ theta, "jac": lambda theta: -data.X}
+    functions[name] = lambda theta: elsewhere(backend, data.y if name == "residuals" else data.X)
+    with pytest.raises(ValueError, match=f"`{name}` must return an array on the device of"):
+        robloss.fit_residuals(theta0=backend.array(np.zeros(3)), **functions)
+
+
+# --------------------------------------------------------------------- what only some of them have
+
+LINEAR_ERRORS = {
+    "words": ((X.astype(str), Y), {}, TypeError, "`X` must have a real dtype"),
+    "objects": ((X, Y.astype(object)), {}, TypeError, "`y` must have a real dtype"),
+    "intercept a word": (
+        (X, Y),
+        {"intercept": "yes"},
+        TypeError,
+        "`intercept` must be True or False, but got 'yes'",
+    ),
+    "intercept a number": ((X, Y), {"intercept": 2}, TypeError, "`intercept` must be True or"),
+    "a mask": ((np.ma.array(X, mask=X > 1), Y), {}, TypeError, "without a mask"),
+    "one name": ((X, Y), {"feature_names": "abc"}, TypeError, "must be a list of names"),
+    "names": ((X, Y), {"feature_names": ["a"]}, ValueError, "one name per column"),
+    "NaN": ((spoilt(X, (3, 1), math.nan), Y), {}, ValueError, r"nan at index \(3, 1\)"),
+    "inf": ((X, spoilt(Y, 5, -math.inf)), {}, ValueError, r"`y` .* -inf at index \(5,\)"),
+    "X underflows beside no constant": (
+        (X * 1e-165, Y),
+        {"intercept": False},
+        ValueError,
+        "change the unit",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "error", "sentence"), LINEAR_ERRORS.values(), ids=LINEAR_ERRORS
+)
+def test_errors_of_linear_fits(data, options, error, sentence):
     with pytest.raises(error, match=sentence):
         robloss.fit_linear(*data, **options)
 
@@ -162,126 +427,6 @@ def test_errors(data, options, error, sentence):
 def test_the_truths_of_numpy(intercept):
     fit = robloss.fit_linear(X, Y, intercept=np.bool_(intercept))
     assert fit.fitted_intercept is intercept
-
-
-def test_columns_that_underflow_on_any_library(backend):
-    with pytest.raises(ValueError, match="neither overflow nor underflow"):
-        robloss.fit_linear(backend.array(X * [1.0, 1e-165, 0.0]), backend.array(Y))
-
-
-def test_not_finite_data_on_any_library(backend):
-    with pytest.raises(ValueError, match="must be finite"):
-        robloss.fit_linear(backend.array(replaced(X, (3, 1), math.nan)), backend.array(Y))
-    with pytest.raises(ValueError, match="must be finite"):
-        robloss.fit_linear(backend.array(X), backend.array(replaced(Y, 5, math.inf)))
-
-
-@pytest.mark.backends(lambda library: not library.is_host)
-def test_mixed_libraries(backend):
-    with pytest.raises(TypeError, match="`X` and `y` must come from one array library"):
-        robloss.fit_linear(backend.array(X), Y)
-
-
-EXACT = X @ [1.0, 2.0, 3.0] + 4.0
-SIX_OFF = EXACT + np.where(np.arange(30) < 6, 10.0 * np.sin(np.arange(30)), 0.0)
-FLOOR = {
-    "perfect fit": (X, EXACT),
-    "constant y": (X, np.full(30, 7.0)),
-    "y is 0": (X, np.zeros(30)),
-    "more than half exact": (X, SIX_OFF),
-    "fewer rows than coefficients": (X[:2], Y[:2]),
-    "one row": (X[:1], Y[:1]),
-}
-
-
-@pytest.mark.parametrize("data", FLOOR.values(), ids=FLOOR)
-def test_scale_without_a_maximum_is_flagged(data, backend):
-    with pytest.warns(robloss.ConvergenceWarning, match="the model fits the data"):
-        fit = robloss.fit_linear(*map(backend.array, data))
-    assert fit.status == "scale_floor"
-    assert not fit.converged
-    assert fit.scale > 0
-    assert np.all(np.isfinite(backend.to_numpy(fit.coef)))
-    assert math.isfinite(fit.nll)
-    assert np.all(np.diff(fit.history.nll) <= 0)
-
-
-def test_perfect_fit_with_a_given_scale_is_plain():
-    fit = robloss.fit_linear(X, EXACT, alpha=1.0, scale=1.0)
-    assert fit.converged
-    np.testing.assert_allclose(fit.coef, [1.0, 2.0, 3.0], rtol=1e-12)
-    np.testing.assert_array_equal(fit.weights, np.ones(30))
-
-
-SINGULAR = {
-    # 3.3 is no exact mean of itself: what centring leaves of it must not be taken for a feature.
-    "column of 3.3": np.column_stack([X, np.full(30, 3.3)]),
-    "constant column": np.column_stack([X, np.ones(30)]),
-    "zero column": np.column_stack([X, np.zeros(30)]),
-    "repeated column": np.column_stack([X, X[:, 0]]),
-    "collinear columns": np.column_stack([X, X @ [1.0, -1.0, 0.5]]),
-}
-
-
-@pytest.mark.parametrize("design", SINGULAR.values(), ids=SINGULAR)
-@pytest.mark.parametrize(("dtype", "digits"), [("float64", 1e-7), ("float32", 1e-3)])
-def test_singular_designs_are_flagged(design, dtype, digits, backend):
-    fit = robloss.fit_linear(backend.array(design, dtype), backend.array(Y, dtype))
-    plain = robloss.fit_linear(X, Y)
-    assert fit.converged
-    assert any("rank 4 but 5 coefficients" in flag for flag in fit.flags)
-    np.testing.assert_allclose(backend.to_numpy(fit.residuals), plain.residuals, atol=digits)
-    assert fit.nll == pytest.approx(plain.nll, rel=1e-10 if dtype == "float64" else 1e-5)
-    assert np.max(np.abs(backend.to_numpy(fit.coef))) < 10
-
-
-def test_too_few_steps():
-    with pytest.warns(robloss.ConvergenceWarning, match="`max_iter` steps"):
-        fit = robloss.fit_linear(X, Y, max_iter=2)
-    assert (fit.status, fit.converged, fit.n_iter) == ("max_iter", False, 2)
-    assert "`max_iter` steps" in fit.summary()
-
-
-def test_a_start_that_overflows():
-    with pytest.warns(robloss.ConvergenceWarning, match="not finite at the start"):
-        fit = robloss.fit_linear(X, Y * 1e3, alpha=math.inf, scale=1.0)
-    assert fit.status == "not_finite"
-
-
-@pytest.mark.parametrize(
-    ("dtype", "gross"), [("float64", 1e12), ("float64", 1e15), ("float32", 1e7)]
-)
-def test_a_gross_outlier_is_no_matter(dtype, gross):
-    fit = robloss.fit_linear(X.astype(dtype), replaced(Y, 0, gross).astype(dtype))
-    assert fit.converged
-    assert fit.weights[0] < 1e-10
-    np.testing.assert_allclose(fit.coef, robloss.fit_linear(X[1:], Y[1:]).coef, atol=0.3)
-
-
-def test_the_limit_of_least_absolute_deviations():
-    """At alpha = 1 and a tiny scale F is all slopes and corners: its flatness is no optimum."""
-    smooth = robloss.fit_linear(X, Y, alpha=1.0, scale=1e-3)
-    sharp = [robloss.fit_linear(X, Y, alpha=1.0, scale=scale) for scale in (1e-6, 1e-9, 1e-12)]
-    deviations = [float(np.sum(np.abs(fit.residuals))) for fit in sharp]
-    assert all(fit.converged for fit in sharp)
-    assert max(deviations) < float(np.sum(np.abs(smooth.residuals)))
-    assert max(deviations) == pytest.approx(min(deviations), rel=1e-7)
-
-
-@pytest.mark.parametrize(("alpha", "scale"), [(-math.inf, 1e-3), (-50.0, 1e-10)])
-def test_a_scale_that_leaves_no_row_its_weight(alpha, scale):
-    with pytest.warns(robloss.ConvergenceWarning, match="The weights of nearly all rows are 0"):
-        fit = robloss.fit_linear(X, Y, alpha=alpha, scale=scale)
-    assert (fit.status, fit.converged) == ("no_weight", False)
-
-
-@pytest.mark.parametrize("bounds", [(0, 1e-6), (0, 50), (0, 1e300), (0.1, 1.9), (1.5, 2.5), (3, 4)])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_any_bounds(bounds, dtype):
-    fit = robloss.fit_linear(X.astype(dtype), Y.astype(dtype), alpha_bounds=bounds)
-    assert fit.converged
-    assert bounds[0] <= fit.alpha <= bounds[1]
-    assert bool(fit.flags) == (fit.alpha in bounds)
 
 
 def test_predict_refuses_other_columns():

@@ -8,7 +8,7 @@ import pytest
 
 import robloss
 from robloss._fit import search
-from robloss._fit.sums import linear_data
+from robloss._fit.linear_data import linear_data
 
 N = 90_000
 

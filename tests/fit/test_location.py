@@ -111,6 +111,39 @@ def test_a_weight_is_a_repetition(backend):
     assert fits.observations == times.sum()
 
 
+def test_an_earlier_fit_is_a_start(backend):
+    x = backend.array(COLUMNS[:, 2])
+    fit = robloss.fit_location(x)
+    again = robloss.fit_location(x, start=fit)
+    assert again.n_iter <= 1 < fit.n_iter
+    assert again.nll == pytest.approx(fit.nll, rel=1e-12)
+    table = backend.array(COLUMNS[:, 1:4])
+    fits = robloss.fit_location(table)
+    again = robloss.fit_location(table, start=fits)
+    assert again.n_iter <= 1 < fits.n_iter
+
+
+def test_locations_are_a_start(backend):
+    """Two heaps of values: a fit that lets go of far ones ends in the one that it starts in."""
+    x = np.concatenate([COLUMNS[:60, 2], 1e3 + COLUMNS[60:, 2]])
+    table = np.stack([[x, x, x], [-x, -x, -x]], axis=1)
+    options = {"axis": -1, "alpha": -2.0, "scale": 1.0}
+    starts = np.array([[0.0, -1e3], [1e3, 0.0], [0.0, 0.0]])
+    fits = robloss.fit_location(backend.array(table), start=backend.array(starts), **options)
+    np.testing.assert_allclose(backend.to_numpy(fits.location), starts, atol=1.0)
+    of_list = robloss.fit_location(table, start=starts.tolist(), **options)
+    np.testing.assert_allclose(of_list.location, backend.to_numpy(fits.location), atol=CLOSE)
+    for start in (1e3, [1e3]):
+        fit = robloss.fit_location(backend.array(x), start=start, alpha=-2.0, scale=1.0)
+        assert fit.location == pytest.approx(1e3, abs=1.0)
+
+
+def test_callback_tells_the_objective_of_weighted_values():
+    seen, weights = [], np.full(len(COLUMNS), 0.25)
+    fit = robloss.fit_location(COLUMNS[:, 0], sample_weight=weights, callback=seen.append)
+    assert [one.nll for one in seen][-1] == pytest.approx(fit.nll, rel=1e-12)
+
+
 def test_what_all_columns_have_at_once():
     fits = robloss.fit_location(COLUMNS[:, :3])
     for k, fit in enumerate(fits):
@@ -151,6 +184,10 @@ ERRORS = {
     "two axes": (X, {"axis": (0, 1)}, TypeError, "`axis` must be a whole number"),
     "a number": (np.float64(3.0), {}, ValueError, "`axis` must be an axis of `x`"),
     "no values": (X[:0], {}, ValueError, r"`x` must not be empty, but got shape \(0, 2\)"),
+    "too few locations": (X, {"start": [1.0]}, ValueError, r"`start` must hold 2 param.* \(1,\)"),
+    "too many": (X[:, 0], {"start": X[0]}, ValueError, r"`start` must hold 1 param.* \(2,\)"),
+    "no number": (X, {"start": [0.0, math.nan]}, ValueError, "`start` must be finite"),
+    "a word": (X, {"start": "mean"}, TypeError, "`start` must be an array of parameters or an"),
     "no columns": (X[:, :0], {}, ValueError, r"`x` must not be empty, but got shape"),
 }
 
@@ -164,4 +201,4 @@ def test_errors(x, options, error, sentence):
 def test_squares_that_overflow_are_of_a_column():
     with pytest.raises(ValueError, match="change the unit") as caught:
         robloss.fit_location(X * [1.0, 1e200])
-    assert caught.value.__notes__ == ["This is of column 1 of `x`."]
+    assert caught.value.__notes__ == ["It was met in the fit of column 1 of `x`."]

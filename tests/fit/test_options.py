@@ -146,6 +146,39 @@ def test_a_scale_that_adapts_is_held_below_0():
     assert not any("scale" in flag and "held" in flag for flag in whole.flags)
 
 
+@pytest.mark.parametrize("method", ["irls", "gradient"])
+def test_a_fit_that_goes_on_below_0_tells_of_all_its_steps(method):
+    seen = []
+    options = {"truncation": 30.0, "method": method}
+    fit = robloss.fit_linear(X, Y**3, alpha_bounds=(-10, 2), callback=seen.append, **options)
+    above = robloss.fit_linear(X, Y**3, **options)
+    assert fit.alpha < above.alpha == 0
+    assert fit.n_iter > above.n_iter
+    np.testing.assert_array_equal(fit.history.nll[: above.n_iter + 1], above.history.nll)
+    np.testing.assert_array_equal(np.diff(fit.history.nll) <= 0, True)
+    shown = {iterate.n_iter: iterate.nll for iterate in seen}  # the last may be refined in place
+    assert list(shown) == list(range(fit.n_iter + 1))
+    np.testing.assert_array_equal(list(shown.values()), fit.history.nll)
+    few = above.n_iter + 2
+    with pytest.warns(robloss.ConvergenceWarning, match="`max_iter` steps"):
+        short = robloss.fit_linear(X, Y**3, alpha_bounds=(-10, 2), max_iter=few, **options)
+    assert short.n_iter == few
+    np.testing.assert_array_equal(short.history.nll, fit.history.nll[: few + 1])
+
+
+@pytest.mark.parametrize("options", [{"n_starts": 5, "rng": 0}, {"anneal": "barron"}], ids=str)
+def test_other_starts_are_tried_below_0(options):
+    """They are of both parts, and what is found is no less likely than without them."""
+    alphas = []
+    cut = {"alpha_bounds": (-10, 2), "truncation": 30.0}
+    watch = {"callback": lambda iterate: alphas.append((iterate.n_iter, iterate.alpha))}
+    fit = robloss.fit_linear(X, Y**3, **cut, **options, **watch)
+    plain = robloss.fit_linear(X, Y**3, **cut)
+    assert fit.nll <= plain.nll + 1e-6  # scales of the first part, within `tol` of each other
+    goes_on = next(k for k, (step, alpha) in enumerate(alphas) if step > 0 and alpha < 0)
+    assert any(step == 0 for step, _ in alphas[goes_on:])
+
+
 @pytest.mark.parametrize("anneal", ["barron", "jung", "yang", [1.0, 0.0, -1.0]])
 def test_annealing_ends_at_an_optimum(anneal):
     fit = robloss.fit_linear(X, Y, alpha=-2.0, scale=0.5, anneal=anneal)

@@ -98,6 +98,68 @@ def test_least_squares_is_not_that_optimum():
     assert np.any(np.abs(derivatives.T @ psi) > 1e-2 * (np.abs(derivatives).T @ np.abs(psi)))
 
 
+TIMES = np.random.default_rng(5).integers(0, 4, 120)
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": 0.1}, {"method": "gradient"}], ids=str)
+def test_a_weight_is_a_repetition(options, backend):
+    xp, (t, y) = backend.xp, (backend.array(np.repeat(one, TIMES)) for one in (T, Y))
+    residuals, _, start = problem(backend)
+    fit = robloss.fit_residuals(
+        residuals, start, sample_weight=backend.array(1.0 * TIMES), **options
+    )
+    repeated = robloss.fit_residuals(lambda p: y - decay(xp, p, t), start, **options)
+    assert fit.converged
+    assert fit.observations == TIMES.sum()
+    assert fit.nll == pytest.approx(repeated.nll, rel=1e-10)
+    assert fit.alpha == pytest.approx(repeated.alpha, abs=1e-6)
+    params, errors = backend.to_numpy(repeated.params), backend.to_numpy(repeated.standard_errors)
+    np.testing.assert_allclose(backend.to_numpy(fit.params), params, rtol=1e-6)
+    np.testing.assert_allclose(backend.to_numpy(fit.standard_errors), errors, rtol=1e-4)
+
+
+def test_weights_matter_and_those_of_0_are_no_rows():
+    weights = np.where(TIMES > 0, 0.5, 0.0)
+    spoilt = np.where(TIMES > 0, Y, 1e150)
+    fit = robloss.fit_residuals(
+        lambda p: spoilt - decay(np, p, T),
+        [1.0, 1.0, 0.0],
+        sample_weight=weights,
+        n_starts=3,
+        rng=0,
+    )
+    kept = TIMES > 0
+    alone = robloss.fit_residuals(lambda p: Y[kept] - decay(np, p, T[kept]), [1.0, 1.0, 0.0])
+    np.testing.assert_allclose(fit.params, alone.params, rtol=1e-7)
+    assert fit.nll == pytest.approx(0.5 * alone.nll, rel=1e-10)
+    whole = robloss.fit_residuals(plain, [1.0, 1.0, 0.0])
+    assert np.max(np.abs(fit.params - whole.params)) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        (TIMES[:-1], r"shape \(120,\)"),
+        (-TIMES, r"\[0, inf\), but got -"),
+        (0 * TIMES, "at least one"),
+    ],
+    ids=["too few", "negative", "all 0"],
+)
+def test_errors_of_weights(weights, sentence):
+    with pytest.raises(ValueError, match=f"`sample_weight` .*{sentence}"):
+        robloss.fit_residuals(plain, [1.0] * 3, sample_weight=weights)
+
+
+def test_an_earlier_fit_is_a_start(backend):
+    residuals, jac, start = problem(backend)
+    fit = robloss.fit_residuals(residuals, start, jac=jac)
+    again = robloss.fit_residuals(residuals, fit, jac=jac)
+    assert again.n_iter <= 1 < fit.n_iter
+    assert again.nll == pytest.approx(fit.nll, rel=1e-12)
+    of_parameters = robloss.fit_residuals(residuals, fit.params, jac=jac)
+    assert of_parameters.n_iter > 1  # shape and scale are not known to it
+
+
 @pytest.mark.parametrize("name", ["stackloss", "stackloss-alpha1", "phones"])
 def test_published_fits(name):
     reference = REFERENCES[name]

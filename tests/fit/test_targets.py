@@ -238,7 +238,7 @@ def test_errors(y, options, sentence):
 def test_a_bad_response_is_named(shared, value):
     with pytest.raises(ValueError, match=r"must be finite") as caught:
         robloss.fit_linear(X, bad(value), shared=shared)
-    assert caught.value.__notes__ == ["This is of column 1 of `y`."]
+    assert caught.value.__notes__ == ["It was met in the fit of column 1 of `y`."]
 
 
 def test_shared_must_be_a_truth():

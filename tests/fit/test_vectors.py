@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import robloss
-from robloss._fit.vectors import integral_of_weight
+from robloss._fit.norm_law import integral_of_weight
+from robloss._fit.norm_partition import log_partition
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
@@ -92,8 +93,12 @@ def test_the_objective_has_these_weights(alpha, components):
     )
     norms = np.linalg.norm(given, axis=1) / 0.5
     expected = sum(true_loss(norm, alpha, components) for norm in norms)
+    logs = components * math.log(0.5)
+    if alpha >= 0.1:
+        logs += log_partition(alpha, components).value
     # mpmath's rule is fed slopes in double precision.
-    assert fit.nll == pytest.approx(expected + 7 * components * math.log(0.5), rel=1e-12)
+    assert fit.nll == pytest.approx(expected + 7 * logs, rel=1e-12)
+    assert any("nll lacks log Z" in flag for flag in fit.flags) == (alpha < 0.1)
     excess = np.maximum(norms - math.sqrt(components - 1), 0.0)
     np.testing.assert_allclose(fit.weights, robloss.weight(excess, alpha, 1.0), rtol=1e-12)
 
@@ -148,6 +153,31 @@ def test_one_component_is_the_scalar_case(options):
     assert column.summary().splitlines()[2] == scalar.summary().splitlines()[2]
 
 
+@pytest.mark.backends(lambda library: library.option != "dask")
+def test_a_weight_is_a_repetition(backend):
+    xp, times = backend.xp, np.random.default_rng(4).integers(0, 4, 60)
+    wild = np.where(times[:, None] > 0, SEEN, 1e150)
+    points, seen = backend.array(POINTS), backend.array(wild)
+    fit = robloss.fit_residuals(
+        lambda theta: seen - moved(xp, theta, points),
+        backend.array(np.zeros(4)),
+        jac=lambda theta: slopes(xp, theta, points),
+        sample_weight=backend.array(1.0 * times),
+        **OPTIONS,
+    )
+    more_points, more = np.repeat(POINTS, times, axis=0), np.repeat(SEEN, times, axis=0)
+    repeated = robloss.fit_residuals(
+        lambda theta: more - moved(np, theta, more_points), np.zeros(4), **OPTIONS
+    )
+    assert fit.converged
+    assert fit.observations == times.sum()
+    assert fit.nll == pytest.approx(repeated.nll, rel=1e-10)
+    np.testing.assert_allclose(backend.to_numpy(fit.params), repeated.params, rtol=1e-7)
+    np.testing.assert_allclose(
+        backend.to_numpy(fit.standard_errors), repeated.standard_errors, rtol=1e-6
+    )
+
+
 def test_least_squares_is_that_of_all_components():
     design = np.stack([np.column_stack([np.ones(60), POINTS[:, k]]) for k in range(3)], axis=1)
     fit = robloss.fit_residuals(lambda p: SEEN - design @ p, [0.0, 0.0], alpha=2.0, scale=1.0)
@@ -177,6 +207,161 @@ def test_standard_errors_are_those_of_many_samples():
     np.testing.assert_allclose(np.mean(errors, axis=0), np.std(estimates, axis=0), rtol=0.16)
 
 
+# ------------------------------------------------------------------------------ the law of vectors
+
+
+def true_log_partition(alpha, components):
+    """log Z in 20 digits, by mpmath's quadrature and the integral of w in closed form."""
+    with mpmath.workdps(20):
+        b, mode, d = 2 - mpmath.mpf(alpha), mpmath.sqrt(components - 1), components
+
+        def density(epsilon):
+            u = max(epsilon - mode, mpmath.mpf(0))
+            rho = b / alpha * mpmath.expm1(mpmath.mpf(alpha) / 2 * mpmath.log1p(u * u / b))
+            integral = u * mpmath.hyp2f1(0.5, b / 2, 1.5, -u * u / b)
+            loss = min(epsilon, mode) ** 2 / 2 + rho + mode * integral
+            return epsilon ** (d - 1) * mpmath.exp(-loss)
+
+        edges = [mode + mpmath.expm1(y) for y in mpmath.linspace(0, 50, 26)]
+        radial = mpmath.quad(density, [0, mode]) + mpmath.quad(density, edges)
+        sphere = 2 * mpmath.pi ** (mpmath.mpf(d) / 2) / mpmath.gamma(mpmath.mpf(d) / 2)
+        return float(mpmath.log(sphere * radial))
+
+
+@pytest.mark.parametrize("components", [2, 3, 6, 20])
+@pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0, 1.9, 2 - 1e-9])
+def test_the_partition(alpha, components):
+    # Relative, of Z: an absolute error of its logarithm.
+    found = log_partition(alpha, components).value
+    assert found == pytest.approx(true_log_partition(alpha, components), abs=1e-12, rel=1e-14)
+
+
+@pytest.mark.parametrize("components", [1, 2, 3, 20, 1000])
+def test_at_two_the_law_is_normal(components):
+    found = log_partition(2.0, components)
+    assert found.value == pytest.approx(0.5 * components * math.log(2 * math.pi), rel=1e-14)
+    # Wilson and Hilferty's median of a chi-squared, itself right to a part in a hundred or so.
+    median = math.sqrt(components) * (1 - 2 / (9 * components)) ** 1.5
+    assert found.median == pytest.approx(median, rel=0.02)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.7, 1.0, 1.5, 2 - 1e-6])
+def test_of_one_component_it_is_that_of_numbers(alpha):
+    kernel = pytest.importorskip("robloss._kernels.partition").at(alpha)
+    value, slope, bow, _ = log_partition(alpha, 1)
+    assert value == pytest.approx(kernel[0], abs=1e-14)
+    assert slope == pytest.approx(kernel[1], rel=1e-12)
+    assert bow == pytest.approx(kernel[2], rel=1e-9)  # slopes near 2 cancel
+
+
+@pytest.mark.parametrize("components", [2, 3, 20])
+@pytest.mark.parametrize("alpha", [0.15, 0.5, 1.0, 1.9, 1.999])
+def test_derivatives_of_the_partition(alpha, components):
+    """Differences whose error is their step squared, in units of where the function bends."""
+    step = 1e-4 * min(1.0, 2 - alpha)
+    above, below = (log_partition(alpha + one, components) for one in (step, -step))
+    here = log_partition(alpha, components)
+    assert here.slope == pytest.approx((above.value - below.value) / (2 * step), rel=1e-5)
+    assert here.bow == pytest.approx((above.slope - below.slope) / (2 * step), rel=1e-5)
+
+
+def drawn(count, components, alpha, seed):
+    """Vectors of the law at scale 1, by its distribution of lengths on a grid."""
+    rng = np.random.default_rng(seed)
+    mode = math.sqrt(components - 1)
+    length = np.concatenate(
+        [np.linspace(0, mode, 2000)[:-1], mode + np.expm1(np.linspace(0, 25, 200_000))]
+    )
+    slope = length * robloss.weight(np.maximum(length - mode, 0.0), alpha, 1.0)
+
+    def summed(values):
+        return np.concatenate(
+            [[0.0], np.cumsum(0.5 * (values[1:] + values[:-1]) * np.diff(length))]
+        )
+
+    shares = summed(np.exp(-summed(slope)) * length ** (components - 1))
+    lengths = np.interp(rng.random(count), shares / shares[-1], length)
+    directions = rng.normal(size=(count, components))
+    return lengths[:, None] * directions / np.linalg.norm(directions, axis=1)[:, None]
+
+
+def shifted(vectors):
+    """Residuals whose parameters are a shift."""
+    slopes = -np.broadcast_to(np.eye(vectors.shape[1]), (*vectors.shape, vectors.shape[1]))
+    return lambda theta: vectors - theta, lambda theta: slopes
+
+
+@pytest.mark.parametrize("components", [2, 3, 6])
+@pytest.mark.parametrize("alpha", [0.3, 0.7, 1.0, 1.5, 2.0])
+def test_shape_and_scale_are_recovered(alpha, components):
+    vectors = 0.5 * drawn(2000, components, alpha, 7) + np.arange(components)
+    functions = dict(zip(("residuals", "jac"), shifted(vectors), strict=True))
+    fit = robloss.fit_residuals(theta0=np.zeros(components), **functions)
+    assert fit.converged
+    assert np.all(np.diff(fit.history.nll) <= 0)
+    *errors, of_alpha, of_scale = fit.standard_errors
+    # Four standard errors; on the bound alpha has none.
+    assert abs(fit.alpha - alpha) <= (0.2 if math.isnan(of_alpha) or alpha == 2 else 4 * of_alpha)
+    assert abs(fit.scale - 0.5) <= 4 * of_scale
+    assert np.all(np.abs(fit.params - np.arange(components)) <= 4 * np.array(errors))
+    assert not np.any(fit.outliers[np.linalg.norm(fit.residuals, axis=1) < 3 * fit.scale])
+    by_gradient = robloss.fit_residuals(theta0=np.zeros(components), method="gradient", **functions)
+    assert by_gradient.nll == pytest.approx(fit.nll, rel=1e-9)
+    assert by_gradient.alpha == pytest.approx(fit.alpha, abs=1e-5)
+
+
+def test_it_is_an_optimum_in_shape_and_scale():
+    fit = robloss.fit_residuals(residuals, np.zeros(4))
+    assert fit.converged
+    assert 0.1 < fit.alpha < 2
+
+    def nll(alpha, scale):
+        return robloss.fit_residuals(residuals, fit.params, alpha=alpha, scale=scale).nll
+
+    assert nll(fit.alpha, fit.scale) == pytest.approx(fit.nll, rel=1e-12)
+    for moved_by in (-0.02, 0.02):
+        assert nll(fit.alpha + moved_by, fit.scale) > fit.nll
+        assert nll(fit.alpha, fit.scale * math.exp(moved_by)) > fit.nll
+
+
+@pytest.mark.backends(lambda library: library.option != "dask")
+def test_every_library_estimates_the_same_shape(backend):
+    xp, points, seen = backend.xp, backend.array(POINTS), backend.array(SEEN)
+    fit = robloss.fit_residuals(
+        lambda theta: seen - moved(xp, theta, points),
+        backend.array(np.zeros(4)),
+        jac=lambda theta: slopes(xp, theta, points),
+    )
+    plain = robloss.fit_residuals(residuals, np.zeros(4))
+    assert fit.alpha == pytest.approx(plain.alpha, abs=1e-6)
+    assert fit.scale == pytest.approx(plain.scale, rel=1e-6)
+    assert fit.nll == pytest.approx(plain.nll, rel=1e-10)
+    np.testing.assert_allclose(
+        backend.to_numpy(fit.standard_errors), plain.standard_errors, rtol=1e-4
+    )
+
+
+def test_errors_of_shape_and_scale_are_those_of_many_samples():
+    """The spread of 200 estimates is known to 5 %; four of these."""
+    estimates, errors = [], []
+    for seed in range(200):
+        one, jac = shifted(drawn(300, 2, 0.8, seed))
+        fit = robloss.fit_residuals(one, np.zeros(2), jac=jac)
+        estimates.append([*fit.params, fit.alpha, math.log(fit.scale)])
+        errors.append([*fit.standard_errors[:-1], fit.standard_errors[-1] / fit.scale])
+    np.testing.assert_allclose(np.median(errors, axis=0), np.std(estimates, axis=0), rtol=0.2)
+
+
+def test_bounds_are_those_between_which_there_is_a_law():
+    far = drawn(300, 2, 0.1, 3) * np.exp(drawn(300, 1, 1.0, 4))
+    one, jac = shifted(far)
+    fit = robloss.fit_residuals(one, np.zeros(2), jac=jac)
+    assert (fit.alpha, fit.alpha_bounds) == (0.1, (0.1, 2.0))
+    assert any("lower bound 0.1" in flag for flag in fit.flags)
+    profile = robloss.fit_residuals(residuals, np.zeros(4)).profile_alpha()
+    assert profile.alpha[0] == 0.1
+
+
 def test_outliers_are_those_of_length():
     fit = robloss.fit_residuals(residuals, np.zeros(4), **OPTIONS)
     far = np.linalg.norm(fit.residuals, axis=1) > fit.outlier_distance
@@ -193,8 +378,9 @@ def test_outlier_distance_is_near_that_of_chi_squared(n, d, quantile):
 
 
 ERRORS = {
-    "alpha": ({"scale": 1.0}, "`alpha` must be a number where `residuals` returns vectors"),
-    "scale": ({"alpha": 1.0}, "`scale` must be a number where `residuals` returns vectors"),
+    "alpha 0": ({"alpha": 0.0}, r"`alpha` must lie in \[0.1, 2\] where the scale of vectors is"),
+    "bounds above 2": ({"alpha_bounds": (1.0, 3.0)}, r"`alpha_bounds` must be .* <= 2 where"),
+    "bounds below 0.1": ({"alpha_bounds": (0.0, 0.05)}, r"`alpha_bounds` must be .* 0.1 < high"),
     "alpha 3": ({"alpha": 3.0, "scale": 1.0}, "`alpha` must be at most 2"),
     "truncation": ({**OPTIONS, "truncation": 9.0}, "`truncation` must be None where"),
     "jac": ({**OPTIONS, "jac": lambda p: np.ones((60, 4))}, r"shape \(60, 3, 4\)"),

@@ -11,7 +11,12 @@ SLOW_OR_OPTIONAL = {
     "tqdm",
 }  # fmt: skip
 
-HAS_SKLEARN = find_spec("sklearn") is not None
+NEEDS = {"sklearn": "sklearn", "torch": "torch", "compat": "torch"}
+
+
+def has(front: str) -> bool:
+    return front not in NEEDS or find_spec(NEEDS[front]) is not None
+
 
 # Cost of `import robloss` beyond `import numpy`, in seconds, and what of the above it loaded.
 PROBE = """
@@ -67,9 +72,11 @@ def test_the_probe_sees_a_slow_library():
     "front",
     [
         *("conventions", "datasets", "plot", "scipy"),
-        pytest.param(
-            "sklearn",
-            marks=pytest.mark.skipif(not HAS_SKLEARN, reason="scikit-learn is not installed"),
+        *(
+            pytest.param(
+                front, marks=pytest.mark.skipif(not has(front), reason=f"{needed} is not installed")
+            )
+            for front, needed in NEEDS.items()
         ),
     ],
 )
@@ -93,15 +100,16 @@ def test_dir_shows_the_public_names_alone():
 
     assert {*dir(robloss)} == {
         *robloss.__all__,
-        *("__version__", "conventions", "datasets", "plot", "scipy", "sklearn"),
+        *("__version__", "compat", "conventions", "datasets", "plot", "scipy", "sklearn", "torch"),
     }
-    there = {*dir(robloss)} - (set() if HAS_SKLEARN else {"sklearn"})
-    assert all(hasattr(robloss, name) for name in there)
+    assert all(hasattr(robloss, name) for name in dir(robloss) if has(name))
 
 
-def test_a_front_without_its_library_says_what_to_install():
-    code = "import sys; sys.modules['sklearn'] = None; import robloss; robloss.sklearn"
+@pytest.mark.parametrize("front", NEEDS)
+def test_a_front_without_its_library_says_what_to_install(front):
+    library = NEEDS[front]
+    code = f"import sys; sys.modules['{library}'] = None; import robloss; robloss.{front}"
     run = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
     )
-    assert run.stderr.strip().endswith("install it, e.g. pip install 'robloss[sklearn]'.")
+    assert run.stderr.strip().endswith(f"install it, e.g. pip install 'robloss[{library}]'.")

@@ -7,7 +7,8 @@ import pytest
 import robloss
 from robloss._fit import host
 from robloss._fit.arrays import ArrayData
-from robloss._fit.sums import RowWeights, Wanted, linear_data
+from robloss._fit.linear_data import RowWeights, linear_data
+from robloss._fit.sums import Wanted
 
 ALL = Wanted(hessian=True, gram=True, shape=True, rows=True)
 LAYOUTS = {

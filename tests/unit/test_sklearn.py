@@ -12,7 +12,7 @@ from robloss import datasets
 sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 from sklearn.base import clone  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.metrics import r2_score  # noqa: E402
 from sklearn.model_selection import GridSearchCV  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
@@ -52,7 +52,7 @@ def test_it_has_the_options_and_defaults_of_fit_linear():
     ours = inspect.signature(RobustRegressor).parameters
     theirs = inspect.signature(robloss.fit_linear).parameters
     assert all(one.kind is one.KEYWORD_ONLY for one in ours.values())
-    of_fit = {"X", "y", "sample_weight", "feature_names", "callback", "start", "shared"}
+    of_fit = {"X", "y", "sample_weight", "feature_names", "callback", "start"}
     assert {RENAMED.get(name, name) for name in ours} - {"warm_start"} == {*theirs} - of_fit
     for name in {*ours} - {"warm_start"}:
         assert ours[name].default == theirs[RENAMED.get(name, name)].default
@@ -162,12 +162,48 @@ def test_a_warm_start_wants_the_same_columns():
         model.fit(X[:, :2], Y)
 
 
-def test_a_column_as_response_is_flattened():
-    with pytest.warns(DataConversionWarning, match="column-vector"):
-        model = RobustRegressor().fit(X, Y[:, None])
-    np.testing.assert_array_equal(model.coef_, RobustRegressor().fit(X, Y).coef_)
-    with pytest.raises(ValueError, match="1d array"):
-        RobustRegressor().fit(X, np.column_stack([Y, Y]))
+PAIR = np.column_stack([Y, np.sqrt(Y) + X[:, 0]])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_several_responses(shared):
+    model = RobustRegressor(shared=shared).fit(X, PAIR, sample_weight=1 + Y % 2)
+    fit = robloss.fit_linear(X, PAIR, shared=shared, sample_weight=1 + Y % 2)
+    np.testing.assert_array_equal(model.coef_, np.transpose(fit.coef))
+    for name in ("intercept", "alpha", "scale", "weights", "outliers", "nll", "n_iter"):
+        np.testing.assert_array_equal(getattr(model, f"{name}_"), getattr(fit, name))
+    assert model.coef_.shape == (2, 3)
+    assert np.shape(model.alpha_) == (() if shared else (2,))
+    np.testing.assert_array_equal(model.predict(X), fit.predict(X))
+    assert model.score(X, PAIR) == r2_score(PAIR, fit.predict(X))
+    histories = [model.history_] if shared else model.history_
+    assert sum(history.nll[-1] for history in histories) == pytest.approx(model.nll_, rel=1e-14)
+
+
+def test_several_responses_are_each_as_alone():
+    model = RobustRegressor().fit(X, PAIR)
+    for k, response in enumerate(PAIR.T):
+        alone = RobustRegressor().fit(X, response)
+        np.testing.assert_array_equal(model.coef_[k], alone.coef_)
+        assert (model.intercept_[k], model.scale_[k]) == (alone.intercept_, alone.scale_)
+
+
+def test_a_column_is_one_of_several_responses():
+    model, plain = RobustRegressor().fit(X, Y[:, None]), RobustRegressor().fit(X, Y)
+    np.testing.assert_array_equal(model.coef_, plain.coef_[None, :])
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X)[:, None])
+
+
+def test_a_warm_start_of_several_responses():
+    model = RobustRegressor(warm_start=True).fit(X, PAIR)
+    assert model.n_iter_ > 1
+    assert model.fit(X, PAIR).n_iter_ <= 1
+
+
+def test_one_of_several_responses_that_does_not_converge():
+    with pytest.warns(ConvergenceWarning, match="1 of 2 columns, the first of them 1"):
+        model = RobustRegressor().fit(X, np.column_stack([Y, X @ [1.0, 2.0, 3.0]]))
+    assert not model.converged_
 
 
 def test_copies_predict_the_same():
@@ -217,10 +253,13 @@ def test_a_grid_search_chooses_the_shape():
 
 def of_library(library, values):
     module = pytest.importorskip(library, reason=f"{library} is not installed")
+    if library == "jax":
+        module.config.update("jax_enable_x64", True)
+        module = module.numpy
     return module.asarray(values)
 
 
-@pytest.mark.parametrize("library", ["torch", "array_api_strict"])
+@pytest.mark.parametrize("library", ["torch", "array_api_strict", "jax"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_everything_follows_the_features(library, dtype):
     features = of_library(library, X.astype(dtype))
@@ -236,6 +275,21 @@ def test_everything_follows_the_features(library, dtype):
     tol = 1e-7 if dtype is np.float64 else 1e-3
     np.testing.assert_allclose(np.asarray(model.coef_), plain.coef_, rtol=tol, atol=tol)
     assert score == pytest.approx(plain.score(X, Y), rel=tol)
+
+
+@pytest.mark.parametrize("library", ["torch", "array_api_strict", "jax"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_several_responses_follow_the_features(library, shared):
+    features, responses = of_library(library, X), of_library(library, PAIR)
+    plain = RobustRegressor(shared=shared).fit(X, PAIR)
+    with sklearn.config_context(array_api_dispatch=True):
+        model = RobustRegressor(shared=shared).fit(features, responses)
+        predicted = model.predict(features)
+        score = model.score(features, responses, sample_weight=1 + Y % 3)
+    assert type(model.coef_) is type(predicted) is type(features)
+    np.testing.assert_allclose(np.asarray(model.coef_), plain.coef_, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(predicted), plain.predict(X), rtol=1e-6)
+    assert score == pytest.approx(plain.score(X, PAIR, sample_weight=1 + Y % 3), rel=1e-6)
 
 
 def test_the_response_may_be_on_a_device():

@@ -1,0 +1,123 @@
+"""Functions that users give, for residuals and their derivatives, and what they must return."""
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from robloss._args import common_library, real_dtype
+from robloss._fit.jacobian import Function
+from robloss._fit.linear_data import RowWeights, linear_data
+from robloss._fit.sums import Moments
+from robloss._typing import Array
+
+
+def noted(name: str, function: Callable[[Array], Any]) -> Function:
+    """The user's function, whose exceptions say where it was called."""
+
+    def called(theta: Array) -> Array:
+        try:
+            return function(theta)
+        except Exception as error:
+            error.add_note(f"robloss called `{name}` with theta = {theta}.")
+            raise
+
+    return called
+
+
+def steady(name: str, function: Function, first: Array) -> Function:
+    """The function, refused once it returns something of another shape or dtype than at first."""
+    wanted = _form(first)
+
+    def called(theta: Array) -> Array:
+        value = function(theta)
+        if _form(value) != wanted:
+            raise ValueError(
+                f"`{name}` must return arrays of one shape and dtype, but got {_form(value)} after "
+                f"{wanted}. What it returns may depend on theta in its values only."
+            )
+        return value
+
+    return called
+
+
+def _form(value: Any) -> str:
+    """The dtype and shape of an array; else of what type it is."""
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return type(value).__name__
+    return f"{value.dtype} {tuple(value.shape)}"
+
+
+def _check_kind(name: str, value: Any, theta: Array) -> None:
+    """Refuse what is no array of real numbers beside the parameters."""
+    (library, xp), (other, _) = common_library({"theta0": theta}), common_library({name: value})
+    if other != library or not hasattr(value, "ndim"):
+        raise TypeError(
+            f"`{name}` must return an array of the library of `theta0`, {library}, but got "
+            f"{type(value).__name__}. Compute with the array it is given."
+        )
+    devices = [array_api_compat.device(value), array_api_compat.device(theta)]
+    if devices[0] != devices[1]:
+        raise ValueError(
+            f"`{name}` must return an array on the device of `theta0`, {devices[1]}, but got "
+            f"{devices[0]}. Move `theta0` there."
+        )
+    real_dtype(name, value, xp)
+
+
+def check_residuals(value: Any, theta: Array) -> None:
+    """Refuse what the residual function returns at the start, if it is of no use."""
+    _check_kind("residuals", value, theta)
+    xp = array_api_compat.array_namespace(value)
+    if value.ndim not in (1, 2) or 0 in value.shape:
+        raise ValueError(
+            f"`residuals` must return an array of one dimension, or of two for vectors, but got "
+            f"shape {tuple(value.shape)}. Lay it out as observations, or observations by "
+            "components."
+        )
+    if not bool(xp.all(xp.isfinite(value))):
+        raise ValueError("`residuals` must be finite at `theta0`. Start from other parameters.")
+
+
+def check_jacobian(value: Any, shape: tuple[int, ...], theta: Array) -> None:
+    """Refuse what the derivatives are at the start, if they are of no use."""
+    _check_kind("jac", value, theta)
+    xp = array_api_compat.array_namespace(value)
+    if tuple(value.shape) != shape:
+        raise ValueError(
+            f"`jac` must return an array of shape {shape}, that of the residuals by parameters, "
+            f"but got {tuple(value.shape)}."
+        )
+    if not bool(xp.all(xp.isfinite(value))):
+        raise ValueError(
+            "The derivatives of `residuals` must be finite at `theta0`. Start from other "
+            "parameters."
+        )
+
+
+def moments_at_start(residuals: Array, slopes: Array, weights: RowWeights | None) -> Moments:
+    """Sums over all components, each as often as its row counts.
+
+    Raises
+    ------
+    ValueError
+        If squares overflow, or those of the residuals underflow.
+    """
+    xp = array_api_compat.array_namespace(residuals)
+    components = residuals.shape[1] if residuals.ndim == 2 else 1
+    if weights is not None:
+        each = xp.repeat(weights.values, components)
+        weights = RowWeights(each, components * weights.total)
+    design = xp.reshape(slopes, (-1, slopes.shape[-1]))
+    data = linear_data(xp, design, xp.reshape(residuals, (-1,)), False, weights)
+    moments = data.moments()
+    square = moments.mean_square_y
+    is_lost = moments.largest_y > 0 and square < data.tiny
+    if is_lost or not (np.isfinite(square) and np.all(np.isfinite(moments.gram))):
+        raise ValueError(
+            "`residuals` and their derivatives must have squares that neither overflow nor "
+            "underflow at `theta0`, but got sums that are not finite, or 0. Start from other "
+            "parameters, or change the unit."
+        )
+    return moments

@@ -1,0 +1,21 @@
+"""Stands in for robust_loss_pytorch: ``import robloss.compat as robust_loss_pytorch``.
+
+Modules, names, signatures and defaults are those of that package, for programs written with it;
+what computes is `robloss.torch`. docs/compat.md says where results differ, and why.
+"""
+
+import robloss.torch  # noqa: F401 - says what to install where PyTorch is missing
+from robloss.compat import adaptive, cubic_spline, distribution, general, util
+from robloss.compat.adaptive import AdaptiveLossFunction, StudentsTLossFunction
+from robloss.compat.general import lossfun
+
+__all__ = [
+    "AdaptiveLossFunction",
+    "StudentsTLossFunction",
+    "adaptive",
+    "cubic_spline",
+    "distribution",
+    "general",
+    "lossfun",
+    "util",
+]

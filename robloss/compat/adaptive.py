@@ -1,0 +1,205 @@
+"""The adaptive loss, as `robust_loss_pytorch.adaptive` has it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from robloss.compat import distribution, util
+from robloss.compat._checks import RefusedTypeError, RefusedValueError, rule, scalars
+from robloss.torch import AdaptiveLoss, StudentsTLoss
+
+
+class _Matrix:
+    """What the two losses of a matrix have in common: rows of parameters, and checks."""
+
+    num_dims: int
+    scale: Any
+    state_dict: Any
+
+    def _to_rows(self: Any) -> None:
+        """Give parameters and buffers the shape (1, num_dims)."""
+        for name, parameter in [*self.named_parameters()]:
+            setattr(self, name, nn.Parameter(parameter.detach()[None]))
+        for name, buffer in [*self.named_buffers()]:
+            setattr(self, name, buffer[None])
+
+    @property
+    def float_dtype(self) -> torch.dtype:
+        """The dtype of the parameters."""
+        return self.scale().dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.scale().device
+
+    def _matrix(self, x: Any) -> torch.Tensor:
+        x = torch.as_tensor(x)
+        if x.ndim != 2 or x.shape[1] != self.num_dims:
+            raise RefusedValueError(
+                f"`x` must have the shape (batch, {self.num_dims}), but got {tuple(x.shape)}. "
+                "One column alone is x[:, None]."
+            )
+        if x.dtype != self.float_dtype:
+            raise RefusedTypeError(
+                f"`x` must have the dtype {self.float_dtype}, but got {x.dtype}. "
+                f"Convert it, e.g. x.to({self.float_dtype})."
+            )
+        return x
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *others: Any, **options: Any
+    ) -> None:
+        """Load also what robust_loss_pytorch has saved: without fixed values and bounds."""
+        for name, own in self.state_dict().items():
+            if not name.startswith("latent") and name != "log_df":
+                state_dict.setdefault(prefix + name, own)
+        super()._load_from_state_dict(  # type: ignore[misc]
+            state_dict, prefix, *others, **options
+        )
+
+
+class AdaptiveLossFunction(_Matrix, AdaptiveLoss):
+    """The adaptive loss of a matrix: a shape and a scale for each column.
+
+    Parameters
+    ----------
+    num_dims : int
+        Columns.
+    float_dtype : dtype
+        Of the parameters and of what `lossfun` takes: torch's or NumPy's.
+    device : device, str or int
+        Of the parameters.
+    alpha_lo, alpha_hi : float, default 0.001 and 1.999
+        Bounds of alpha; equal ones fix it.
+    alpha_init : float, optional
+        Where alpha starts, strictly between; default: in the middle.
+    scale_lo, scale_init : float, default 1e-5 and 1.0
+        Bound and start of the scale; equal ones fix it.
+
+    Raises
+    ------
+    ValueError
+        If one of the numbers is no scalar, or leaves its range.
+
+    See Also
+    --------
+    robloss.torch.AdaptiveLoss
+    """
+
+    def __init__(
+        self,
+        num_dims: int,
+        float_dtype: Any,
+        device: Any,
+        alpha_lo: float = 0.001,
+        alpha_hi: float = 1.999,
+        alpha_init: float | None = None,
+        scale_lo: float = 1e-5,
+        scale_init: float = 1.0,
+    ) -> None:
+        scalars(alpha_lo=alpha_lo, alpha_hi=alpha_hi, alpha_init=alpha_init)
+        rule(alpha_lo >= 0, "alpha_lo", "nonnegative", alpha_lo)
+        rule(alpha_hi >= alpha_lo, "alpha_hi", f"at least `alpha_lo`, {alpha_lo!r}", alpha_hi)
+        if alpha_lo == alpha_hi:
+            alpha_init = None
+        if alpha_init is not None:
+            between = f"strictly between {alpha_lo!r} and {alpha_hi!r}"
+            rule(alpha_lo < alpha_init < alpha_hi, "alpha_init", between, alpha_init)
+        _check_scales(scale_lo, scale_init)
+        super().__init__(
+            num_dims,
+            (alpha_lo, alpha_hi),
+            alpha_init,
+            scale_lo,
+            scale_init,
+            reduction="none",
+            device=device,
+            dtype=_torch_dtype(float_dtype),
+        )
+        self.distribution = distribution.Distribution()
+        self._to_rows()
+
+    def lossfun(self, x: Any, **kwargs: Any) -> torch.Tensor:
+        """Negative log-likelihood of each residual.
+
+        Parameters
+        ----------
+        x : tensor or array (batch, num_dims)
+            Residuals, in the dtype of the parameters.
+        **kwargs
+            For `Distribution.nllfun`, which takes none.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another dtype or shape; they are AssertionErrors as well.
+        """
+        return self.distribution.nllfun(self._matrix(x), self.alpha(), self.scale(), **kwargs)
+
+
+class StudentsTLossFunction(_Matrix, StudentsTLoss):
+    """Student's t distribution of a matrix: degrees of freedom and a scale for each column.
+
+    Parameters
+    ----------
+    num_dims, float_dtype, device, scale_lo, scale_init
+        As those of `AdaptiveLossFunction`.
+
+    Raises
+    ------
+    ValueError
+        If one of the numbers is no scalar, or leaves its range.
+
+    See Also
+    --------
+    robloss.torch.StudentsTLoss
+    """
+
+    def __init__(
+        self,
+        num_dims: int,
+        float_dtype: Any,
+        device: Any,
+        scale_lo: float = 1e-5,
+        scale_init: float = 1.0,
+    ) -> None:
+        _check_scales(scale_lo, scale_init)
+        super().__init__(
+            num_dims,
+            scale_lo,
+            scale_init,
+            reduction="none",
+            device=device,
+            dtype=_torch_dtype(float_dtype),
+        )
+        self._to_rows()
+
+    def lossfun(self, x: Any) -> torch.Tensor:
+        """Negative log-likelihood of each residual.
+
+        Parameters
+        ----------
+        x : tensor or array (batch, num_dims)
+            Residuals, in the dtype of the parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another dtype or shape; they are AssertionErrors as well.
+        """
+        return util.students_t_nll(self._matrix(x), self.df(), self.scale())
+
+
+def _check_scales(low: float, initial: float) -> None:
+    scalars(scale_lo=low, scale_init=initial)
+    rule(low > 0, "scale_lo", "positive", low)
+    rule(initial >= low, "scale_init", f"at least `scale_lo`, {low!r}", initial)
+
+
+def _torch_dtype(dtype: Any) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    return torch.from_numpy(np.empty(0, dtype)).dtype

@@ -1,0 +1,89 @@
+"""The loss with a given shape and scale, as a module."""
+
+import torch
+from torch import nn
+
+from robloss._args import number_in
+from robloss._domains import ALPHA, SCALE
+from robloss._loss import loss
+from robloss.torch._reduction import checked_reduction, reduced
+
+
+class GeneralLoss(nn.Module):  # type: ignore[misc]
+    r"""The general loss ρ of residuals, with a given shape and scale.
+
+    .. math::
+
+        \rho(x, \alpha, c) = \frac{|\alpha - 2|}{\alpha}
+        \left[\left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2} - 1\right]
+
+    As `torch.nn.MSELoss` of ``prediction - target``, but for outliers: `robloss.loss` as a module.
+
+    Parameters
+    ----------
+    alpha : float
+        Shape: any real number, or ±inf. 2 is half the squared error, 1 a smooth absolute error, 0
+        the Cauchy loss, -2 that of Geman and McClure.
+    scale : float, default 1.0
+        Width of the quadratic part, in the unit of the residuals; in (0, inf).
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What `forward` returns: one number, or with "none" a loss per element.
+
+    Attributes
+    ----------
+    alpha, scale : float
+        They may be set between steps, for example to lower `alpha` step by step.
+    reduction : str
+
+    Raises
+    ------
+    TypeError
+        If `alpha` or `scale` is no number.
+    ValueError
+        If `alpha` is NaN, `scale` leaves (0, inf), or `reduction` is none of the three.
+
+    See Also
+    --------
+    AdaptiveLoss : learns shape and scale.
+    robloss.loss : takes tensors for `alpha` and `scale`.
+
+    Notes
+    -----
+    There is nothing to learn, and `state_dict` holds the two numbers in float64 whatever the module
+    is cast to. To learn `alpha` by this loss would only make it small: a smaller one costs less
+    everywhere. `AdaptiveLoss` has what is missing, the normaliser of the density.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robloss.torch import GeneralLoss
+    >>> residuals = torch.tensor([0.0, 1.0, 100.0])
+    >>> GeneralLoss(1.0, reduction="none")(residuals)
+    tensor([ 0.0000,  0.4142, 99.0050])
+    """
+
+    def __init__(self, alpha: float, scale: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__()
+        self.alpha = number_in(ALPHA, alpha)
+        self.scale = number_in(SCALE, scale)
+        self.reduction = checked_reduction(reduction)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """ρ of every residual, reduced."""
+        return reduced(loss(x, self.alpha, self.scale), self.reduction)
+
+    def get_extra_state(self) -> torch.Tensor:
+        """Shape and scale, for `state_dict`."""
+        return torch.tensor([self.alpha, self.scale], dtype=torch.float64)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Take them from `load_state_dict`."""
+        self.alpha, self.scale = state.tolist()
+
+    def extra_repr(self) -> str:
+        """What `repr` shows between the parentheses."""
+        return f"alpha={self.alpha}, scale={self.scale}, reduction={self.reduction!r}"

@@ -1,0 +1,28 @@
+"""What a module makes of the values of all elements: nothing, their mean or their sum."""
+
+import torch
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def checked_reduction(reduction: str) -> str:
+    """The name of a reduction, where it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if reduction not in REDUCTIONS:
+        raise ValueError(
+            f"`reduction` must be 'none', 'mean' or 'sum', but got {reduction!r}. "
+            "Take 'none' for one value per element."
+        )
+    return reduction
+
+
+def reduced(values: torch.Tensor, reduction: str) -> torch.Tensor:
+    """All values, their mean or their sum."""
+    if reduction == "mean":
+        return values.mean()
+    return values.sum() if reduction == "sum" else values

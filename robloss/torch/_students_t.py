@@ -1,0 +1,176 @@
+"""Student's t distribution as a loss: the baseline that the adaptive loss is compared with."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from robloss.torch._columns import ColumnLoss
+
+# notation: ν = degrees of freedom, z = x/(σ √ν), a = ν/2
+
+_LN_2, _LN_PI = math.log(2), math.log(math.pi)
+# From here on log(1 + z²) is 2 log|z| to the last digit of float64, and z² would overflow later.
+_FAR = 2.0**28
+# log Γ(a + ½) − log Γ(a) − ½ log a = Σ k a^(−n), n = 1, 3, …: the terms left out are below 3e-16
+# from a = 12 on.
+_LARGE = 12.0
+_SERIES = (-1 / 8, 1 / 192, -1 / 640, 17 / 14336, -31 / 18432, 691 / 180224)
+
+
+def students_t_nll(x: torch.Tensor, df: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    r"""Negative log-likelihood of Student's t distribution.
+
+    .. math::
+
+        \tfrac{\nu+1}{2} \log\left(1 + \frac{(x/\sigma)^2}{\nu}\right) + \log\sigma
+        + \tfrac12 \log(\pi\nu) + \log\Gamma\left(\tfrac{\nu}{2}\right)
+        - \log\Gamma\left(\tfrac{\nu+1}{2}\right)
+
+    Parameters
+    ----------
+    x, df, scale : torch.Tensor
+        Residuals, degrees of freedom and scale, in shapes that broadcast and in one floating dtype.
+
+    Returns
+    -------
+    torch.Tensor
+        In their dtype; 16-bit floats are computed in float32.
+    """
+    dtype = torch.promote_types(torch.promote_types(x.dtype, df.dtype), scale.dtype)
+    x, df, scale = (one.to(torch.promote_types(dtype, torch.float32)) for one in (x, df, scale))
+    value = _tail(x / scale, df) + torch.log(scale) + _log_normaliser(df)
+    return value.to(dtype)
+
+
+def _tail(t: torch.Tensor, df: torch.Tensor) -> torch.Tensor:
+    """½ (ν + 1) log1p(t²/ν), which is t²/2 where ν is so large that 1/ν rounds to 0."""
+    is_normal = torch.isinf(df)
+    df = torch.where(is_normal, 1.0, df)
+    z = t / torch.sqrt(df)
+    is_far = z.abs() > _FAR
+    near = torch.where(is_far, 0.0, z)
+    far = torch.where(is_far, z.abs(), 1.0)
+    heavy = (df + 1) * torch.where(is_far, 2 * torch.log(far), torch.log1p(near * near))
+    return torch.where(is_normal, t * t, heavy) / 2
+
+
+def _log_normaliser(df: torch.Tensor) -> torch.Tensor:
+    """½ log(π ν) + log Γ(ν/2) − log Γ((ν + 1)/2), the last two without their cancellation."""
+    half = df / 2
+    is_large = half > _LARGE
+    small = torch.where(is_large, 1.0, half)
+    inverse = 1 / torch.where(is_large, half, _LARGE)
+    square = inverse * inverse
+    series = torch.zeros_like(square)
+    for coefficient in reversed(_SERIES):
+        series = series * square + coefficient
+    direct = torch.lgamma(small) - torch.lgamma(small + 0.5) + 0.5 * torch.log(2 * small)
+    return 0.5 * _LN_PI + torch.where(is_large, 0.5 * _LN_2 - series * inverse, direct)
+
+
+class StudentsTLoss(ColumnLoss):
+    r"""Student's t distribution of the residuals, with learned degrees of freedom and scale.
+
+    .. math::
+
+        -\log p(x \mid \nu, \sigma) = \tfrac{\nu+1}{2}
+        \log\left(1 + \frac{(x/\sigma)^2}{\nu}\right) + \ldots
+
+    The classical family between the Cauchy (ν = 1) and the normal distribution (ν = ∞), to compare
+    `AdaptiveLoss` with. Its tails fall by a power of the residual, for every ν. Give its parameters
+    to the optimiser.
+
+    Parameters
+    ----------
+    num_dims : int
+        How many columns the residuals have: the length of their last axis.
+    scale_min : float, default 1e-5
+        What the scale stays above, in the unit of the residuals; positive.
+    scale_init : float, default 1.0
+        Where the scale starts, at least `scale_min`. Equal to it, the scale is fixed.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What `forward` returns: one number, or with "none" a value per element.
+    device, dtype : optional
+        Of the parameters, as in torch's own modules.
+
+    Attributes
+    ----------
+    log_df : torch.nn.Parameter (num_dims,)
+        Logarithm of the degrees of freedom; 0 at the start, a Cauchy distribution.
+    latent_scale : torch.nn.Parameter (num_dims,), or None where the scale is fixed
+    fixed_scale : torch.Tensor (num_dims,), or None
+    num_dims : int
+    reduction : str
+
+    Raises
+    ------
+    TypeError
+        If a number is none.
+    ValueError
+        If a number leaves its domain, or `reduction` is unknown.
+
+    See Also
+    --------
+    AdaptiveLoss
+
+    Notes
+    -----
+    Its scale is not that of the loss: at ν = 1 it is √2 times as large.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robloss.torch import StudentsTLoss
+    >>> loss = StudentsTLoss(num_dims=2, reduction="none")
+    >>> loss(torch.zeros(2)).exp()  # π, for the density at 0 is 1/π
+    tensor([3.1416, 3.1416], grad_fn=<ExpBackward0>)
+    """
+
+    def __init__(
+        self,
+        num_dims: int,
+        scale_min: float = 1e-5,
+        scale_init: float = 1.0,
+        *,
+        reduction: str = "mean",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(num_dims, scale_min, scale_init, reduction)
+        factory = {"device": device, "dtype": dtype}
+        self.log_df = nn.Parameter(torch.empty(self.num_dims, **factory))
+        self._register_scale(factory)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the parameters to where they start."""
+        super().reset_parameters()
+        nn.init.zeros_(self.log_df)
+
+    def df(self) -> torch.Tensor:
+        """The degrees of freedom of each column."""
+        return torch.exp(self.log_df)
+
+    def nll(self, x: torch.Tensor) -> torch.Tensor:
+        """Negative log-likelihood of each residual, in nats.
+
+        Parameters
+        ----------
+        x : torch.Tensor (..., num_dims)
+            Residuals.
+
+        Returns
+        -------
+        torch.Tensor (..., num_dims)
+
+        Raises
+        ------
+        TypeError
+            If `x` is no tensor.
+        ValueError
+            If its last axis is not `num_dims` long.
+        """
+        self._check(x)
+        return students_t_nll(x, self.df(), self.scale())
