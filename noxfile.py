@@ -52,7 +52,7 @@ OF_EVERY_VERSION = [
 # What `together` tests, with all that it needs at hand; the others leave it out.
 OF_ALL_TOGETHER = [
     f"tests/unit/test_{name}.py"
-    for name in ("numerics", "performance", "performance_page", "sklearn")
+    for name in ("digits", "numerics", "performance", "performance_page", "sklearn")
 ]
 LEFT_TO_TOGETHER = [f"--ignore={file}" for file in OF_ALL_TOGETHER]
 
@@ -171,6 +171,7 @@ def docs(session: nox.Session) -> None:
     """Draw the figures, then build the site; a warning is an error."""
     install(session, ".[plot,sklearn]", *group("docs"), *LIBRARIES["torch"])
     session.run("python", "docs/figures.py")
+    session.run("python", "docs/digits.py")
     session.run("python", "docs/numerics.py")
     session.run("python", "docs/performance.py")
     session.run("python", "docs/peers.py")

@@ -6,6 +6,7 @@ imported on behalf of another. Dask arrays are no library of their own here: the
 their chunks.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
@@ -22,7 +23,6 @@ from robloss._typing import Array
 _MODULES = {
     "numpy": "robloss._backends.numpy",
     "cupy": "robloss._backends.cupy",
-    "torch": "robloss._backends.torch",
     "jax": "robloss._backends.jax",
     "dask": "robloss._backends.dask",
 }
@@ -30,8 +30,18 @@ _MODULES = {
 _DIFFERENTIATING = ("torch", "jax")
 
 
-@cache
 def _backend(library: str) -> Any:
+    if library != "torch":
+        return _other_backend(library)
+    # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
+    module = sys.modules.get("robloss._backends.torch")
+    if module is None:
+        from robloss._backends import torch as module
+    return module
+
+
+@cache
+def _other_backend(library: str) -> Any:
     return import_module(_MODULES.get(library, "robloss._backends.generic"))
 
 
@@ -86,7 +96,7 @@ def evaluate_all(
     check : bool, default True
         As in `evaluate`.
     """
-    arguments = prepare(OPERATIONS[names[0]].parameters, given, check)
+    arguments = _prepared(OPERATIONS[names[0]].parameters, given, check)
     library = arguments.library
     if library not in _DIFFERENTIATING:
         names = tuple([OPERATIONS[name].smooth_form_of or name for name in names])
@@ -129,7 +139,7 @@ def compose(
     check : bool, default True
         As in `evaluate`.
     """
-    arguments = prepare(domains, given, check)
+    arguments = _prepared(domains, given, check)
     if arguments.library == "dask":
         again = partial(compose, function, domains, check=False)
         return _backend("dask").map_chunks(again, arguments)
@@ -143,7 +153,16 @@ def constant(array: Array) -> Array:
     return _backend(library).constant(array) if library in _DIFFERENTIATING else array
 
 
+def _prepared(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool) -> Arguments:
+    arguments = prepare(domains, given, check)
+    if arguments.library == "torch" and arguments.dtype != arguments.compute:
+        dtype = _backend("torch").result_dtype(arguments)
+        return Arguments(*arguments[:4], dtype)
+    return arguments
+
+
 def _returned(result: Array, arguments: Arguments) -> Array:
-    result = arguments.xp.astype(result, arguments.dtype, copy=False)
+    if result.dtype != arguments.dtype:
+        result = arguments.xp.astype(result, arguments.dtype, copy=False)
     # NumPy's ufuncs, unlike its other functions, give scalars where the arguments have no axes.
     return result[()] if arguments.library == "numpy" else result
