@@ -72,6 +72,16 @@ def library_of(array: Array) -> str | None:
     return module.removeprefix("array_api_compat.").partition(".")[0]
 
 
+def _refused_sparse(name: str, value: Any) -> str:
+    """NumPy, for what it makes an array of; but of a sparse one of SciPy it makes one object."""
+    if hasattr(value, "toarray"):
+        raise TypeError(
+            f"`{name}` must be a dense array, but got {type(value).__name__}. "
+            f"Convert it first, e.g. {name}.toarray()."
+        )
+    return "numpy"
+
+
 def common_library(named: dict[str, Any]) -> tuple[str, Any]:
     """Find the one library that all given arrays come from.
 
@@ -89,7 +99,7 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
     Raises
     ------
     TypeError
-        If two arguments come from different libraries, or one is a masked array.
+        If two arguments come from different libraries, or one is a masked or sparse array.
     """
     owners: dict[str, str] = {}
     example: Any = None
@@ -106,7 +116,7 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
                 f"`{name}` must be an array without a mask, but got a masked array. "
                 "Its mask would be lost: select the rows to use first."
             )
-        library = library_of(value) or "numpy"
+        library = library_of(value) or _refused_sparse(name, value)
         if library not in owners:
             owners[library] = name
             example = value

@@ -7,16 +7,19 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import common_library, real_dtype
+from robloss._args import as_numpy, common_library, library_of, real_dtype
 from robloss._fit.jacobian import Function, as_like
 from robloss._fit.linear_data import RowWeights, linear_data
-from robloss._fit.sums import HostArray, Moments
+from robloss._fit.sums import HostArray, Moments, first_not_finite
 from robloss._typing import Array
 
 
 @dataclass(frozen=True)
 class Noted:
-    """The user's function, whose exceptions say where it was called."""
+    """The user's function, whose exceptions say where it was called.
+
+    Beside NumPy's parameters a column of a data frame, or a data frame, becomes an array.
+    """
 
     name: str
     function: Callable[[Array], Any]
@@ -24,10 +27,13 @@ class Noted:
     def __call__(self, theta: Array) -> Array:
         """Its value."""
         try:
-            return self.function(theta)
+            value = self.function(theta)
         except Exception as error:
             error.add_note(f"robloss called `{self.name}` with theta = {theta}.")
             raise
+        on_host = isinstance(theta, np.ndarray)
+        is_series = library_of(value) is None and hasattr(value, "__array__")
+        return as_numpy(self.name, value) if on_host and is_series else value
 
 
 class Steady:
@@ -89,6 +95,25 @@ class Remembered:
         return vars(self) | {"_last": None}
 
 
+def check_functions(residuals: Any, jac: Any) -> None:
+    """Refuse what cannot be called.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not callable(residuals):
+        raise TypeError(
+            f"`residuals` must be callable, but got {type(residuals).__name__}. "
+            "Pass a function of the parameters."
+        )
+    if not (jac is None or callable(jac)):
+        raise TypeError(
+            f"`jac` must be None or callable, but got {jac!r}. Leave it out for derivatives by "
+            "the array library, or by differences."
+        )
+
+
 def _form(value: Any) -> str:
     """The dtype and shape of an array; else of what type it is."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
@@ -124,7 +149,11 @@ def check_residuals(value: Any, theta: Array) -> None:
             "components."
         )
     if not bool(xp.all(xp.isfinite(value))):
-        raise ValueError("`residuals` must be finite at `theta0`. Start from other parameters.")
+        raise ValueError(
+            "`residuals` must be finite at `theta0`, but got "
+            f"{first_not_finite(value) or 'NaN or inf'}. Start from other parameters, or drop "
+            "such rows."
+        )
 
 
 def check_jacobian(value: Any, shape: tuple[int, ...], theta: Array) -> None:
@@ -138,8 +167,9 @@ def check_jacobian(value: Any, shape: tuple[int, ...], theta: Array) -> None:
         )
     if not bool(xp.all(xp.isfinite(value))):
         raise ValueError(
-            "The derivatives of `residuals` must be finite at `theta0`. Start from other "
-            "parameters."
+            "The derivatives of `residuals` must be finite at `theta0`, but got "
+            f"{first_not_finite(value) or 'NaN or inf'}. Start from other parameters, or drop "
+            "such rows."
         )
 
 

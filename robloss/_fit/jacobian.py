@@ -1,7 +1,10 @@
 """Jacobians of a residual function: by automatic differentiation, or by differences."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -19,6 +22,20 @@ def as_like(values: HostArray, example: Array) -> Array:
     return xp.asarray(values, dtype=example.dtype, device=device, copy=True)
 
 
+@cache
+def _jacfwd_of_torch() -> Any:
+    """Forward-mode differentiation, once used: torch warns of itself the first time.
+
+    Of `torch.jit.script`, which it uses for its own decompositions there (2.13).
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.func.jacfwd(torch.sin)(torch.zeros(1))
+    return torch.func.jacfwd
+
+
 @dataclass(frozen=True)
 class ByTorch:
     """Forward-mode derivatives, all columns at once."""
@@ -27,9 +44,7 @@ class ByTorch:
 
     def __call__(self, theta: Array) -> Array:
         """The derivatives at some parameters."""
-        from torch.func import jacfwd
-
-        return jacfwd(self.function)(theta)
+        return _jacfwd_of_torch()(self.function)(theta)
 
 
 @dataclass(frozen=True)

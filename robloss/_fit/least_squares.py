@@ -9,7 +9,7 @@ import numpy as np
 from robloss._fit.data import Data
 from robloss._fit.likelihood import FLOOR
 from robloss._fit.linear_data import LinearData
-from robloss._fit.sums import HostArray, Moments, to_host
+from robloss._fit.sums import HostArray, Moments, first_not_finite, to_host
 from robloss._fit.symmetric import solve
 from robloss._typing import Array
 
@@ -44,15 +44,19 @@ class Problem(Generic[AnyData]):
     scale: float | None = None
 
 
-def _refuse_non_finite(X: Array, y: Array) -> None:
-    """Say where the first NaN or inf is, for data on the host; else that there is one."""
-    for name, array in (("X", X), ("y", y)):
-        if isinstance(array, np.ndarray) and not np.all(np.isfinite(array)):
-            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise ValueError(
-                f"`{name}` must be finite, but got {float(array[index])} at index {index}. "
-                "Drop or impute such rows first."
-            )
+def refuse_non_finite(name: str, array: Array) -> None:
+    """Say where the first NaN or inf is, for data on the host that have one."""
+    where = first_not_finite(array)
+    if where:
+        raise ValueError(
+            f"`{name}` must be finite, but got {where}. Drop or impute such rows first."
+        ) from None
+
+
+def _refuse(X: Array, y: Array) -> None:
+    """Say what is wrong with data whose sums cannot be used."""
+    refuse_non_finite("X", X)
+    refuse_non_finite("y", y)
     raise ValueError(
         "The data must be finite, with squares that neither overflow nor underflow, but got sums "
         "that are not. Drop or impute such rows, or change the unit."
@@ -78,7 +82,7 @@ def least_squares(data: LinearData) -> Problem[LinearData]:
     """Solve the least-squares problem; columns far from 0 are centred for good."""
     moments = data.moments()
     if not is_sound(data, moments):
-        _refuse_non_finite(data.X, data.y)
+        _refuse(data.X, data.y)
     return solved(*centered(data, moments, data.eps))
 
 

@@ -17,6 +17,7 @@ from robloss._fit.responses import of_column
 from robloss._fit.result import LocationFit
 from robloss._fit.search import Search
 from robloss._fit.several import LocationFits
+from robloss._fit.sums import first_not_finite
 from robloss._fit.weights import counted
 from robloss._typing import Array
 
@@ -53,12 +54,9 @@ def _refuse_non_finite(xp: Any, x: Array) -> None:
     """Say where the first NaN or inf is, for data on the host; else that there is one."""
     if not xp.isdtype(x.dtype, "real floating") or bool(xp.all(xp.isfinite(x))):
         return
-    where = ""
-    if isinstance(x, np.ndarray):
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-        where = f" {float(x[index])} at index {index}"
     raise ValueError(
-        f"`x` must be finite, but got{where or ' NaN or inf'}. Drop or impute such values first."
+        f"`x` must be finite, but got {first_not_finite(x) or 'NaN or inf'}. "
+        "Drop or impute such values first."
     )
 
 
@@ -170,7 +168,7 @@ def fit_location(
     fits = []
     with np.errstate(all="ignore"):
         for k in range(columns.shape[1]):
-            with of_column("x", k) if shape else nullcontext():
+            with of_column("x", columns, k) if shape else nullcontext():
                 data = linear_data(xp, nothing, columns[:, k], True, rows.rows)
                 fits.append(_fitted(data, options, rows.unit, starts[k]))
     return LocationFits(tuple(fits), shape) if shape else fits[0]

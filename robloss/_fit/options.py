@@ -142,7 +142,24 @@ def _generator(rng: Any) -> "np.random.Generator":
         ) from error
 
 
-def checked(
+def for_numbers(options: Options) -> Options:
+    """The options, refused where residuals that are numbers have no likelihood to fit them by."""
+    is_below_0 = options.bounds[1] <= 0 if options.alpha is None else options.alpha < 0
+    if options.scale is None and is_below_0:
+        raise ValueError(
+            f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got "
+            f"{options.bounds if options.alpha is None else options.alpha!r}. Below 0 there is no "
+            "likelihood to choose a scale by; give `scale` a number."
+        )
+    return options
+
+
+def checked(**given: Any) -> Options:
+    """Refuse options out of range, for residuals that are numbers."""
+    return for_numbers(parsed(**given))
+
+
+def parsed(
     *,
     alpha: Any,
     scale: Any,
@@ -157,16 +174,10 @@ def checked(
     callback: Any,
     verbose: Any,
 ) -> Options:
-    """Refuse options out of range."""
+    """Refuse options out of range whatever residuals are."""
     fixed_alpha, fixed_scale = _given(ALPHA, alpha), _given(SCALE, scale)
     cut = _truncation(truncation)
     bounds = _bounds(alpha_bounds, cut is not None)
-    if fixed_scale is None and (bounds[1] <= 0 if fixed_alpha is None else fixed_alpha < 0):
-        raise ValueError(
-            f"`alpha` must lie in {DENSITY_ALPHA} where the scale is adapted, but got "
-            f"{bounds if fixed_alpha is None else alpha!r}. Below 0 there is no likelihood to "
-            "choose a scale by; give `scale` a number."
-        )
     schedule = _anneal(anneal)
     if schedule == SHRINKING and (fixed_alpha is None or fixed_scale is None):
         raise ValueError(

@@ -14,13 +14,14 @@ from robloss._fit.functions import (
     Noted,
     Remembered,
     Steady,
+    check_functions,
     check_jacobian,
     check_residuals,
     moments_at_start,
 )
 from robloss._fit.jacobian import Function, as_like, jacobian_of
 from robloss._fit.least_squares import Problem
-from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked
+from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, for_numbers, parsed
 from robloss._fit.progress import Iterate, watch
 from robloss._fit.residual_data import ResidualData
 from robloss._fit.result import Fit
@@ -92,8 +93,8 @@ def fit_residuals(
     ----------
     residuals : callable
         ``residuals(theta)`` gives the residuals (n,), in one unit, as an array of the library of
-        `theta0`; or (n, d), a vector for each of n observations: see the notes. A step to where
-        they are not finite is not taken.
+        `theta0`, or beside NumPy's a column of a data frame; or (n, d), a vector for each of n
+        observations: see the notes. A step to where they are not finite is not taken.
     theta0 : array (q,) or Fit
         Parameters to start from; or an earlier result, whose shape and scale are then started from
         too. It is what other fits call `start`.
@@ -167,7 +168,7 @@ def fit_residuals(
     >>> print(np.round(fit.params, 2), fit.converged)
     [2.99 0.7 ] True
     """
-    options = checked(
+    options = parsed(
         alpha=alpha,
         scale=scale,
         alpha_bounds=alpha_bounds,
@@ -181,6 +182,7 @@ def fit_residuals(
         callback=callback,
         verbose=verbose,
     )
+    check_functions(residuals, jac)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     start = theta0.params if isinstance(theta0, Fit) else theta0
     xp, theta = _parameters(start, weights)
@@ -201,7 +203,8 @@ def fit_residuals(
         if first.ndim == 2 and first.shape[1] == 1:
             is_column, function, jacobian = True, FirstOf(function), FirstOf(jacobian)
         elif first.ndim == 2:
-            options, kind = for_vectors(options), VectorData
+            kind = VectorData
+        options = for_numbers(options) if kind is ResidualData else for_vectors(options)
         functions = Remembered(function, theta), Remembered(jacobian, theta)
         data = kind(xp, *functions, theta, size, rows.rows)
         problem = Problem(data, host, data.size, size)

@@ -10,7 +10,7 @@ import array_api_compat
 
 from robloss._fit.begun import begun, each_start, found_from
 from robloss._fit.finish import finished
-from robloss._fit.least_squares import least_squares
+from robloss._fit.least_squares import least_squares, refuse_non_finite
 from robloss._fit.linear_data import LinearData, linear_data
 from robloss._fit.options import Options
 from robloss._fit.progress import watch
@@ -25,11 +25,12 @@ from robloss._typing import Array
 
 
 @contextmanager
-def of_column(name: str, k: int) -> Iterator[None]:
+def of_column(name: str, columns: Array, k: int) -> Iterator[None]:
     """Say of an error in which column of the data it is."""
     try:
         yield
     except ValueError as error:
+        refuse_non_finite(name, columns)
         error.add_note(f"It was met in the fit of column {k} of `{name}`.")
         raise
 
@@ -102,7 +103,7 @@ class LinearModel:
         starts = each_start(start, (len(self._names), k), k)
         fits = []
         for j in range(k):
-            with of_column("y", j):
+            with of_column("y", y, j):
                 fits.append(self.alone(y[:, j], starts[j]))
         return LinearFits(tuple(fits), (k,))
 
@@ -110,7 +111,7 @@ class LinearModel:
         """Fit the responses (n, k) with one shape and scale."""
         problems = []
         for j in range(y.shape[1]):
-            with of_column("y", j):
+            with of_column("y", y, j):
                 problems.append(least_squares(self._data(y[:, j])))
         problem = shared_problem(problems)
         if start is not None:

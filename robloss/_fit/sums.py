@@ -137,6 +137,14 @@ def to_host(array: Array) -> HostArray:
     return np.asarray(array, dtype=np.float64)
 
 
+def first_not_finite(array: Array) -> str:
+    """The first NaN or inf and where it is, for arrays on the host; empty if there is none."""
+    if not isinstance(array, np.ndarray) or np.all(np.isfinite(array)):
+        return ""
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return f"{float(array[index])} at index {index}"
+
+
 def lengths(xp: Any, residuals: Array, components: int) -> Array:
     """Residuals as they are; of vectors (n, d) the lengths."""
     if components == 1:

@@ -29,7 +29,7 @@ def same_dtype(**named: Any) -> None:
         if dtype != expected:
             raise RefusedTypeError(
                 f"`{name}` must have the dtype of `{first}`, {expected}, but got {dtype}. "
-                f"Convert it, e.g. {name}.to({first})."
+                f"Convert it, e.g. torch.as_tensor({name}, dtype={expected})."
             )
 
 

@@ -48,7 +48,7 @@ class _Matrix:
         if x.dtype != self.float_dtype:
             raise RefusedTypeError(
                 f"`x` must have the dtype {self.float_dtype}, but got {x.dtype}. "
-                f"Convert it, e.g. x.to({self.float_dtype})."
+                f"Convert it, e.g. torch.as_tensor(x, dtype={self.float_dtype})."
             )
         return x
 

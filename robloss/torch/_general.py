@@ -32,7 +32,8 @@ class GeneralLoss(nn.Module):  # type: ignore[misc]
     Attributes
     ----------
     alpha, scale : float
-        They may be set between steps, for example to lower `alpha` step by step.
+        They may be set between steps, for example to lower `alpha` step by step; what is set is
+        checked as what is given first.
     reduction : str
 
     Raises
@@ -70,9 +71,27 @@ class GeneralLoss(nn.Module):  # type: ignore[misc]
 
     def __init__(self, alpha: float, scale: float = 1.0, reduction: str = "mean") -> None:
         super().__init__()
-        self.alpha = number_in(ALPHA, alpha)
-        self.scale = number_in(SCALE, scale)
+        self.alpha = alpha
+        self.scale = scale
         self.reduction = checked_reduction(reduction)
+
+    @property
+    def alpha(self) -> float:
+        """Shape."""
+        return self._alpha
+
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self._alpha = number_in(ALPHA, value)
+
+    @property
+    def scale(self) -> float:
+        """Scale, in the unit of the residuals."""
+        return self._scale
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        self._scale = number_in(SCALE, value)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """ρ of every residual, reduced."""

@@ -6,8 +6,6 @@ import pytest
 import robloss
 from robloss import datasets
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
 ALPHAS = (2.0, 1.0, 0.5, 0.0, -2.0)
 # Steps end this many standard errors from the optimum: what is left is rounding.
 EXACT = 1e-12

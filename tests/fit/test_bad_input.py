@@ -16,8 +16,6 @@ import robloss
 from fit.endings import Flagged, Plain, Refused, Warned
 from fit.references import synthetic
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
 X, Y, _ = synthetic(20, "student", n=30)
 LINEAR = "linear several shared"
 ARRAYS = f"location columns {LINEAR}"
@@ -304,7 +302,7 @@ OPTION_ERRORS = {
     "scale an array": ({"scale": [1.0]}, TypeError, '`scale` must be "adapt" or a number'),
     "alpha NaN": ({"alpha": math.nan}, ValueError, "`alpha` .* but got nan"),
     "alpha a truth": ({"alpha": True}, TypeError, '`alpha` must be "adapt" or a number'),
-    "alpha below 0": ({"alpha": -1}, ValueError, "where the scale is adapted"),
+    "alpha below 0": ({"alpha": -1}, ValueError, "where the scale .*is adapted"),
     "bounds reversed": ({"alpha_bounds": (2, 0)}, ValueError, "low < high"),
     "bounds below 0": ({"alpha_bounds": (-1, 2)}, ValueError, "0 <= low"),
     "bounds infinite": ({"alpha_bounds": (0, math.inf)}, ValueError, "high < inf"),
@@ -396,6 +394,16 @@ def test_functions_on_another_device(name, backend):
 
 # --------------------------------------------------------------------- what only some of them have
 
+
+class Sparse:
+    """What one of SciPy is to us; NumPy would make one object of it."""
+
+    shape, ndim = X.shape, 2
+
+    def toarray(self):
+        return X
+
+
 LINEAR_ERRORS = {
     "words": ((X.astype(str), Y), {}, TypeError, "`X` must have a real dtype"),
     "objects": ((X, Y.astype(object)), {}, TypeError, "`y` must have a real dtype"),
@@ -407,6 +415,24 @@ LINEAR_ERRORS = {
     ),
     "intercept a number": ((X, Y), {"intercept": 2}, TypeError, "`intercept` must be True or"),
     "a mask": ((np.ma.array(X, mask=X > 1), Y), {}, TypeError, "without a mask"),
+    "sparse": (
+        (Sparse(), Y),
+        {},
+        TypeError,
+        r"`X` must be a dense array, but got Sparse\. .*toarray",
+    ),
+    "inf in one of several": (
+        (X, np.column_stack([Y, spoilt(Y, 5, -math.inf)])),
+        {},
+        ValueError,
+        r"`y` must be finite, but got -inf at index \(5, 1\)",
+    ),
+    "NaN in one that shares": (
+        (X, np.column_stack([Y, spoilt(Y, 5, math.nan)])),
+        {"shared": True},
+        ValueError,
+        r"`y` must be finite, but got nan at index \(5, 1\)",
+    ),
     "one name": ((X, Y), {"feature_names": "abc"}, TypeError, "must be a list of names"),
     "names": ((X, Y), {"feature_names": ["a"]}, ValueError, "one name per column"),
     "NaN": ((spoilt(X, (3, 1), math.nan), Y), {}, ValueError, r"nan at index \(3, 1\)"),

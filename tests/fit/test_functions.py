@@ -10,8 +10,6 @@ import robloss
 from fit.endings import Refused, Warned
 from fit.references import synthetic
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
 X, Y, _ = synthetic(20, "student", n=30)
 
 

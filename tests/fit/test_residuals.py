@@ -11,8 +11,6 @@ import pytest
 import robloss
 from fit.references import REFERENCES, synthetic
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
 T = np.linspace(0.0, 4.0, 120)
 TRUE = np.array([3.0, 0.7, 0.5])
 
@@ -287,6 +285,32 @@ def plain(p):
     return Y - decay(np, p, T)
 
 
+class Column:
+    """What the column of a data frame is to us: something that NumPy makes an array of."""
+
+    def __init__(self, values):
+        self.values = values
+        self.dtype, self.shape, self.ndim = values.dtype, values.shape, values.ndim
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype=dtype)
+
+
+def column(library):
+    if library == "plain":
+        return Column
+    return pytest.importorskip(library, reason=f"{library} is not installed").Series
+
+
+@pytest.mark.parametrize("library", ["plain", "pandas", "polars"])
+def test_residuals_may_be_a_column_of_a_data_frame(library):
+    make = column(library)
+    fit = robloss.fit_residuals(lambda p: make(plain(p)), [1.0, 1.0, 0.0])
+    same = robloss.fit_residuals(plain, [1.0, 1.0, 0.0])
+    np.testing.assert_array_equal(fit.params, same.params)
+    assert type(fit.residuals) is np.ndarray
+
+
 ERRORS = {
     "no parameters": ((plain, []), {}, ValueError, "`theta0` must have one dimension"),
     "a matrix": ((plain, np.ones((1, 3))), {}, ValueError, "`theta0` must have one dimension"),
@@ -301,7 +325,31 @@ ERRORS = {
         "one dimension, or of two",
     ),
     "complex": ((lambda p: plain(p) * 1j, [1.0] * 3), {}, TypeError, "real dtype"),
-    "NaN at the start": ((lambda p: plain(p) * math.nan, [1.0] * 3), {}, ValueError, "at `theta0`"),
+    "NaN at the start": (
+        (lambda p: np.where(np.arange(120) == 7, math.nan, plain(p)), [1.0] * 3),
+        {},
+        ValueError,
+        r"finite at `theta0`, but got nan at index \(7,\)\. Start .*, or drop such rows",
+    ),
+    "an infinite slope": (
+        (plain, [1.0] * 3),
+        {"jac": lambda p: slopes(np, p, T) / (np.arange(120) != 7)[:, None]},
+        ValueError,
+        r"derivatives of `residuals` .* but got -inf at index \(7, 0\)\. Start",
+    ),
+    "no function": ((Y, [1.0] * 3), {}, TypeError, "`residuals` must be callable, but got ndarray"),
+    "no jac": (
+        (plain, [1.0] * 3),
+        {"jac": "2-point"},
+        TypeError,
+        "`jac` must be None or callable, but got '2-point'",
+    ),
+    "a column of words": (
+        (lambda p: Column(plain(p).astype(str)), [1.0] * 3),
+        {},
+        TypeError,
+        "real dtype",
+    ),
     "jac transposed": (
         (plain, [1.0] * 3),
         {"jac": lambda p: slopes(np, p, T).T},

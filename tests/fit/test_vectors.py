@@ -11,8 +11,6 @@ import robloss
 from robloss._fit.norm_law import integral_of_weight
 from robloss._fit.norm_partition import log_partition
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-
 ALPHAS = (-math.inf, -300.0, -2.0, 0.0, 0.5, 1.0, 1.9, 2 - 2**-51, 2.0)
 POINTS = np.random.default_rng(0).uniform(-1.0, 1.0, size=(60, 3))
 TRUE = np.array([0.9, -0.4, 0.3, -0.2])
@@ -409,6 +407,7 @@ def test_outlier_distance_is_near_that_of_chi_squared(n, d, quantile):
 
 
 ERRORS = {
+    "alpha -2": ({"alpha": -2.0}, r"`alpha` must lie in \[0.1, 2\] where the scale of vectors is"),
     "alpha 0": ({"alpha": 0.0}, r"`alpha` must lie in \[0.1, 2\] where the scale of vectors is"),
     "bounds above 2": ({"alpha_bounds": (1.0, 3.0)}, r"`alpha_bounds` must be .* <= 2 where"),
     "bounds below 0.1": ({"alpha_bounds": (0.0, 0.05)}, r"`alpha_bounds` must be .* 0.1 < high"),

@@ -185,6 +185,12 @@ def test_refusals(device):
     for refused, kind, message in (
         ((x, one, one.double()), TypeError, "`scale` must have the dtype of `x`, torch.float32"),
         ((x, one.double(), one), TypeError, "`alpha` must have the dtype of `x`"),
+        # It holds for arrays, which have no `to`.
+        (
+            (x.cpu().numpy(), np.ones(1), 1.0),
+            TypeError,
+            r"torch.as_tensor\(alpha, dtype=torch.float",
+        ),
         ((x, one, one, True, 1e-9), ValueError, "`epsilon` must be above"),
     ):
         for expected in (kind, AssertionError):

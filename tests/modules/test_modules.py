@@ -169,6 +169,22 @@ def test_general_loss_is_the_function(device):
     assert torch.equal(loss(x), robloss.loss(x, -torch.inf, 2.0))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("alpha", "a", TypeError),
+        ("alpha", float("nan"), ValueError),
+        ("scale", None, TypeError),
+        ("scale", 0.0, ValueError),
+    ],
+)
+def test_what_is_set_on_general_loss_is_checked(name, value, kind):
+    loss = GeneralLoss(0.5, 2.0)
+    with pytest.raises(kind, match=f"`{name}` must"):
+        setattr(loss, name, value)
+    assert (loss.alpha, loss.scale) == (0.5, 2.0)
+
+
 REFUSALS = [
     (lambda: GeneralLoss("2"), TypeError, "`alpha` must be a number, but got '2'"),
     (lambda: GeneralLoss(torch.zeros(2)), TypeError, "`alpha` must be a number"),
