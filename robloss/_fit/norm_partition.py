@@ -32,6 +32,7 @@ _BELOW = 7.0
 _FALL = 45.0
 # The integrand's finest detail in y is 1/√(αd) wide, a tenth for d = 1000.
 _PANEL = 4.0
+_DRAWN = 10_000  # places of a density to draw its quantiles by
 _FARTHEST = 690.0  # e to this is still a number
 
 
@@ -75,6 +76,22 @@ def _end(components: int, alpha: float, k: float) -> float:
 @lru_cache(maxsize=1)
 def _namespace() -> Any:
     return array_api_compat.array_namespace(np.empty(0))
+
+
+def quantiles_of_length(shares: HostArray, alpha: float, components: int) -> HostArray:
+    """Lengths, in scales, that these shares of vectors are below: for pictures, from a grid."""
+    xp, d, m = _namespace(), components, math.sqrt(components - 1.0)
+    k = float(width(xp, np.asarray(alpha)))
+    with np.errstate(all="ignore"):
+        y = np.linspace(0.0, _end(d, alpha, k), _DRAWN)
+        inside = np.linspace(max(0.0, m - _BELOW), m, _DRAWN)[:-1]
+        epsilon = np.concatenate([inside, m + k * np.sinh(y)])
+        logs = (d - 1) * np.log(epsilon) - law(xp, epsilon, d, alpha)[0]
+    density = np.exp(logs - np.max(logs))
+    parts = 0.5 * (density[1:] + density[:-1]) * np.diff(epsilon)
+    below = np.concatenate([[0.0], np.cumsum(parts)])
+    found: HostArray = np.interp(shares, below / below[-1], epsilon)
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._fit.result import Fit
+from robloss._fit.result import Fit, LinearFit
 from robloss._typing import Array
 
 
@@ -17,7 +17,9 @@ from robloss._typing import Array
 class Fits(Sequence[Fit]):
     """One fit per column, each with a shape and a scale of its own.
 
-    It is a sequence of the fits, and has their attributes for all columns at once.
+    It is a sequence of the fits, and has their attributes for all columns at once. What depends on
+    the covariance of one column's estimates, `covariance`, `inference` and `profile_alpha`, is of
+    each: ``fits[k].covariance``.
 
     Attributes
     ----------
@@ -38,6 +40,14 @@ class Fits(Sequence[Fit]):
 
     def __iter__(self) -> Iterator[Fit]:
         return iter(self.fits)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            """Say where to find what only each of the fits has."""
+            is_of_each = name in dir(LinearFit) or name in LinearFit.__dataclass_fields__
+            where = f" Each fit has its own: fits[k].{name}." if is_of_each else ""
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}.{where}")
 
     def _numbers(self, name: str) -> NDArray[np.float64]:
         return np.asarray([getattr(fit, name) for fit in self.fits]).reshape(self.shape)

@@ -1,12 +1,15 @@
 """Pictures of fits."""
 
+import math
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robloss._distribution.cumulative import ppf
-from robloss._fit.sums import to_host
+from robloss._fit.norm_law import excess
+from robloss._fit.norm_partition import LEAST_ALPHA, quantiles_of_length
+from robloss._fit.sums import lengths, to_host
 from robloss._loss import weight
 from robloss.plot._style import INK, new_axes, number, tidy, weighted_points
 
@@ -140,7 +143,8 @@ def residuals(
 ) -> "Axes":
     """Draw residuals in units of scale, over fitted values or by row, coloured by weight.
 
-    Dotted lines lie at `Fit.outlier_distance`, where residuals reach as far.
+    Dotted lines lie at `Fit.outlier_distance`, where residuals reach as far. Of vectors of d
+    components the lengths are drawn, with a line at √(d − 1), up to where they weigh 1.
 
     Parameters
     ----------
@@ -170,7 +174,7 @@ def residuals(
     """
     if ax is None:
         (ax,) = new_axes((6.4, 4.4))
-    sizes = to_host(fit.residuals) / fit.scale
+    sizes, d = _sizes(fit)
     if X is None:
         across, label = np.arange(len(sizes), dtype=np.float64), "row"
     else:
@@ -180,21 +184,23 @@ def residuals(
     # The scale comes first: Matplotlib does not choose limits again for another.
     _stretch(ax, y=sizes)
     weighted_points(ax, across, sizes, to_host(fit.weights))
-    ax.axhline(0.0, color=INK, linewidth=1.5, zorder=1)
+    ax.axhline(math.sqrt(d - 1), color=INK, linewidth=1.5, zorder=1)
     far = fit.outlier_distance / fit.scale
     low, high = ax.get_ylim()
-    for line in (-far, far):
+    for line in (-far, far) if d == 1 else (far,):
         if low < line < high:
             ax.axhline(line, color=INK, linewidth=1.0, linestyle=":", zorder=1)
     ax.set_ylim(low, high)
     ax.set_xlabel(label)
-    ax.set_ylabel("residual / scale")
+    ax.set_ylabel(_name_of(d))
     tidy(ax)
     return ax
 
 
 def weights(fit: "Fit", *, ax: "Axes | None" = None) -> "Axes":
-    """Draw weights over residuals in units of scale, on the curve of the fitted shape.
+    """Draw weights over residuals, or lengths of vectors, on the curve of the fitted shape.
+
+    They are in units of scale.
 
     Parameters
     ----------
@@ -220,14 +226,15 @@ def weights(fit: "Fit", *, ax: "Axes | None" = None) -> "Axes":
     """
     if ax is None:
         (ax,) = new_axes((6.4, 4.4))
-    sizes = to_host(fit.residuals) / fit.scale
+    sizes, d = _sizes(fit)
     reach = max(4.0, 1.1 * float(np.max(np.abs(sizes))))
     _stretch(ax, x=sizes)
     # Dense near 0, where the curve bends, however far it reaches.
-    grid = np.sinh(np.linspace(-1.0, 1.0, 801) * np.arcsinh(reach))
-    ax.plot(grid, weight(grid, fit.alpha), color=INK, linewidth=1.5, zorder=1)
+    grid = np.sinh(np.linspace(-1.0 if d == 1 else 0.0, 1.0, 801) * np.arcsinh(reach))
+    curve = weight(excess(np, np.abs(grid), d), fit.alpha)
+    ax.plot(grid, curve, color=INK, linewidth=1.5, zorder=1)
     weighted_points(ax, sizes, to_host(fit.weights), to_host(fit.weights))
-    ax.set_xlabel("residual / scale")
+    ax.set_xlabel(_name_of(d))
     ax.set_ylabel("weight")
     tidy(ax)
     return ax
@@ -238,7 +245,8 @@ def qq(fit: "Fit", *, sample_weight: Any = None, ax: "Axes | None" = None) -> "A
 
     Residuals that follow it lie along the line. Where there is no fitted distribution, for
     alpha < 0 without a truncation, it is the normal one, with the line through its quartiles; the
-    label says so.
+    label says so. Of vectors it is the distribution of lengths; where there is none, for alpha
+    below 0.1, that of normal vectors, with the line through 0 and the median.
 
     Parameters
     ----------
@@ -271,7 +279,7 @@ def qq(fit: "Fit", *, sample_weight: Any = None, ax: "Axes | None" = None) -> "A
     """
     if ax is None:
         (ax,) = new_axes((6.4, 4.4))
-    sizes = to_host(fit.residuals) / fit.scale
+    sizes, d = _sizes(fit)
     counts = np.ones(len(sizes)) if sample_weight is None else to_host(sample_weight)
     order = np.argsort(sizes)
     order = order[counts[order] > 0]
@@ -279,23 +287,61 @@ def qq(fit: "Fit", *, sample_weight: Any = None, ax: "Axes | None" = None) -> "A
     shares = (total - 0.5 * counts[order]) / total[-1]
     shown = _of_many(len(order))
     shares, order = shares[shown], order[shown]
-    if fit.alpha >= 0 or fit.truncation is not None:
-        expected = ppf(shares, fit.alpha, truncation=fit.truncation)
-        through, slope, label = 0.0, 1.0, "quantile of the fitted distribution"
-    else:
-        expected = ppf(shares, 2.0)
-        quartiles = np.interp([0.25, 0.75], shares, sizes[order])
-        slope = float(quartiles[1] - quartiles[0]) / (2 * float(ppf(0.75, 2.0)))
-        through, label = float(np.mean(quartiles)), "normal quantile (no law for α < 0)"
+    of = _expected if d == 1 else _expected_lengths
+    expected, through, slope, label = of(fit, shares, sizes[order])
     _stretch(ax, x=expected, y=sizes[order])
     # Dense near 0, so that the line is one on a logarithmic scale too.
     grid = np.sinh(np.linspace(np.arcsinh(expected[0]), np.arcsinh(expected[-1]), 401))
     ax.plot(grid, through + slope * grid, color=INK, linewidth=1.5, zorder=1)
     weighted_points(ax, expected, sizes[order], to_host(fit.weights)[order])
     ax.set_xlabel(label)
-    ax.set_ylabel("residual / scale")
+    ax.set_ylabel(_name_of(d))
     tidy(ax)
     return ax
+
+
+def _sizes(fit: "Fit") -> "tuple[NDArray[np.float64], int]":
+    """Residuals, or lengths of vectors, in units of scale; and how many components they have."""
+    residuals = to_host(fit.residuals)
+    if residuals.ndim == 1:
+        return residuals / fit.scale, 1
+    d = residuals.shape[1]
+    if to_host(fit.weights).ndim > 1:
+        raise ValueError(
+            f"`fit` must be of one response, but got {d}. Fit one column of y, or leave out "
+            "`shared`."
+        )
+    return lengths(np, residuals, d).reshape(-1) / fit.scale, d
+
+
+def _name_of(components: int) -> str:
+    return "residual / scale" if components == 1 else "length / scale"
+
+
+def _expected(
+    fit: "Fit", shares: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> "tuple[NDArray[np.float64], float, float, str]":
+    """Quantiles, the line to compare with (height at 0, slope), and the label."""
+    if fit.alpha >= 0 or fit.truncation is not None:
+        expected = ppf(shares, fit.alpha, truncation=fit.truncation)
+        return expected, 0.0, 1.0, "quantile of the fitted distribution"
+    quartiles = np.interp([0.25, 0.75], shares, sizes)
+    slope = float(quartiles[1] - quartiles[0]) / (2 * float(ppf(0.75, 2.0)))
+    label = "normal quantile (no law for α < 0)"
+    return ppf(shares, 2.0), float(np.mean(quartiles)), slope, label
+
+
+def _expected_lengths(
+    fit: "Fit", shares: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> "tuple[NDArray[np.float64], float, float, str]":
+    """The same of vectors, whose law of lengths has a scale but no place."""
+    d = fit.residuals.shape[1]
+    if fit.alpha >= LEAST_ALPHA:
+        expected = quantiles_of_length(shares, fit.alpha, d)
+        return expected, 0.0, 1.0, "quantile of the fitted distribution"
+    expected = quantiles_of_length(shares, 2.0, d)
+    slope = np.interp(0.5, shares, sizes) / np.interp(0.5, shares, expected)
+    return expected, 0.0, float(slope), f"normal quantile (no law for α < {LEAST_ALPHA})"
 
 
 def _of_many(n: int) -> NDArray[np.intp]:

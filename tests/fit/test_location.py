@@ -202,3 +202,16 @@ def test_squares_that_overflow_are_of_a_column():
     with pytest.raises(ValueError, match="change the unit") as caught:
         robloss.fit_location(X * [1.0, 1e200])
     assert caught.value.__notes__ == ["It was met in the fit of column 1 of `x`."]
+
+
+def test_what_only_each_fit_has_is_said_to_be_there():
+    fits = robloss.fit_location(X)
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'covariance'\. .* fits\[k\]\.covariance"
+    ):
+        _ = fits.covariance
+    with pytest.raises(AttributeError, match=r"fits\[k\]\.history"):
+        _ = fits.history
+    with pytest.raises(AttributeError, match=r"'LocationFits' has no attribute 'nothing'\.$"):
+        _ = fits.nothing
+    assert copy.deepcopy(fits)[1].alpha == pickle.loads(pickle.dumps(fits))[1].alpha

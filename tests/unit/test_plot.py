@@ -276,6 +276,72 @@ def test_other_fits_draw_residuals_by_row():
         np.testing.assert_array_equal(left.collections[0].get_offsets()[:, 0], np.arange(5))
 
 
+def cloud(alpha, **options):
+    """A fit of vectors of three components whose parameter is their middle."""
+    rng = np.random.default_rng(1)
+    vectors = rng.standard_t(4, size=(300, 3))
+    slopes = -np.broadcast_to(np.eye(3), (300, 3, 3))
+    functions = {"residuals": lambda theta: vectors - theta, "jac": lambda theta: slopes}
+    return robloss.fit_residuals(theta0=np.zeros(3), alpha=alpha, **functions, **options)
+
+
+@pytest.mark.parametrize("alpha", [1.0, -2.0])
+def test_of_vectors_lengths_are_drawn(alpha):
+    fit = cloud(alpha, scale=0.9)
+    sizes = np.linalg.norm(fit.residuals, axis=1) / 0.9
+    left, middle, right = fit.plot()
+    drawn = np.column_stack([np.arange(300), sizes])
+    np.testing.assert_allclose(left.collections[0].get_offsets(), drawn, rtol=1e-12)
+    mode, far = (line.get_ydata()[0] for line in left.lines)
+    assert mode == pytest.approx(np.sqrt(2.0))
+    np.testing.assert_array_equal(sizes > far, fit.outliers)
+    x, y = np.asarray(middle.collections[0].get_offsets()).T
+    np.testing.assert_array_equal(y, fit.weights)
+    curve = middle.lines[0]
+    # 801 points of the curve, with straight lines between them.
+    np.testing.assert_allclose(np.interp(x, curve.get_xdata(), curve.get_ydata()), y, atol=1e-3)
+    np.testing.assert_allclose(right.collections[0].get_offsets()[:, 1], np.sort(sizes), rtol=1e-12)
+    assert left.get_ylabel() == middle.get_xlabel() == right.get_ylabel() == "length / scale"
+    assert ("no law" in right.get_xlabel()) == (alpha < 0)
+
+
+def test_lengths_of_normal_vectors_are_those_of_chi():
+    stats = pytest.importorskip("scipy.stats", reason="SciPy is not installed")
+    x = plot.qq(cloud(2.0, scale=1.0)).collections[0].get_offsets()[:, 0]
+    np.testing.assert_allclose(x, stats.chi.ppf((np.arange(300) + 0.5) / 300, 3), rtol=1e-4)
+
+
+def test_quantiles_of_lengths_are_those_of_the_fitted_law():
+    """By the trapezoidal rule, over a grid of its own."""
+    x = np.asarray(plot.qq(cloud(0.8, scale=1.0)).collections[0].get_offsets()[:, 0])
+    grid = np.concatenate([np.linspace(0.0, 40.0, 40_001), np.geomspace(40.001, 1e6, 40_001)])
+    slope = grid * robloss.weight(np.maximum(grid - np.sqrt(2.0), 0.0), 0.8)
+
+    def below(values):
+        steps = 0.5 * (values[1:] + values[:-1]) * np.diff(grid)
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
+    shares = below(grid**2 * np.exp(-below(slope)))
+    found = np.interp(x, grid, shares / shares[-1])
+    np.testing.assert_allclose(found, (np.arange(300) + 0.5) / 300, atol=1e-4)
+
+
+def test_vectors_of_one_component_are_numbers():
+    x = np.array([1.0, 2.0, 3.0, 4.0, 30.0])
+    left, middle, right = robloss.fit_residuals(lambda p: (x - p[0])[:, None], [2.0]).plot()
+    numbers = robloss.fit_residuals(lambda p: x - p[0], [2.0]).plot()
+    for one, other in zip((left, middle, right), numbers, strict=True):
+        np.testing.assert_array_equal(*(a.collections[0].get_offsets() for a in (one, other)))
+
+
+def test_several_responses_that_share_are_refused(stackloss):
+    data, _ = stackloss
+    fit = robloss.fit_linear(data.X, np.column_stack([data.y, 2 * data.y]), shared=True)
+    for draw in (plot.residuals, plot.weights, plot.qq):
+        with pytest.raises(ValueError, match="`fit` must be of one response, but got 2"):
+            draw(fit)
+
+
 def test_several_columns_are_refused():
     fits = robloss.fit_location(np.arange(12.0).reshape(6, 2))
     with pytest.raises(TypeError, match=r"`plot` must be asked of one fit, but got 2 columns"):
