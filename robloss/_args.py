@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import sys
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -46,6 +47,14 @@ class Arguments(NamedTuple):
 @cache
 def _numpy() -> Any:
     return array_api_compat.array_namespace(np.empty(0))
+
+
+def _torch() -> Any:
+    # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
+    module = sys.modules.get("array_api_compat.torch")
+    if module is None:
+        import array_api_compat.torch as module
+    return module
 
 
 def is_number(value: object) -> bool:
@@ -221,7 +230,7 @@ def number_in(domain: Domain, value: Any, kind: str = "a number") -> float:
 
 
 def _check_shapes(domains: tuple[Domain, ...], values: tuple[Any, ...]) -> None:
-    shapes = [tuple(getattr(value, "shape", ())) for value in values]
+    shapes = [() if isinstance(value, float) else tuple(value.shape) for value in values]
     if len({*shapes} - {()}) < 2:
         return
     if any(isinstance(side, float) for shape in shapes for side in shape):
@@ -315,6 +324,35 @@ def _plain(given: tuple[Any, ...]) -> Arguments | None:
     return Arguments("numpy", _numpy(), tuple(values), dtype, dtype)
 
 
+def _tensors(given: tuple[Any, ...]) -> Arguments | None:
+    """Arguments that are torch tensors of floating dtypes, and numbers; None for any others.
+
+    It spares small tensors what costs more than the work on them, and compilers of torch the sight
+    of it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    floats = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+    dtype = None
+    values = []
+    for value in given:
+        if isinstance(value, torch.Tensor):
+            its = value.dtype
+            if its not in floats:
+                return None
+            dtype = its if dtype in (None, its) else torch.promote_types(dtype, its)
+        elif isinstance(value, float | int) and not isinstance(value, bool):
+            value = float(value)
+        else:
+            return None
+        values.append(value)
+    if dtype is None:
+        return None
+    compute = dtype if dtype in floats[:2] else torch.float32
+    return Arguments("torch", _torch(), tuple(values), compute, dtype)
+
+
 def _converted(names: tuple[str, ...], given: tuple[Any, ...]) -> Arguments:
     """Find the library and floating dtype of any arguments."""
     library, xp = common_library(dict(zip(names, given, strict=True)))
@@ -359,7 +397,7 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
     ValueError
         For a value outside its domain, or shapes that do not broadcast.
     """
-    arguments = _plain(given)
+    arguments = _plain(given) or _tensors(given)
     if arguments is None:
         arguments = _converted(tuple(domain.name for domain in domains), given)
     on_host = arguments.library == "numpy"

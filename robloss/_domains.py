@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Domain:
     remedy: str
     with_high: bool = False
 
-    @cached_property
+    @property
     def is_everything(self) -> bool:
         """Whether every real number and ±inf is legal."""
         return self.closed and self.low == -math.inf and self.high == math.inf

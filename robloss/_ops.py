@@ -31,6 +31,9 @@ class Operation:
         Whether it is offered to users under its name.
     smooth_form_of : str, or None
         The operation whose values it has, with slopes that are finite at alpha = 2 too.
+    beside_two_of : str, or None
+        The operation whose values it has, but at alpha = 2, where it is taken at the next smaller
+        number.
     kernel : str, or None
         The file of `robloss._kernels` that computes it, together with the others of that file,
         on NumPy arrays. None where only automatic differentiation asks for it.
@@ -43,6 +46,7 @@ class Operation:
     partials: tuple[str, ...] | None = None
     public: bool = True
     smooth_form_of: str | None = None
+    beside_two_of: str | None = None
     kernel: str | None = None
 
 
@@ -134,6 +138,7 @@ def _smooth_forms(rows: dict[str, Operation]) -> list[Operation]:
             partials=row.partials and tuple(forms.get(one, one) for one in row.partials),
             public=False,
             smooth_form_of=name if name in _MADE_SMOOTH else None,
+            beside_two_of=None if name in _MADE_SMOOTH else name,
             kernel=None,
         )
 

@@ -1,10 +1,12 @@
 """Who computes an operation: a table from array library to the module that does.
 
-A module offers ``evaluate(operation, arguments)``; NumPy's takes several operations, and `out`. It
-is imported at the first use of its library, so that none is ever imported on behalf of another.
-Dask arrays are no library of their own here: the work is done on their chunks.
+A module offers ``evaluate(operation, arguments)``; NumPy's and CuPy's take the names of several
+operations, and NumPy's `out`. It is imported at the first use of its library, so that none is ever
+imported on behalf of another. Dask arrays are no library of their own here: the work is done on
+their chunks.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
@@ -20,7 +22,7 @@ from robloss._typing import Array
 
 _MODULES = {
     "numpy": "robloss._backends.numpy",
-    "torch": "robloss._backends.torch",
+    "cupy": "robloss._backends.cupy",
     "jax": "robloss._backends.jax",
     "dask": "robloss._backends.dask",
 }
@@ -28,8 +30,18 @@ _MODULES = {
 _DIFFERENTIATING = ("torch", "jax")
 
 
-@cache
 def _backend(library: str) -> Any:
+    if library != "torch":
+        return _other_backend(library)
+    # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
+    module = sys.modules.get("robloss._backends.torch")
+    if module is None:
+        from robloss._backends import torch as module
+    return module
+
+
+@cache
+def _other_backend(library: str) -> Any:
     return import_module(_MODULES.get(library, "robloss._backends.generic"))
 
 
@@ -84,7 +96,7 @@ def evaluate_all(
     check : bool, default True
         As in `evaluate`.
     """
-    arguments = prepare(OPERATIONS[names[0]].parameters, given, check)
+    arguments = _prepared(OPERATIONS[names[0]].parameters, given, check)
     library = arguments.library
     if library not in _DIFFERENTIATING:
         names = tuple([OPERATIONS[name].smooth_form_of or name for name in names])
@@ -102,9 +114,11 @@ def evaluate_all(
         again = [partial(evaluate, name, check=False) for name in names]
         return tuple([backend.map_chunks(function, arguments) for function in again])
     with _quiet(library):
-        return tuple(
-            [_returned(backend.evaluate(OPERATIONS[name], arguments), arguments) for name in names]
-        )
+        if library == "cupy":
+            values = backend.evaluate(names, arguments)
+        else:
+            values = [backend.evaluate(OPERATIONS[name], arguments) for name in names]
+        return tuple([_returned(value, arguments) for value in values])
 
 
 def compose(
@@ -125,7 +139,7 @@ def compose(
     check : bool, default True
         As in `evaluate`.
     """
-    arguments = prepare(domains, given, check)
+    arguments = _prepared(domains, given, check)
     if arguments.library == "dask":
         again = partial(compose, function, domains, check=False)
         return _backend("dask").map_chunks(again, arguments)
@@ -139,7 +153,16 @@ def constant(array: Array) -> Array:
     return _backend(library).constant(array) if library in _DIFFERENTIATING else array
 
 
+def _prepared(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool) -> Arguments:
+    arguments = prepare(domains, given, check)
+    if arguments.library == "torch" and arguments.dtype != arguments.compute:
+        dtype = _backend("torch").result_dtype(arguments)
+        return Arguments(*arguments[:4], dtype)
+    return arguments
+
+
 def _returned(result: Array, arguments: Arguments) -> Array:
-    result = arguments.xp.astype(result, arguments.dtype, copy=False)
+    if result.dtype != arguments.dtype:
+        result = arguments.xp.astype(result, arguments.dtype, copy=False)
     # NumPy's ufuncs, unlike its other functions, give scalars where the arguments have no axes.
     return result[()] if arguments.library == "numpy" else result

@@ -1,74 +1,435 @@
-"""torch tensors: the formula, with the operation's own derivatives for autograd.
+"""torch tensors: operators of torch's own, with their derivatives.
 
-Automatic differentiation of the formula would lose the digits of ∂ρ/∂α for small residuals, so
-each operation that names its partials is an autograd function: first and second order, forward
-mode, and the transforms of `torch.func` all go through the table of `robloss._ops`.
+``robloss::evaluate`` computes an operation, ``robloss::gradients`` what its backward pass asks for:
+tensors on the CPU by the kernels, on memory that is shared with NumPy, others by the formula.
+Compilers and transforms see the two as they see torch's own: they know the shape of a result
+without computing it, and what it means to map one.
+
+Automatic differentiation of the formula would lose the digits of ∂ρ/∂α for small residuals, so all
+derivatives go through the table of partials in `robloss._ops`. Only the arguments are saved for the
+backward pass, in their own dtype.
 """
 
-from functools import cache
+from collections.abc import Iterable
 from typing import Any
 
 import array_api_compat.torch as xp
+import numpy as np
 import torch
+from torch.autograd import forward_ad
 
-from robloss._args import Arguments
-from robloss._backends.generic import as_arrays
+from robloss import _formulas
+from robloss._args import Arguments, is_small_and_plain
+from robloss._backends import numpy as kernels
+from robloss._backends.pullback import constant_of, pullback
+from robloss._backends.slopes import FEW_ROWS, Slopes, loss_with_slopes
 from robloss._ops import OPERATIONS, Operation
 
-
-@cache
-def _function(name: str) -> Any:
-    """The operation as a function of tensors that autograd can differentiate."""
-    operation = OPERATIONS[name]
-    partials = operation.partials
-    if partials is None:
-        return lambda *inputs: operation.formula(xp, *inputs)
-
-    def forward(*inputs: torch.Tensor) -> torch.Tensor:
-        return operation.formula(xp, *inputs)
-
-    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    def backward(ctx: Any, grad: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        inputs = ctx.saved_tensors
-        return tuple(
-            (grad * _function(partial)(*inputs)).sum_to_size(tensor.shape)
-            if grad is not None and needed
-            else None
-            for partial, tensor, needed in zip(partials, inputs, ctx.needs_input_grad, strict=True)
-        )
-
-    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor | None:
-        inputs = ctx.saved_tensors
-        terms = [
-            tangent * _function(partial)(*inputs)
-            for partial, tangent in zip(partials, tangents, strict=True)
-            if tangent is not None
-        ]
-        return sum(terms[1:], terms[0]) if terms else None
-
-    function: Any = type(
-        name,
-        (torch.autograd.Function,),
-        {
-            "generate_vmap_rule": True,
-            "forward": staticmethod(forward),
-            "setup_context": staticmethod(setup_context),
-            "backward": staticmethod(backward),
-            "jvp": staticmethod(jvp),
-        },
-    )
-    return function.apply
+# Where an operation's values come from: itself, or what it is a form of.
+_ROWS = {
+    row.name: OPERATIONS[row.smooth_form_of or row.beside_two_of or row.name]
+    for row in OPERATIONS.values()
+}
+# What `robloss._backends.pullback` serves.
+_LOSSES = ("loss", "smooth_loss")
+_NUMPY = {
+    torch.float64: np.dtype("float64"),
+    torch.float32: np.dtype("float32"),
+    torch.float16: np.dtype("float16"),
+}
 
 
 def evaluate(operation: Operation, arguments: Arguments) -> torch.Tensor:
     """Compute the operation; see `robloss._backends`."""
-    return _function(operation.name)(*as_arrays(arguments.xp, *arguments.values))
+    return _call(operation.name, arguments.dtype, *_tensors(arguments))
+
+
+def result_dtype(arguments: Arguments) -> torch.dtype:
+    """The dtype to return: under autocast that of the computation, as of torch's own losses."""
+    device = _device(arguments)
+    return arguments.compute if torch.is_autocast_enabled(device.type) else arguments.dtype
 
 
 def constant(array: torch.Tensor) -> torch.Tensor:
     """The tensor, cut from what it was computed from; itself where nothing is recorded."""
     return array.detach()
+
+
+def _tensors(arguments: Arguments) -> list[torch.Tensor]:
+    """The arguments as they are given, numbers as tensors beside them."""
+    if float not in map(type, arguments.given):
+        return list(arguments.given)
+    device = _device(arguments)
+    return [
+        torch.full((), one, dtype=arguments.compute, device=device)
+        if isinstance(one, float)
+        else one
+        for one in arguments.given
+    ]
+
+
+def _device(arguments: Arguments) -> torch.device:
+    return next(one.device for one in arguments.given if not isinstance(one, float))
+
+
+def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
+    """An operation as a function of tensors, in whatever mode torch differentiates."""
+    row = OPERATIONS[name]
+    is_compiling = torch.compiler.is_compiling()
+    is_transformed = not is_compiling and _is_transformed()
+    is_plain = not is_compiling and not is_transformed and _are_plain(inputs)
+    if row.partials is None:
+        if is_plain and not (torch.is_grad_enabled() and any(one.requires_grad for one in inputs)):
+            return _values(name, dtype, list(inputs))
+        working = [one.to(_working(dtype)) for one in inputs]
+        return row.formula(xp, *working).to(dtype)
+    # Operators of Python have no forward mode, and no place in a gradient of a gradient; compilers
+    # trace no function that has them.
+    if is_transformed:
+        return _Dual.apply(name, dtype, *inputs)
+    if is_plain:
+        return _Plain.apply(name, dtype, *inputs)
+    return _evaluate(name, dtype, *inputs)
+
+
+def _is_transformed() -> bool:
+    """Whether torch is in forward mode, or inside a transform of `torch.func`."""
+    return (
+        forward_ad._current_level >= 0  # noqa: SLF001
+        or torch._C._are_functorch_transforms_active()  # noqa: SLF001
+    )
+
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
+    """Whether these are tensors in the memory of the CPU, and nobody looks at what is done to them.
+
+    A function of Python then gives the same as the operator, and takes half as long to call.
+    """
+    for one in inputs:
+        if type(one) not in _PLAIN or not one.is_cpu:
+            return False
+    return not torch._C._len_torch_dispatch_stack()  # noqa: SLF001
+
+
+def _working(dtype: torch.dtype) -> torch.dtype:
+    """The dtype to compute in."""
+    return dtype if dtype == torch.float64 else torch.float32
+
+
+# ------------------------------------------------------------------------------------- values
+
+
+def _values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor:
+    """Values of an operation, in memory of their own."""
+    row = _ROWS[name]
+    if row is not OPERATIONS[name] and OPERATIONS[name].beside_two_of is not None:
+        place = len(inputs) // 2
+        inputs = [*inputs]
+        inputs[place] = _formulas.beside_two(xp, inputs[place].to(_working(dtype)))
+    room = _room(dtype, inputs)
+    if row.kernel is None or not all([one.is_cpu for one in inputs]):
+        return room.copy_(row.formula(xp, *[one.to(_working(dtype)) for one in inputs]))
+    if dtype not in _NUMPY:
+        return room.copy_(_values(row.name, _working(dtype), inputs))
+    first, *others = inputs
+    given = (_array(first), *[_array(one) if one.ndim else one.item() for one in others])
+    if first.dtype == dtype and is_small_and_plain(given):
+        kernels.small(row.name, *given, room.numpy())
+        return room
+    compute = _NUMPY[_working(dtype)]
+    arguments = Arguments("numpy", np, given, compute, compute)
+    kernels.evaluate((row.name,), arguments, (room.numpy(),))
+    return room
+
+
+def _room(dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor:
+    """An empty tensor for the result: where it can be, laid out like the first input."""
+    first, *others = inputs
+    shape = first.shape
+    if any(one.ndim for one in others):
+        shape = torch.broadcast_shapes(shape, *[one.shape for one in others])
+    if first.shape == shape:
+        return torch.empty_like(first, dtype=dtype, requires_grad=False)
+    return torch.empty(shape, dtype=dtype, device=first.device)
+
+
+def _array(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Any:
+    """The tensor's memory as NumPy sees it, if need be of another dtype."""
+    if dtype is not None and tensor.dtype != dtype:
+        tensor = tensor.to(dtype)
+    elif tensor.dtype not in _NUMPY:
+        tensor = tensor.to(torch.float32)
+    return tensor.numpy(force=True)
+
+
+@torch.library.custom_op(
+    "robloss::evaluate",
+    mutates_args=(),
+    schema="(str name, ScalarType dtype, Tensor first, Tensor? second=None, Tensor? third=None)"
+    " -> Tensor",
+)
+def _evaluate(name: str, dtype: torch.dtype, *inputs: torch.Tensor | None) -> torch.Tensor:
+    return _values(name, dtype, _present(inputs))
+
+
+@_evaluate.register_fake
+def _(name: str, dtype: torch.dtype, *inputs: torch.Tensor | None) -> torch.Tensor:
+    return _room(dtype, _present(inputs))
+
+
+@_evaluate.register_vmap
+def _(info: Any, in_dims: Any, name: str, dtype: torch.dtype, *inputs: Any) -> tuple[Any, int]:
+    given = _present(inputs)
+    places = in_dims[2 : 2 + len(given)]
+    ndim = max(one.ndim - (at is not None) for one, at in zip(given, places, strict=True))
+    mapped = [
+        one if at is None else _mapped_first(one, at, ndim)
+        for one, at in zip(given, places, strict=True)
+    ]
+    return _evaluate(name, dtype, *mapped), 0
+
+
+def _present(inputs: tuple[torch.Tensor | None, ...]) -> list[torch.Tensor]:
+    return [one for one in inputs if one is not None]
+
+
+def _mapped_first(tensor: torch.Tensor, place: int, ndim: int) -> torch.Tensor:
+    """The tensor with the axis that is mapped in front, and `ndim` others."""
+    tensor = tensor.movedim(place, 0)
+    return tensor.reshape(tensor.shape[:1] + (1,) * (ndim + 1 - tensor.ndim) + tensor.shape[1:])
+
+
+# ---------------------------------------------------------------------------------- gradients
+
+# Three tensors, whatever is needed: torch's older mapping, which `is_grads_batched` uses, goes
+# through no list.
+Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@torch.library.custom_op(
+    "robloss::gradients",
+    mutates_args=(),
+    schema="(str name, ScalarType dtype, bool[] needed, Tensor grad, Tensor first,"
+    " Tensor? second=None, Tensor? third=None) -> (Tensor, Tensor, Tensor)",
+)
+def _gradients(
+    name: str, dtype: torch.dtype, needed: list[bool], grad: torch.Tensor, *inputs: Any
+) -> Three:
+    given = _present(inputs)
+    return _three(_slopes(name, dtype, needed, grad, given), grad)
+
+
+def _slopes(
+    name: str,
+    dtype: torch.dtype,
+    needed: list[bool],
+    grad: torch.Tensor,
+    given: list[torch.Tensor],
+) -> list[torch.Tensor | None]:
+    """The gradients that are needed, in memory of their own."""
+    if name in _LOSSES and all([one.is_cpu for one in (grad, *given)]):
+        arrays = [_array(one, _working(dtype)) for one in (grad, *given)]
+        slopes = pullback(*arrays, tuple(needed), smooth=name == "smooth_loss")
+        found = [None if value is None else torch.from_numpy(value) for value in slopes]
+        return [
+            value if value is None or value.dtype == one.dtype else value.to(one.dtype)
+            for value, one in zip(found, given, strict=True)
+        ]
+    partials = zip(OPERATIONS[name].partials or (), given, needed, strict=True)
+    return [
+        _pulled(grad, _values(partial, _working(dtype), given), one).contiguous() if need else None
+        for partial, one, need in partials
+    ]
+
+
+@_gradients.register_fake
+def _(name: str, dtype: torch.dtype, needed: list[bool], grad: torch.Tensor, *inputs: Any) -> Three:
+    found = [
+        torch.empty(one.shape, dtype=one.dtype, device=one.device) if need else None
+        for one, need in zip(_present(inputs), needed, strict=True)
+    ]
+    return _three(found, grad)
+
+
+@_gradients.register_vmap
+def _(
+    info: Any,
+    in_dims: Any,
+    name: str,
+    dtype: torch.dtype,
+    needed: list[bool],
+    grad: torch.Tensor,
+    *inputs: Any,
+) -> tuple[Three, tuple[int | None, ...]]:
+    given = _present(inputs)
+    places = in_dims[3 : 4 + len(given)]
+    ndim = grad.ndim - (in_dims[3] is not None)
+    every = [
+        one.expand(info.batch_size, *one.shape) if at is None else one.movedim(at, 0)
+        for one, at in zip((grad, *given), places, strict=True)
+    ]
+    found = _gradients(name, dtype, needed, *[_mapped_first(one, 0, ndim) for one in every])
+    shaped = [
+        value.reshape(one.shape) if need else None
+        for value, one, need in zip(found, every[1:], needed, strict=False)
+    ]
+    return _three(shaped, grad), tuple(
+        [0 if need else None for need in (*needed, False, False)[:3]]
+    )
+
+
+def _three(found: list[torch.Tensor | None], like: torch.Tensor) -> Three:
+    """The gradients, and empty tensors for what is not needed."""
+    full = [like.new_empty(0) if one is None else one for one in (*found, None, None)]
+    return full[0], full[1], full[2]
+
+
+def _pulled(grad: torch.Tensor, slope: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+    """The gradient in an argument: of its shape and dtype."""
+    return _times(grad.to(slope.dtype), slope).sum_to_size(one.shape).to(one.dtype)
+
+
+def _times(grad: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """The product, 0 where the gradient is 0, whatever the slope: that of a huge x is infinite."""
+    return grad * torch.where((grad == 0) & ~torch.isfinite(slope), 0.0, slope)
+
+
+# ----------------------------------------------------------------------------- derivative rules
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    ctx.name, ctx.dtype, *tensors = inputs
+    ctx.save_for_backward(*_present(tuple(tensors)))
+
+
+def _backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    inputs = ctx.saved_tensors
+    needed = list(ctx.needs_input_grad[2 : 2 + len(inputs)])
+    rest = (None,) * (len(ctx.needs_input_grad) - 2 - len(inputs))
+    found: Iterable[torch.Tensor | None]
+    if torch.is_grad_enabled():
+        found = _differentiable(ctx.name, ctx.dtype, needed, grad, inputs)
+    else:
+        found = _gradients(ctx.name, ctx.dtype, needed, grad, *inputs)
+    pairs = zip(found, needed, strict=False)
+    return (None, None, *[one if need else None for one, need in pairs], *rest)
+
+
+def _differentiable(
+    name: str,
+    dtype: torch.dtype,
+    needed: list[bool],
+    grad: torch.Tensor,
+    inputs: tuple[torch.Tensor, ...],
+) -> list[torch.Tensor | None]:
+    """The gradients that are needed, made of operations that can be differentiated again."""
+    dtype = _working(dtype)
+    partials = zip(OPERATIONS[name].partials or (), inputs, needed, strict=True)
+    return [
+        _pulled(grad, _call(partial, dtype, *inputs), one) if need else None
+        for partial, one, need in partials
+    ]
+
+
+_evaluate.register_autograd(_backward, setup_context=_setup_context)
+
+
+class _Plain(torch.autograd.Function):
+    """The operator for `_are_plain` tensors.
+
+    With one alpha and one scale, or one for each column, the slopes of the sum of losses cost next
+    to nothing beside the losses. They are kept for a backward pass that asks for a multiple of
+    them, as those of sums and means do; the first such pass takes them with it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
+        """Compute the operation, and save the arguments."""
+        ctx.name, ctx.dtype = name, dtype
+        ctx.save_for_backward(*inputs)
+        if name in _LOSSES and any(ctx.needs_input_grad):
+            given = [_array(one) for one in inputs]
+            if _is_whole(dtype, *inputs) and not (name != "loss" and (given[1] == 2.0).any()):
+                loss, ctx.slopes = loss_with_slopes(*given, ctx.needs_input_grad[2])
+                return torch.from_numpy(loss)
+        return _values(name, dtype, list(inputs))
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients: once and for all, or to be differentiated again."""
+        slopes: Slopes | None = ctx.__dict__.pop("slopes", None)
+        if torch.is_grad_enabled() or not _has_memory(grad):
+            return _backward(ctx, grad)
+        inputs = list(ctx.saved_tensors)
+        factor = None if slopes is None else constant_of(_array(grad))
+        if slopes is not None and factor is not None:
+            found = slopes.times(factor, *[_array(one) for one in inputs[1:]])
+            tensors = [None if one is None else torch.from_numpy(one) for one in found]
+            return (None, None, *tensors)
+        needed = list(ctx.needs_input_grad[2:])
+        return (None, None, *_slopes(ctx.name, ctx.dtype, needed, grad, inputs))
+
+
+def _is_whole(
+    dtype: torch.dtype, x: torch.Tensor, alpha: torch.Tensor, scale: torch.Tensor
+) -> bool:
+    """Whether there is one alpha and scale, or one for each long column, of a contiguous x."""
+    if not dtype == x.dtype == alpha.dtype == scale.dtype or not x.is_contiguous():
+        return False
+    if dtype not in (torch.float32, torch.float64) or not x.numel():
+        return False
+    ndim = max(alpha.ndim, scale.ndim)
+    if ndim == 0:
+        return True
+    columns = x.shape[-1] if x.ndim else 0
+    return (
+        ndim == 1
+        and {*alpha.shape, *scale.shape} == {columns}
+        and x.numel() >= FEW_ROWS * columns
+    )
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    """Whether that is no tensor inside a mapping over several of them."""
+    try:
+        tensor.data_ptr()
+    except RuntimeError:
+        return False
+    return True
+
+
+class _Dual(torch.autograd.Function):
+    """The operator, with a forward mode and under the transforms of `torch.func`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
+        """Compute the operation."""
+        result: torch.Tensor = _evaluate(name, dtype, *inputs)
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        """Save the arguments, for both modes."""
+        _setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[2:])
+
+    backward = staticmethod(_backward)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor:
+        """Sum the partials times the tangents of their arguments."""
+        inputs = ctx.saved_tensors
+        dtype = _working(ctx.dtype)
+        terms = [
+            _times(tangent.to(dtype), _call(partial, dtype, *inputs))
+            for partial, tangent in zip(
+                OPERATIONS[ctx.name].partials or (), tangents[2:], strict=True
+            )
+            if tangent is not None
+        ]
+        return sum(terms[1:], terms[0]).to(ctx.dtype)

@@ -20,7 +20,14 @@ class Total(NamedTuple):
     grad_scale: float
 
 
-def total(x: Any, alpha: float, scale: float, weights: Any = None) -> Total:
+def total(
+    x: Any,
+    alpha: float,
+    scale: float,
+    weights: Any = None,
+    losses: Any = None,
+    slopes: Any = None,
+) -> Total:
     """Sum up ρ and its derivatives in alpha and scale, with nothing of the length of x made.
 
     Fits do not use it: their steps need second derivatives, and residuals that are at hand a block
@@ -38,21 +45,36 @@ def total(x: Any, alpha: float, scale: float, weights: Any = None) -> Total:
         Contiguous, of float32 or float64.
     alpha, scale : float
     weights : ndarray (n,), optional
-        Not negative, of the same dtype, contiguous. An element that weighs 0 is left out, whatever
+        Of one sign and the same dtype, contiguous. An element that weighs 0 is left out, whatever
         its x.
+    losses, slopes : ndarray (n,), optional
+        Where to put ρ and w ψ: of the same dtype, contiguous, apart from x and the weights.
     """
-    starts = range(0, x.size, _CHUNK)
-    found = np.zeros((len(starts), 3, 2))
+    count = max(1, -(-x.size // _CHUNK))
+    found = np.zeros((count, 3, 2))
 
     def work(start: int, stop: int) -> None:
-        of_chunk = None if weights is None else weights[start:stop]
-        sums.evaluate(x[start:stop], of_chunk, alpha, scale, found[start // _CHUNK].reshape(6))
+        w, loss, slope = [
+            None if one is None else one[start:stop] for one in (weights, losses, slopes)
+        ]
+        place = found[start // _CHUNK].reshape(6)
+        sums.evaluate(x[start:stop], w, alpha, scale, place, loss, slope)
 
-    map_chunks(work, x.size, _CHUNK)
-    loss, grad_alpha, grad_scale = (_sum(found[:, row]) for row in range(3))
+    if count == 1:
+        work(0, x.size)
+        loss, grad_alpha, grad_scale = map(_rounded, found[0].tolist())
+    else:
+        map_chunks(work, x.size, _CHUNK)
+        loss, grad_alpha, grad_scale = (_sum(found[:, row]) for row in range(3))
     if alpha == 2.0 and loss != 0.0:
         grad_alpha = loss * math.inf
     return Total(loss, grad_alpha, grad_scale)
+
+
+def _rounded(pair: list[float]) -> float:
+    """A number and its remainder as one; infinities have no remainder."""
+    value, rest = pair
+    return value + rest if math.isfinite(value) else value
 
 
 def _sum(pairs: Any) -> float:

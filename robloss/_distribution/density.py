@@ -204,10 +204,14 @@ TRUNCATED = (RESIDUAL, ALPHA, SCALE, TRUNCATION)
 
 
 def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
+    if xp.__name__ == "array_api_compat.torch":
+        # Its compilers do not follow NumPy's way to log Z of a number.
+        x, alpha, scale = as_arrays(xp, x, alpha, scale)
     value = evaluate("smooth_loss", x, alpha, scale, check=False)
     log_z = log_whole(alpha)
-    value = _plus(value, float(log_z) if is_number(alpha) else log_z)
-    return _plus(value, math.log(scale) if is_number(scale) else xp.log(scale))
+    log_z = float(log_z) if is_number(alpha) else log_z
+    # Numbers, or few, as a rule: the many are gone through once.
+    return _plus(value, log_z + (math.log(scale) if is_number(scale) else xp.log(scale)))
 
 
 def _plus(value: Array, term: Array) -> Array:

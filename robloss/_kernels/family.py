@@ -81,7 +81,8 @@ def _once(x: Any, width: Any) -> Any:
 
 
 @part
-def _is_between(ratio: Any, near: Any, far: Any) -> Any:
+def is_between(ratio: Any, near: Any, far: Any) -> Any:
+    """The lanes in which neither x/c nor its square leaves the normal numbers; 0 is served."""
     size = absolute(ratio)
     return ((size >= near) & (size <= far)) | (ratio == 0.0)
 
@@ -112,7 +113,7 @@ def power(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     z = fma(kx, kx, (kx + kx) * kx_lo)
     loss, power, ratio, _, growth = _power(z, of.shape)
     pull, pull_lo = pairs.product(z, 0.0, of.pull, of.pull_lo)
-    served = _is_between(kx, constant(x, "NEAR"), of.far)
+    served = is_between(kx, constant(x, "NEAR"), of.far)
     return Parts(loss, power, ratio, pull, pull_lo, of.width, served, served, growth)
 
 
@@ -122,7 +123,7 @@ def _moderate_power(x: Any, shape: Any, width: Any) -> Any:
     ratio, s = _once(x, width)
     loss, power, bent, exponent, growth = _power(s / shape.b, shape)
     pull, pull_lo = pairs.product(s, 0.0, width.inverse, width.inverse_lo)
-    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
+    loss_served = is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
     loss_served = loss_served & (exponent <= constant(x, "EXPONENT"))
     served = loss_served & (exponent <= width.room)
     return Parts(loss, power, bent, pull, pull_lo, width, loss_served, served, growth)
@@ -138,7 +139,7 @@ def _steep_power(x: Any, shape: Any, width: Any) -> Any:
     z_lo = (fma(-z, shape.b, s) + (s_lo - z * shape.b_lo)) * inverse
     log, log_lo, t = pairs.careful_log1p(z, z_lo)
     y, y_lo = pairs.product(log, log_lo, shape.p, shape.p_lo)
-    loss_served = _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
+    loss_served = is_between(ratio, constant(x, "NEAR"), constant(x, "FAR")) & (y <= shape.room)
     lowest = -constant(x, "EXPONENT")
     is_low = y < lowest
     y, y_lo = where(is_low, lowest, y), where(is_low, 0.0, y_lo)
@@ -229,7 +230,7 @@ def _closed(
     x: Any, loss: Any, power: Any, ratio: Any, s: Any, at: Any, width: Any, growth: Any
 ) -> Any:
     far = min(math.exp(0.25 * width.room), constant(x, "FAR"))
-    served = _is_between(at, constant(x, "NEAR"), far)
+    served = is_between(at, constant(x, "NEAR"), far)
     pull, pull_lo = pairs.product(s, 0.0, width.inverse, width.inverse_lo)
     return Parts(loss, power, ratio, pull, pull_lo, width, _is_near(at), served, growth)
 
@@ -303,7 +304,7 @@ def welsch(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     loss = fma(-up, r, 1.0 - up)
     power = fma(up, r, up)
     power = where(is_dead, 0.0, fma(power, -0.5 * s_lo, power))
-    served = served & _is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
+    served = served & is_between(ratio, constant(x, "NEAR"), constant(x, "FAR"))
     pull, pull_lo = pairs.product(s, s_lo, of.width.inverse, of.width.inverse_lo)
     return Parts(
         loss, power, (1.0 - s) - s_lo, pull, pull_lo, of.width, _is_near(ratio), served, None

@@ -1,6 +1,7 @@
 """Sums of ρ and of its derivatives in alpha and scale over an array, with nothing materialised.
 
-Everything is summed in float64 along with what the additions round off, in an order that is a
+Beside them, where they are wanted, ρ itself and the slope of its sum in every element: all that a
+gradient asks for, in one pass. Everything is summed in float64 along with what the additions round off, in an order that is a
 function of an element's place alone.
 
 The derivative in alpha can share what it is made of with ρ = (b/α)(e^E − 1)::
@@ -21,7 +22,7 @@ import numpy as np
 
 from robloss._kernels import exact, family, pairs, shape
 from robloss._kernels.compiling import kernel, part
-from robloss._kernels.memory import lanes_of, load
+from robloss._kernels.memory import lanes_of, load, store
 from robloss._kernels.parameters import Derived, derived
 from robloss._kernels.vector import (
     SUMMED,
@@ -117,14 +118,38 @@ def _weight_of(weight: Any, index: int) -> float:
     return 1.0 if weight is None else np.float64(lane(weight, index))
 
 
+@part
+def _put(
+    losses: Any,
+    slopes: Any,
+    start: int,
+    count: int,
+    x: Any,
+    loss: Any,
+    power: Any,
+    width: Any,
+    weight: Any,
+) -> None:
+    """Store losses and slopes, if there is a place for them; ψ is x W/c²."""
+    store(losses, start, count, loss)
+    if slopes is not None:
+        slope = x * fma(power, width.weight, power * width.weight_lo)
+        store(slopes, start, count, _weighted(slope, weight))
+
+
 @kernel
 def _mend(
-    totals: Totals, count: int, served: Any, x: Any, weight: Any, alpha: float, scale: float
-) -> Totals:
+    totals: Totals, start: int, count: int, served: Any, x: Any, weight: Any, alpha: float,
+    scale: float, losses: Any, slopes: Any,
+) -> Totals:  # fmt: skip
     """Add the lanes that are not served, computed one by one; what weighs nothing is left out."""
     for i in range(count):
         if not lane(served, i):
             w, at = _weight_of(weight, i), np.float64(lane(x, i))
+            if losses is not None:
+                losses[start + i] = exact.loss(at, alpha, scale)
+            if slopes is not None:
+                slopes[start + i] = w * exact.influence(at, alpha, scale) if w != 0.0 else 0.0
             if w != 0.0:
                 totals = _with(
                     totals,
@@ -198,31 +223,39 @@ def _raised(z: Any, of: _Exponent) -> tuple[Any, ...]:
 
 
 @part
-def _of_power(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
-    """e^E − 1, P L and z W."""
-    log, _, t, up, _, _, change = _raised(z, of)
-    power = fma(up, change, up)
-    return fma(up, change, up - 1.0), power * log, (power / t) * z
+def _loss(growth: Any, outer: Any, outer_lo: Any) -> Any:
+    """(b/α) (e^E − 1), as `family` has it."""
+    return absolute(pairs.product_as_one(growth, outer, outer_lo))
 
 
 @part
-def _near_zero(z: Any, of: _Exponent) -> tuple[Any, Any, Any]:
-    """e^E − 1, L² χ(E) − P L and z W; L² is E²/p², and E² χ(E) is 1 + (E − 1) e^E."""
+def _of_power(z: Any, of: _Exponent, outer: Any, outer_lo: Any) -> tuple[Any, Any, Any, Any]:
+    """e^E − 1, P L, W and ρ."""
+    log, _, t, up, _, _, change = _raised(z, of)
+    power = fma(up, change, up)
+    growth = fma(up, change, up - 1.0)
+    return growth, power * log, power / t, _loss(growth, outer, outer_lo)
+
+
+@part
+def _near_zero(z: Any, of: _Exponent, outer: Any, outer_lo: Any) -> tuple[Any, Any, Any, Any]:
+    """e^E − 1, L² χ(E) − P L, W and ρ; L² is E²/p², and E² χ(E) is 1 + (E − 1) e^E."""
     log, e, t, up, r, curve, change = _raised(z, of)
     power = fma(up, change, up)
     far = fma(e - 1.0, power, 1.0)
     far = fma(far, of.square, far * of.square_lo)
     # That cancels where E is small: there r is all of it.
     square = where(up == 1.0, (log * log) * fma(curve, r - 1.0, 1.0), far)
-    return fma(up, change, up - 1.0), fma(-power, log, square), (power / t) * z
+    growth = fma(up, change, up - 1.0)
+    return growth, fma(-power, log, square), power / t, _loss(growth, outer, outer_lo)
 
 
 @part
-def _at_zero(z: Any, of: Any) -> tuple[Any, Any, Any]:
-    """2 L/b, ½ L² − L and z W."""
+def _at_zero(z: Any, of: Any, outer: Any, outer_lo: Any) -> tuple[Any, Any, Any, Any]:
+    """2 L/b, ½ L² − L, W and ρ."""
     log, log_lo, t = pairs.log1p(z)
     log = log + log_lo
-    return log, log * fma(0.5, log, -1.0), z / t
+    return log, log * fma(0.5, log, -1.0), 1.0 / t, log
 
 
 @part
@@ -241,8 +274,8 @@ def _gathered_wide(term: Any, weight: Any) -> Any:
 
 @part
 def _quickly(
-    terms: Any, exponent: Any, by: _Combination, of: Derived,
-    x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int,
+    terms: Any, exponent: Any, by: _Combination, of: Derived, x: Any, weights: Any, alpha: float,
+    scale: float, losses: Any, slopes: Any, start: int, stop: int,
 ) -> tuple[Totals, bool]:  # fmt: skip
     """The sums of a block for alpha of moderate size, and whether they are good."""
     none = widened(folded(load(x, start, 0)))
@@ -257,13 +290,19 @@ def _quickly(
         z = fma(kx, kx, (kx + kx) * kx_lo)
         # Where z underflows for so many that it matters, the sums are not good.
         served = absolute(kx) <= of.far
-        if any_of(~served):
+        if losses is not None:
+            served = family.is_between(kx, constant(x, "NEAR"), of.far)
+        is_whole = not any_of(~served)
+        if not is_whole:
             z = where(served, z, 0.0)
-            rest = _mend(rest, count, served, at, weight, alpha, scale)
-        first_term, second_term, third_term = terms(z, exponent)
+        outer = of.shape.outer, of.shape.outer_lo
+        first_term, second_term, power, loss = terms(z, exponent, *outer)
+        _put(losses, slopes, first, count, at, loss, power, of.width, weight)
+        if not is_whole:
+            rest = _mend(rest, first, count, served, at, weight, alpha, scale, losses, slopes)
         change, change_lo = _plus(change, change_lo, _gathered(first_term, weight))
         slope, slope_lo = _plus(slope, slope_lo, _gathered(second_term, weight))
-        pull, pull_lo = _plus(pull, pull_lo, _gathered(third_term, weight))
+        pull, pull_lo = _plus(pull, pull_lo, _gathered(power * z, weight))
     of_change, of_change_lo = _across(change, change_lo)
     of_slope, of_slope_lo = _times(*_across(slope, slope_lo), by.slope, by.slope_lo)
     of_pull, of_pull_lo = _across(pull, pull_lo)
@@ -283,18 +322,20 @@ def _quickly(
 def _is_good(x: Any, sums: Totals, by: _Combination, scale: float) -> bool:
     """Whether that of ∂ρ/∂α is not much smaller than what it is combined of.
 
-    A block whose numbers, or their squares, are all but subnormal is not.
+    A block whose numbers, or their squares, are all but subnormal is not. Weights are of one sign,
+    and so are the sums.
     """
     twice, pull = 2.0 * abs(sums.grad_alpha), abs(sums.grad_scale) * (scale / by.b)
-    change = sums.loss * (by.alpha / by.b) * by.change
+    change = abs(sums.loss) * (by.alpha / by.b) * by.change
     size = abs(twice - pull - change) + abs(change) + pull
     return bool(twice >= constant(x, "SHARE") * size) and size < math.inf
 
 
 @part
 def _carefully(
-    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, start: int, stop: int
-) -> Totals:
+    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, losses: Any, slopes: Any, start: int,
+    stop: int,
+) -> Totals:  # fmt: skip
     """The sums of a block of what the accurate kernels give."""
     none = widened(folded(load(x, start, 0)))
     loss, loss_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
@@ -306,10 +347,11 @@ def _carefully(
         parts = member(at, alpha, scale, of)
         grad_alpha, served = _slope(parts.growth, at, parts.loss_served & parts.served)
         values = parts.loss, fma(parts.power, parts.pull, parts.power * parts.pull_lo)
+        _put(losses, slopes, first, count, at, parts.loss, parts.power, parts.width, weight)
         if any_of(~served):
             values = where(served, values[0], 0.0), where(served, values[1], 0.0)
             grad_alpha = where(served, grad_alpha, 0.0)
-            rest = _mend(rest, count, served, at, weight, alpha, scale)
+            rest = _mend(rest, first, count, served, at, weight, alpha, scale, losses, slopes)
         loss, loss_lo = _plus(loss, loss_lo, _gathered_wide(values[0], weight))
         slope, slope_lo = _plus(slope, slope_lo, _gathered_wide(grad_alpha, weight))
         pull, pull_lo = _plus(pull, pull_lo, _gathered_wide(values[1], weight))
@@ -334,11 +376,13 @@ def _store(totals: Totals, out: Any) -> None:
 
 
 @part
-def _sum(member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+def _sum(
+    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, out: Any, losses: Any, slopes: Any,
+) -> None:  # fmt: skip
     totals = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for start in range(0, x.size, BLOCK):
         stop = min(start + BLOCK, x.size)
-        sums = _carefully(member, of, x, weights, alpha, scale, start, stop)
+        sums = _carefully(member, of, x, weights, alpha, scale, losses, slopes, start, stop)
         totals = _joined(totals, sums)
     _store(totals, out)
 
@@ -346,58 +390,84 @@ def _sum(member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float,
 @part
 def _sum_quickly(
     terms: Any, exponent: Any, by: _Combination, x: Any, weights: Any, alpha: float, scale: float,
-    out: Any,
+    out: Any, losses: Any, slopes: Any,
 ) -> None:  # fmt: skip
     of = derived(x, alpha, scale)
     totals, is_good = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True
     for start in range(0, x.size, BLOCK):
         stop = min(start + BLOCK, x.size)
         if is_good:  # or would have been, in the block before
-            sums, is_good = _quickly(terms, exponent, by, of, x, weights, alpha, scale, start, stop)
+            sums, is_good = _quickly(
+                terms, exponent, by, of, x, weights, alpha, scale, losses, slopes, start, stop
+            )
         if not is_good:
-            sums = _carefully(family.power, of, x, weights, alpha, scale, start, stop)
+            sums = _carefully(
+                family.power, of, x, weights, alpha, scale, losses, slopes, start, stop
+            )
             is_good = _is_good(x, sums, by, scale)
         totals = _joined(totals, sums)
     _store(totals, out)
 
 
 @kernel
-def _power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+def _power(
+    x: Any, weights: Any, alpha: float, scale: float, out: Any, losses: Any, slopes: Any
+) -> None:
     exponent = _exponent(x, alpha)
     by = _combination(alpha, _exponent(out, alpha), False)
-    _sum_quickly(_of_power, exponent, by, x, weights, alpha, scale, out)
+    _sum_quickly(_of_power, exponent, by, x, weights, alpha, scale, out, losses, slopes)
 
 
 @kernel
-def _power_near_zero(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+def _power_near_zero(
+    x: Any, weights: Any, alpha: float, scale: float, out: Any, losses: Any, slopes: Any
+) -> None:
     bounded = _bounded(x, alpha)
     exponent = _exponent(x, bounded)
     by = _combination(bounded, exponent, True)
-    _sum_quickly(_near_zero, exponent, by, x, weights, alpha, scale, out)
+    _sum_quickly(_near_zero, exponent, by, x, weights, alpha, scale, out, losses, slopes)
 
 
 @kernel
-def _cauchy(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+def _cauchy(
+    x: Any, weights: Any, alpha: float, scale: float, out: Any, losses: Any, slopes: Any
+) -> None:
     by = _Combination(1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0)
-    _sum_quickly(_at_zero, None, by, x, weights, alpha, scale, out)
+    _sum_quickly(_at_zero, None, by, x, weights, alpha, scale, out, losses, slopes)
 
 
 @kernel
-def _steep_power(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    _sum(family.steep_power, derived(x, alpha, scale), x, weights, alpha, scale, out)
+def _steep_power(
+    x: Any, weights: Any, alpha: float, scale: float, out: Any, losses: Any, slopes: Any
+) -> None:
+    _sum(
+        family.steep_power, derived(x, alpha, scale), x, weights, alpha, scale, out, losses, slopes
+    )
 
 
 @kernel
-def _normal(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    _sum(family.normal, derived(x, alpha, scale), x, weights, alpha, scale, out)
+def _normal(
+    x: Any, weights: Any, alpha: float, scale: float, out: Any, losses: Any, slopes: Any
+) -> None:
+    _sum(family.normal, derived(x, alpha, scale), x, weights, alpha, scale, out, losses, slopes)
 
 
 @kernel
-def _welsch(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
-    _sum(family.welsch, derived(x, alpha, scale), x, weights, alpha, scale, out)
+def _welsch(
+    x: Any, weights: Any, alpha: float, scale: float, out: Any, losses: Any, slopes: Any
+) -> None:
+    _sum(family.welsch, derived(x, alpha, scale), x, weights, alpha, scale, out, losses, slopes)
 
 
-def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None:
+def evaluate(
+    x: Any,
+    weights: Any,
+    alpha: float,
+    scale: float,
+    out: Any,
+    losses: Any = None,
+    slopes: Any = None,
+) -> None:
     """Put sums into `out`: of ρ, ∂ρ/∂α and ∂ρ/∂c, each before what its additions rounded off.
 
     Parts
@@ -405,10 +475,13 @@ def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None
     x : ndarray (n,)
         Contiguous, of float32 or float64.
     weights : ndarray (n,), or None
-        Not negative, of the same dtype, contiguous. What weighs 0 is left out, whatever its x.
+        Of one sign and the same dtype, contiguous. What weighs 0 is left out, whatever its x.
     alpha, scale : float
     out : ndarray (6,)
         Of float64. At α = 2 the lanes whose ∂ρ/∂α is infinite may count as 0.
+    losses, slopes : ndarray (n,), or None
+        Of the same dtype, contiguous, apart from x and the weights: for ρ, and for ψ, which is
+        weighted too.
     """
     if alpha == 2.0:
         kernel = _normal
@@ -420,4 +493,4 @@ def evaluate(x: Any, weights: Any, alpha: float, scale: float, out: Any) -> None
         kernel = _power_near_zero if abs(alpha) < NEAR_ZERO else _power
     else:
         kernel = _steep_power
-    kernel(x, weights, alpha, scale, out)
+    kernel(x, weights, alpha, scale, out, losses, slopes)
