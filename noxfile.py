@@ -160,8 +160,8 @@ def minimums(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """The quick part of the suite on other interpreters; one that is not here is skipped."""
     install(session, ".", *group("tests"))
-    # Without the two files that compile most: what they test does not depend on the interpreter.
-    slow = [f"--ignore=tests/unit/test_{name}.py" for name in ("lanes", "compiling")]
+    # Without the files that compile most: what they test does not depend on the interpreter.
+    slow = [f"--ignore=tests/unit/test_{name}.py" for name in ("cuda", "lanes", "compiling")]
     part = ["tests/unit", "tests/conformance", *LEFT_TO_TOGETHER, *slow]
     session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
 

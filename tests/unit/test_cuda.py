@@ -19,6 +19,7 @@ from samples import of_numbers
 
 import robloss
 from robloss._args import prepare
+from robloss._backends import cuda
 from robloss._backends.cuda import WANTED, Kernel, launch, parameters
 from robloss._ops import OPERATIONS
 
@@ -42,6 +43,14 @@ def aligned(values, dtype):
     array = room[start : start + size * np.dtype(dtype).itemsize].view(dtype)
     array[:] = np.ravel(values)
     return array.reshape(np.shape(values))
+
+
+def test_the_thresholds_of_the_exact_path_are_those_of_numbas():
+    from robloss._kernels import exact
+
+    names = {"HUGE_Z": "_HUGE", "FAR_Z": "_FAR", "QUADRATURE_REACH": "REACH"}
+    theirs = {name: getattr(exact, names.get(name, f"_{name}")) for name in cuda._EXACT}
+    assert theirs == cuda._EXACT
 
 
 # ---------------------------------------------------------------------------------------- values
