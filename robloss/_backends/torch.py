@@ -93,7 +93,7 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
 
 def _is_transformed() -> bool:
     """Whether torch is in forward mode, or inside a transform of `torch.func`."""
-    return (
+    return bool(
         forward_ad._current_level >= 0  # noqa: SLF001
         or torch._C._are_functorch_transforms_active()  # noqa: SLF001
     )
