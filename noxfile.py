@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import nox
@@ -27,7 +26,6 @@ LIBRARIES = {
     "torch": [TORCH],
     "jax": ["jax"],
     "dask": ["dask[array]"],
-    "cupy": PYPROJECT["project"]["optional-dependencies"]["cupy"],
 }
 
 # One environment for these: it is made once, and kernels are compiled once. Environments could not
@@ -54,7 +52,7 @@ OF_EVERY_VERSION = [
 # What `together` tests, with all that it needs at hand; the others leave it out.
 OF_ALL_TOGETHER = [
     f"tests/unit/test_{name}.py"
-    for name in ("numerics", "performance", "performance_page", "sklearn")
+    for name in ("digits", "numerics", "performance", "performance_page", "sklearn")
 ]
 LEFT_TO_TOGETHER = [f"--ignore={file}" for file in OF_ALL_TOGETHER]
 
@@ -103,23 +101,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("libraries", [["numpy"], OTHERS, ["cupy"]], ids=["numpy", "others", "cupy"])
+@nox.parametrize("libraries", [["numpy"], OTHERS], ids=["numpy", "others"])
 def tests(session: nox.Session, libraries: list[str]) -> None:
     """The suite: all of it with NumPy alone, and what depends on the library on the others."""
-    if "cupy" in libraries and not has_gpu():
-        session.skip("no CUDA GPU on this machine (nvidia-smi finds none)")
     needs = [one for library in libraries for one in LIBRARIES[library]]
     install(session, ".", *group("tests"), *needs)
     chosen = [option for library in libraries for option in ("--library", library)]
     part = LEFT_TO_TOGETHER if libraries == ["numpy"] else [*OF_EVERY_LIBRARY, OF_TORCH]
     session.run("pytest", *ON_ALL_CPUS, *chosen, *part, *session.posargs)
-
-
-def has_gpu() -> bool:
-    if shutil.which("nvidia-smi") is None:
-        return False
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return listing.returncode == 0 and "GPU" in listing.stdout
 
 
 @nox.session
@@ -171,8 +160,8 @@ def minimums(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """The quick part of the suite on other interpreters; one that is not here is skipped."""
     install(session, ".", *group("tests"))
-    # Without the two files that compile most: what they test does not depend on the interpreter.
-    slow = [f"--ignore=tests/unit/test_{name}.py" for name in ("lanes", "compiling")]
+    # Without the files that compile most: what they test does not depend on the interpreter.
+    slow = [f"--ignore=tests/unit/test_{name}.py" for name in ("cuda", "lanes", "compiling")]
     part = ["tests/unit", "tests/conformance", *LEFT_TO_TOGETHER, *slow]
     session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
 
@@ -182,6 +171,7 @@ def docs(session: nox.Session) -> None:
     """Draw the figures, then build the site; a warning is an error."""
     install(session, ".[plot,sklearn]", *group("docs"), *LIBRARIES["torch"])
     session.run("python", "docs/figures.py")
+    session.run("python", "docs/digits.py")
     session.run("python", "docs/numerics.py")
     session.run("python", "docs/performance.py")
     session.run("python", "docs/peers.py")
@@ -230,7 +220,37 @@ def accuracy(session: nox.Session) -> None:
     It takes ten minutes; `-- --points 5000 --seed 7` is quicker, at points of your own.
     It fails where robloss breaks its contract.
     """
-    libraries = [one for name, needs in LIBRARIES.items() if name != "cupy" for one in needs]
+    libraries = [one for needs in LIBRARIES.values() for one in needs]
     install(session, ".[plot]", *group("tests"), *group("accuracy"), *libraries)
     session.run("python", "-W", "ignore", "benchmarks/numerics.py", *session.posargs)
     session.run("python", "docs/numerics.py", "--strict")
+
+
+# A machine with a GPU has its own CuPy and torch, for its CUDA, and often no way to others: these
+# sessions take its packages as they are, and the checkout as it lies.
+
+
+def on_gpu(session: nox.Session, *command: str) -> None:
+    if shutil.which("nvidia-smi") is None:
+        session.skip("no CUDA GPU on this machine (no nvidia-smi)")
+    session.run("python3", *command, external=True, env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session(venv_backend="none")
+def tests_gpu(session: nox.Session) -> None:
+    """What depends on the library, on CuPy and on torch's GPU tensors; offline."""
+    libraries = ["--library", "cupy", "--library", "torch-cuda"]
+    # Where pytest-benchmark is installed it warns beside xdist, and warnings are errors.
+    options = ["-p", "no:benchmark", *ON_ALL_CPUS]
+    files = [*OF_EVERY_LIBRARY, "tests/unit/test_cuda.py"]
+    on_gpu(session, "-m", "pytest", *options, *libraries, *files, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def bench_gpu(session: nox.Session) -> None:
+    """Measure docs/performance-gpu.json on a GPU, and make its page; offline.
+
+    `-- --quick` shows that all run.
+    """
+    on_gpu(session, "-W", "ignore", "benchmarks/gpu.py", *session.posargs)
+    on_gpu(session, "docs/performance_gpu.py")

@@ -10,6 +10,7 @@ from record import read as read
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures"
 DTYPES = ("float64", "float32")
+COPY = "copy"
 
 
 def template(name: str) -> str:
@@ -66,3 +67,24 @@ def label(field: str, value: object) -> str:
     if field == "alpha":
         return "α per element" if value == "array" else f"α = {value}"
     return {"n": f"n = {value}", "p": f"p = {value}"}.get(field, str(value))
+
+
+def crossed(
+    rows: list[dict], tables: str, fields: tuple[str, ...], value: Callable[[dict], str]
+) -> str:
+    """A line per different values of the fields, a column per contestant."""
+    rows = [row for row in select(rows, table=tables) if row["who"] != COPY]
+    columns = names(rows, "who")
+    cells: dict[tuple, dict[str, str]] = {}
+    for row in rows:
+        cells.setdefault(tuple(row[field] for field in fields), {})[row["who"]] = value(row)
+    lines = [
+        [", ".join(map(label, fields, key)), *(found.get(who, "–") for who in columns)]
+        for key, found in cells.items()
+    ]
+    return table(["", *columns], lines)
+
+
+def median_of(field: str, show: Callable[[float], str] = number) -> Callable[[dict], str]:
+    """What a cell of a crossed table shows."""
+    return lambda row: show(row[field][1]) if row[field] else "–"

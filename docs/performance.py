@@ -3,13 +3,13 @@
 python docs/performance.py
 """
 
-from collections.abc import Callable
-
 from pages import (
     DOCS,
     FIGURES,
     count,
+    crossed,
     label,
+    median_of,
     names,
     number,
     read,
@@ -19,7 +19,7 @@ from pages import (
     table,
     template,
 )
-from pictures import COPY, bars, of_all_sizes, over_columns, over_sizes
+from pictures import bars, of_all_sizes, over_columns, over_sizes
 from targets import OURS, STEP, missed, targets
 
 QUICK = """
@@ -27,27 +27,6 @@ QUICK = """
 These are the figures of a quick run with tiny arrays. They show that everything runs, not how fast.
 ```
 """
-
-
-def crossed(
-    rows: list[dict], tables: str, fields: tuple[str, ...], value: Callable[[dict], str]
-) -> str:
-    """A line per different values of the fields, a column per contestant."""
-    rows = [row for row in select(rows, table=tables) if row["who"] != COPY]
-    columns = names(rows, "who")
-    cells: dict[tuple, dict[str, str]] = {}
-    for row in rows:
-        cells.setdefault(tuple(row[field] for field in fields), {})[row["who"]] = value(row)
-    lines = [
-        [", ".join(map(label, fields, key)), *(found.get(who, "–") for who in columns)]
-        for key, found in cells.items()
-    ]
-    return table(["", *columns], lines)
-
-
-def median_of(field: str, show: Callable[[float], str] = number) -> Callable[[dict], str]:
-    """What a cell of a crossed table shows."""
-    return lambda row: show(row[field][1]) if row[field] else "–"
 
 
 def with_factor(row: dict) -> str:

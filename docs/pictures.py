@@ -1,8 +1,6 @@
 """The pictures of docs/performance.md."""
 
-from pages import DTYPES, label, names, select
-
-COPY = "copy"
+from pages import COPY, DTYPES, label, names, select
 
 
 def of_all_sizes(record: dict) -> list[dict]:

@@ -396,8 +396,8 @@ def evaluate(
 
     They share much of their work: on NumPy arrays `loss`, `influence` and `weight` together take
     little longer than `loss` alone where `out` is given, and new arrays cost as much again
-    (docs/performance.md). On other libraries one is computed after the other, which a compiler
-    (`jax.jit`, `torch.compile`) may fuse.
+    (docs/performance.md). On CuPy arrays they are one kernel. On other libraries one is computed
+    after the other, which a compiler (`jax.jit`, `torch.compile`) may fuse.
 
     Parameters
     ----------

@@ -198,3 +198,11 @@ def densities(count: int, seed: Seed, dtype: str) -> np.ndarray:
     rng = np.random.default_rng(seed)
     alpha = np.abs(_alphas(rng, count, dtype)).astype(dtype).astype(float)
     return np.unique(alpha)[:, None]
+
+
+def of_numbers(alpha: float, scale: float, count: int, seed: Seed, dtype: str) -> np.ndarray:
+    """Rows of one shape and one scale, which no dtype rounds; residuals of any size."""
+    rng = np.random.default_rng(seed)
+    regions = [10 ** rng.uniform(-6, 3, count), 10 ** rng.uniform(-17, 17, count)]
+    x = (_signs(rng, count) * _pick(rng, regions) * scale).astype(dtype).astype(float)
+    return np.stack([x, np.full(count, alpha), np.full(count, scale)], axis=1)

@@ -1,8 +1,9 @@
 """Who computes an operation: a table from array library to the module that does.
 
-A module offers ``evaluate(operation, arguments)``; NumPy's takes several operations, and `out`. It
-is imported at the first use of its library, so that none is ever imported on behalf of another.
-Dask arrays are no library of their own here: the work is done on their chunks.
+A module offers ``evaluate(operation, arguments)``; NumPy's and CuPy's take the names of several
+operations, and NumPy's `out`. It is imported at the first use of its library, so that none is ever
+imported on behalf of another. Dask arrays are no library of their own here: the work is done on
+their chunks.
 """
 
 import sys
@@ -21,6 +22,7 @@ from robloss._typing import Array
 
 _MODULES = {
     "numpy": "robloss._backends.numpy",
+    "cupy": "robloss._backends.cupy",
     "jax": "robloss._backends.jax",
     "dask": "robloss._backends.dask",
 }
@@ -114,9 +116,11 @@ def evaluate_all(
         again = [partial(evaluate, name, check=False) for name in names]
         return tuple([backend.map_chunks(function, arguments) for function in again])
     with _quiet(library):
-        return tuple(
-            [_returned(backend.evaluate(OPERATIONS[name], arguments), arguments) for name in names]
-        )
+        if library == "cupy":
+            values = backend.evaluate(names, arguments)
+        else:
+            values = [backend.evaluate(OPERATIONS[name], arguments) for name in names]
+        return tuple([_returned(value, arguments) for value in values])
 
 
 def compose(

@@ -360,11 +360,12 @@ class _Plain(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
         """Compute the operation, and save the arguments."""
-        ctx.name, ctx.dtype = name, dtype
+        ctx.name, ctx.dtype, ctx.is_whole = name, dtype, False
         ctx.save_for_backward(*inputs)
         if name in _LOSSES and any(ctx.needs_input_grad):
             x, alpha, scale = [_array(one) for one in inputs]
             if _is_whole(dtype, *inputs) and (name == "loss" or not (alpha == 2.0).any()):
+                ctx.is_whole = True
                 loss, ctx.slopes = loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])
                 return torch.from_numpy(loss)
         return _values(name, dtype, list(inputs))
@@ -372,13 +373,16 @@ class _Plain(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients: once and for all, or to be differentiated again."""
-        slopes: Slopes | None = ctx.__dict__.pop("slopes", None)
+        kept: Slopes | None = ctx.__dict__.pop("slopes", None)
         if torch.is_grad_enabled() or not _has_memory(grad):
             return _backward(ctx, grad)
         inputs = list(ctx.saved_tensors)
-        factor = None if slopes is None else constant_of(_array(grad))
-        if slopes is not None and factor is not None:
-            found = slopes.times(factor, *[_array(one) for one in inputs[1:]])
+        factor = constant_of(_array(grad)) if ctx.is_whole else None
+        if factor is not None:
+            x, alpha, scale = [_array(one) for one in inputs]
+            # A second pass through the same graph gives the same bits.
+            kept = kept or loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])[1]
+            found = kept.times(factor, alpha, scale)
             tensors = [None if one is None else torch.from_numpy(one) for one in found]
             return (None, None, *tensors)
         needed = list(ctx.needs_input_grad[2:])

@@ -3,6 +3,7 @@
 import inspect
 import math
 import warnings
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from robloss._fit.loop import Outcome
 from robloss._fit.progress import report
 from robloss._fit.result import ConvergenceWarning, History
 from robloss._fit.search import Found, Search
+from robloss._fit.sums import to_host
 from robloss._fit.symmetric import solve
 from robloss._fit.words import MESSAGES, flags
+from robloss._typing import Array
 
 
 def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str, Any]:
@@ -40,7 +43,8 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
     nll, n_iter = unit * (trace.nll[-1] - likelihood.penalty(point)), trace.steps
     report(options, outcome.status, n_iter, float(objective[-1]))
     rank = len(data.to_params) if search.l2 else found.rank
-    moves = alpha_by_truncation(outcome)
+    moves, beyond = alpha_by_truncation(outcome), beyond_truncation(outcome, residuals)
+    holds_scale = options.scale is None and not free.scale
     return {
         "alpha": point.alpha,
         "scale": point.scale,
@@ -51,13 +55,14 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
         "converged": outcome.status == "converged",
         "status": outcome.status,
         "message": message,
-        "flags": flags(outcome, rank, moves, holds_scale=options.scale is None and not free.scale),
+        "flags": flags(outcome, rank, moves, beyond, holds_scale),
         "observations": unit * data.observations,
         "history": History(objective, np.asarray(trace.alpha), np.asarray(trace.scale)),
         "adapted": tuple(name for name in ("alpha", "scale") if getattr(free, name)),
         "alpha_bounds": options.bounds,
         "truncation": options.truncation,
         "alpha_by_truncation": moves,
+        "beyond_truncation": beyond,
         "_optimum": Optimum(likelihood, point, residuals, unit),
     }
 
@@ -68,9 +73,28 @@ def _level_of_caller() -> int:
     Python shows a warning once for each line: attributed to one of ours it would hide later ones.
     """
     level, frame = 0, inspect.currentframe()
-    while frame is not None and frame.f_globals["__name__"].partition(".")[0] == "robloss":
+    while frame is not None and _is_ours(frame):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name: str = frame.f_globals.get("__name__", "")  # what `exec` runs may have none
+    return name.partition(".")[0] == "robloss"
+
+
+def beyond_truncation(outcome: Outcome, residuals: Array) -> int:
+    """How many residuals of rows that count lie where the law is cut off."""
+    likelihood, scale = outcome.likelihood, outcome.local.point.scale
+    data, truncation = likelihood.data, likelihood.normaliser.truncation
+    if truncation is None:
+        return 0
+    xp, weights = data.xp, data.row_weights
+    beyond = xp.abs(residuals) > truncation * scale
+    if weights is not None:
+        counts = weights.values > 0
+        beyond = beyond & (counts if beyond.ndim == 1 else counts[:, None])
+    return int(to_host(xp.sum(xp.astype(beyond, residuals.dtype))))
 
 
 def alpha_by_truncation(outcome: Outcome) -> float:

@@ -1,45 +1,92 @@
 """Functions that users give, for residuals and their derivatives, and what they must return."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from robloss._args import common_library, real_dtype
-from robloss._fit.jacobian import Function
+from robloss._fit.jacobian import Function, as_like
 from robloss._fit.linear_data import RowWeights, linear_data
-from robloss._fit.sums import Moments
+from robloss._fit.sums import HostArray, Moments
 from robloss._typing import Array
 
 
-def noted(name: str, function: Callable[[Array], Any]) -> Function:
+@dataclass(frozen=True)
+class Noted:
     """The user's function, whose exceptions say where it was called."""
 
-    def called(theta: Array) -> Array:
+    name: str
+    function: Callable[[Array], Any]
+
+    def __call__(self, theta: Array) -> Array:
+        """Its value."""
         try:
-            return function(theta)
+            return self.function(theta)
         except Exception as error:
-            error.add_note(f"robloss called `{name}` with theta = {theta}.")
+            error.add_note(f"robloss called `{self.name}` with theta = {theta}.")
             raise
 
-    return called
 
-
-def steady(name: str, function: Function, first: Array) -> Function:
+class Steady:
     """The function, refused once it returns something of another shape or dtype than at first."""
-    wanted = _form(first)
 
-    def called(theta: Array) -> Array:
-        value = function(theta)
-        if _form(value) != wanted:
+    def __init__(self, name: str, function: Function, first: Array) -> None:
+        self.name = name
+        self.function = function
+        self.wanted = _form(first)
+
+    def __call__(self, theta: Array) -> Array:
+        """Its value."""
+        value = self.function(theta)
+        if _form(value) != self.wanted:
             raise ValueError(
-                f"`{name}` must return arrays of one shape and dtype, but got {_form(value)} after "
-                f"{wanted}. What it returns may depend on theta in its values only."
+                f"`{self.name}` must return arrays of one shape and dtype, but got {_form(value)} "
+                f"after {self.wanted}. What it returns may depend on theta in its values only."
             )
         return value
 
-    return called
+
+@dataclass(frozen=True)
+class FirstOf:
+    """The first component of what a function returns for each observation."""
+
+    function: Function
+
+    def __call__(self, theta: Array) -> Array:
+        """Its value."""
+        return self.function(theta)[:, 0, ...]
+
+
+class Remembered:
+    """A function and its last value, which a step asks for more than once.
+
+    Attributes
+    ----------
+    function : callable
+    like : array
+        Tells the dtype and device of its argument.
+    """
+
+    def __init__(self, function: Function, like: Array) -> None:
+        self.function = function
+        self.like = like
+        self._last: tuple[HostArray, Array] | None = None
+
+    def __call__(self, theta: HostArray) -> Array:
+        """Its value at host numbers."""
+        if self._last is None or not np.array_equal(theta, self._last[0]):
+            value = self.function(as_like(theta, self.like))
+            xp = array_api_compat.array_namespace(value)
+            # The function may use the memory of what it returns again.
+            self._last = theta.copy(), xp.astype(value, value.dtype, copy=True)
+        return self._last[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Forget the value."""
+        return vars(self) | {"_last": None}
 
 
 def _form(value: Any) -> str:
@@ -102,7 +149,7 @@ def moments_at_start(residuals: Array, slopes: Array, weights: RowWeights | None
     Raises
     ------
     ValueError
-        If squares overflow, or those of the residuals underflow.
+        If squares overflow, or those of the residuals or of all derivatives underflow.
     """
     xp = array_api_compat.array_namespace(residuals)
     components = residuals.shape[1] if residuals.ndim == 2 else 1
@@ -112,8 +159,10 @@ def moments_at_start(residuals: Array, slopes: Array, weights: RowWeights | None
     design = xp.reshape(slopes, (-1, slopes.shape[-1]))
     data = linear_data(xp, design, xp.reshape(residuals, (-1,)), False, weights)
     moments = data.moments()
-    square = moments.mean_square_y
-    is_lost = moments.largest_y > 0 and square < data.tiny
+    square, steepest = moments.mean_square_y, np.max(np.diag(moments.gram))
+    is_lost = (square < data.tiny and moments.largest_y > 0) or (
+        steepest < data.tiny and bool(xp.any(design != 0))
+    )
     if is_lost or not (np.isfinite(square) and np.all(np.isfinite(moments.gram))):
         raise ValueError(
             "`residuals` and their derivatives must have squares that neither overflow nor "

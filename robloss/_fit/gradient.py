@@ -97,14 +97,13 @@ class GradientLoop(Loop):
     def _along(self, local: Local, step: HostArray, length: float) -> Local | None:
         at_rounding = 0.5 * length**2 <= local.noise
         gain = float(-local.gradient @ step)
+        if gain <= 0 and not at_rounding:
+            return None
         for halving in range(1 if at_rounding else HALVINGS):
             part = 0.5**halving
-            trial = self.likelihood.at(self.moved(local, part * step), hessian=False)
-            if at_rounding:
-                fallen = trial.nll <= local.nll and self.newton(trial)[1] < length
-            else:
-                fallen = gain > 0 and trial.nll <= local.nll - _ARMIJO * part * gain
-            if fallen:
+            most = local.nll - (0.0 if at_rounding else _ARMIJO * part * gain)
+            trial = self.tried(self.moved(local, part * step), most, hessian=False)
+            if trial is not None and (not at_rounding or self.newton(trial)[1] < length):
                 return trial
         return None
 

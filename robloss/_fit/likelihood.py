@@ -19,6 +19,7 @@ import numpy as np
 
 from robloss._fit.data import Data
 from robloss._fit.normaliser import Normaliser
+from robloss._fit.residual_data import ResidualData
 from robloss._fit.sums import HostArray, Sums, Wanted
 from robloss._typing import Array
 
@@ -134,11 +135,21 @@ class Likelihood:
         ridge: HostArray = (self._root_ridge * point.scale) ** 2
         return ridge
 
-    def nll(self, sums: Sums, point: Point) -> float:
+    def refuses(self, point: Point, most: float) -> bool:
+        """Whether the residuals alone tell that F is above `most` at a point, or is not finite.
+
+        They take no derivatives; of linear models they take as long as these.
+        """
+        data = self.data
+        if not isinstance(data, ResidualData):
+            return False
+        return not self._nll(data.loss(point.theta, point.alpha, point.scale), point) <= most
+
+    def _nll(self, loss: float, point: Point) -> float:
         """F at a point."""
         logs = self.normaliser.components * math.log(point.scale)
         per_row = logs + self.normaliser.value(point.alpha)
-        return sums.loss + self.data.observations * per_row + self.penalty(point)
+        return loss + self.data.observations * per_row + self.penalty(point)
 
     def _sums(self, point: Point, wanted: Wanted) -> Sums:
         return self.data.sums(point.theta, point.alpha, point.scale, wanted)
@@ -219,7 +230,7 @@ class Likelihood:
         sums = self._sums(point, wanted)
         gradient, border = self._gradient(sums, point)
         ridge = self._ridge(point)
-        nll = self.nll(sums, point)
+        nll = self._nll(sums.loss, point)
         # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
         noise = FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull)
         if not all(np.isfinite(part).all() for part in (gradient, border, noise)):

@@ -153,7 +153,7 @@ def fit_linear(
         How many starts to try; those after the first are fits of as many random rows as there are
         parameters.
     rng : int or numpy.random.Generator, optional
-        What those rows are drawn by.
+        What those rows are drawn by; other ones in every run if it is left out.
     method : {"irls", "gradient"}, default "irls"
         "gradient" minimises the same objective by its first derivatives (L-BFGS), whose steps take
         time like p instead of p²: for thousands of columns.
@@ -210,8 +210,9 @@ def fit_linear(
     responses, not against outlying rows of `X` (leverage): see the page "Estimation".
 
     Rows are only ever summed over, so the same code runs on Dask chunks. From 80 000 rows on the
-    fit starts from that of a sample of them. 16-bit data are fitted, and the results returned, in
-    float32.
+    fit starts from that of a sample of them. With fewer rows than parameters it is made in the
+    space that the rows span; without a ridge the coefficients are those of least norm, and a flag
+    says that they are not determined. 16-bit data are fitted, and the results returned, in float32.
 
     References
     ----------

@@ -12,6 +12,7 @@ where the step before was a reweighted one, and otherwise fetched if it is neede
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -289,13 +290,19 @@ class Loop:
             return self._refined(local, newton, length, trace, beside)
         for step in self._proposals(local, newton, length):
             again = step is not newton  # one reweighted step is likely to be followed by another
-            trial = self.likelihood.at(
-                self.moved(local, step), gram=again, beside=None if again else beside
-            )
-            if trial.nll <= local.nll and np.any(step):
+            there = self.moved(local, step)
+            trial = self.tried(there, local.nll, gram=again, beside=None if again else beside)
+            if trial is not None and np.any(step):
                 self.damping *= _EASIER
                 return trial
         return None
+
+    def tried(self, point: Point, most: float, **wanted: Any) -> Local | None:
+        """What is known of a point, if F is at most so much there."""
+        if self.likelihood.refuses(point, most):
+            return None
+        local = self.likelihood.at(point, **wanted)
+        return local if local.nll <= most else None
 
     def _refined(
         self,
@@ -308,11 +315,10 @@ class Loop:
         """A Newton step whose gain rounding hides: the gradient tells whether it is good."""
         if newton is None:
             return None
-        trial = self.likelihood.at(self.moved(local, newton), beside=beside)
         before = trace.nll[-2] if len(trace.nll) > 1 else math.inf
-        if not trial.nll <= min(local.nll + local.noise, before):
-            return None
-        return trial if self.newton(trial)[1] < length else None
+        most = min(local.nll + local.noise, before)
+        trial = self.tried(self.moved(local, newton), most, beside=beside)
+        return trial if trial is not None and self.newton(trial)[1] < length else None
 
     def moved(self, local: Local, step: HostArray) -> Point:
         """Where a step leads."""

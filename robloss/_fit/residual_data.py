@@ -1,5 +1,6 @@
 """A residual function as data of a fit."""
 
+import copy
 from dataclasses import replace
 from typing import Any, Self
 
@@ -7,7 +8,8 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._fit.jacobian import Function
+from robloss._fit.functions import Remembered
+from robloss._fit.jacobian import as_like
 from robloss._fit.linear_data import LinearData, RowWeights, linear_data
 from robloss._fit.sums import HostArray, Sums, Wanted, to_host
 from robloss._typing import Array
@@ -19,9 +21,8 @@ class ResidualData:
     Attributes
     ----------
     xp : namespace
-    function, jacobian : callable
-        Of parameters as an array: residuals (n,) and their derivatives (n, q), or (n, d) and
-        (n, d, q).
+    function, jacobian : Remembered
+        Of parameters: residuals (n,) and their derivatives (n, q), or (n, d) and (n, d, q).
     like : array
         Tells the dtype and device of parameters.
     size_of_y : float
@@ -37,8 +38,8 @@ class ResidualData:
     def __init__(
         self,
         xp: Any,
-        function: Function,
-        jacobian: Function,
+        function: Remembered,
+        jacobian: Remembered,
         theta: Array,
         size_of_y: float,
         row_weights: RowWeights | None = None,
@@ -78,7 +79,7 @@ class ResidualData:
 
     def params(self, theta: HostArray) -> Array:
         """Parameters as the user's functions take them."""
-        return as_like(self.xp, theta, self.like)
+        return as_like(theta, self.like)
 
     def _rows(self, array: Array) -> Array:
         if self.index is None:
@@ -91,8 +92,9 @@ class ResidualData:
 
     def _at(self, theta: HostArray) -> tuple[Array, Array]:
         """Derivatives and residuals."""
-        at = self.params(theta)
-        return self._rows(self.jacobian(at)), self._rows(self.function(at))
+        residuals = self._rows(self.function(theta))
+        slopes = self._rows(self.jacobian(theta)) if self.size else residuals[..., None][..., :0]
+        return slopes, residuals
 
     def around(self, theta: HostArray) -> LinearData:
         """The linear model r ≈ r(θ) + J δ, whose design is −J and whose response is r."""
@@ -101,7 +103,7 @@ class ResidualData:
 
     def beside(self, vector: HostArray) -> Array:
         """Host numbers as an array like the parameters."""
-        return as_like(self.xp, vector, self.like)
+        return as_like(vector, self.like)
 
     def spread(self, theta: HostArray) -> float:
         """Root mean square of the residuals."""
@@ -112,6 +114,12 @@ class ResidualData:
         sums = self.around(theta).sums(np.zeros(self.size), alpha, scale, wanted)
         return replace(sums, size=max(sums.size, self.size_of_y))
 
+    def loss(self, theta: HostArray, alpha: float, scale: float) -> float:
+        """Σ ρ(z), which takes no derivatives."""
+        at_rest = copy.copy(self)
+        at_rest.size = 0
+        return at_rest.sums(theta, alpha, scale, Wanted(hessian=False)).loss
+
     def taken(self, index: NDArray[np.intp]) -> Self:
         """The same function with some of its rows."""
         weights = self.row_weights
@@ -121,9 +129,3 @@ class ResidualData:
         index = index if self.index is None else self.index[index]
         parts = self.xp, self.function, self.jacobian, self.like, self.size_of_y
         return type(self)(*parts, weights, index)
-
-
-def as_like(xp: Any, values: HostArray, example: Array) -> Array:
-    """Host numbers as an array of the dtype and device of another, for the user to write to."""
-    device = array_api_compat.device(example)
-    return xp.asarray(values, dtype=example.dtype, device=device, copy=True)

@@ -10,17 +10,19 @@ from robloss._args import common_library, real_dtype
 from robloss._fit.begun import with_shape_of
 from robloss._fit.finish import finished
 from robloss._fit.functions import (
+    FirstOf,
+    Noted,
+    Remembered,
+    Steady,
     check_jacobian,
     check_residuals,
     moments_at_start,
-    noted,
-    steady,
 )
-from robloss._fit.jacobian import Function, jacobian_of
+from robloss._fit.jacobian import Function, as_like, jacobian_of
 from robloss._fit.least_squares import Problem
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked
 from robloss._fit.progress import Iterate, watch
-from robloss._fit.residual_data import ResidualData, as_like
+from robloss._fit.residual_data import ResidualData
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
 from robloss._fit.sums import HostArray, Wanted, to_host
@@ -30,8 +32,8 @@ from robloss._fit.weights import counted
 from robloss._typing import Array
 
 
-def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[str, Any, Array]:
-    """The library of the parameters, its namespace, and them as an array of it."""
+def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[Any, Array]:
+    """The namespace of the parameters, and them as an array of its library."""
     library, xp = common_library({"theta0": theta0, **weights})
     if library == "numpy":
         theta0 = np.asarray(theta0)
@@ -45,12 +47,7 @@ def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[str, Any, Array]:
     theta = xp.astype(theta0, real_dtype("theta0", theta0, xp), copy=False)
     if not np.all(np.isfinite(to_host(theta))):
         raise ValueError("`theta0` must be finite. Pass parameters to start from.")
-    return library, xp, theta
-
-
-def _first_of(function: Function) -> Function:
-    """The first component of what a function returns for each observation."""
-    return lambda theta: function(theta)[:, 0]
+    return xp, theta
 
 
 def _rank(data: ResidualData, theta: HostArray) -> int:
@@ -186,32 +183,27 @@ def fit_residuals(
     )
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     start = theta0.params if isinstance(theta0, Fit) else theta0
-    library, xp, theta = _parameters(start, weights)
-    host, function = to_host(theta), noted("residuals", residuals)
-
-    def as_theta(values: HostArray) -> Array:
-        return as_like(xp, values, theta)
-
+    xp, theta = _parameters(start, weights)
+    host = to_host(theta)
+    function: Function = Noted("residuals", residuals)
     with np.errstate(all="ignore"):
-        first = function(as_theta(host))
+        first = function(as_like(host, theta))
         check_residuals(first, theta)
         first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
-        function = steady("residuals", function, first)
-        if jac is None:
-            jacobian = jacobian_of(function, library, xp, as_theta, host)
-        else:
-            jacobian = noted("jac", jac)
-        slopes = jacobian(as_theta(host))
+        function = Steady("residuals", function, first)
+        jacobian: Function = jacobian_of(function, theta) if jac is None else Noted("jac", jac)
+        slopes = jacobian(as_like(host, theta))
         check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
-        jacobian = steady("jac", jacobian, slopes)
+        jacobian = Steady("jac", jacobian, slopes)
         rows = counted(sample_weight, xp, first)
         size = moments_at_start(first, slopes, rows.rows).largest_y
         kind, is_column = ResidualData, False
         if first.ndim == 2 and first.shape[1] == 1:
-            is_column, function, jacobian = True, _first_of(function), _first_of(jacobian)
+            is_column, function, jacobian = True, FirstOf(function), FirstOf(jacobian)
         elif first.ndim == 2:
             options, kind = for_vectors(options), VectorData
-        data = kind(xp, function, jacobian, theta, size, rows.rows)
+        functions = Remembered(function, theta), Remembered(jacobian, theta)
+        data = kind(xp, *functions, theta, size, rows.rows)
         problem = Problem(data, host, data.size, size)
         search = Search(options, 0.0, watch(options, data.params, rows.unit))
         found = search.best(with_shape_of(theta0, problem))

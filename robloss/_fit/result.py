@@ -88,6 +88,9 @@ class Fit:
         τ, in units of the scale.
     alpha_by_truncation : float
         dα/d log τ, by how much the estimate of alpha moves with τ; NaN where it does not.
+    beyond_truncation : int
+        How many residuals of rows that do not weigh 0 are larger than τ scales: the law gives them
+        no probability.
     names : tuple of str
         Of the parameters.
     """
@@ -109,6 +112,7 @@ class Fit:
     alpha_bounds: tuple[float, float]
     truncation: float | None
     alpha_by_truncation: float
+    beyond_truncation: int
     names: tuple[str, ...]
     _optimum: Optimum
 

@@ -123,7 +123,7 @@ class VectorData(ResidualData):
     ) -> tuple[HostArray, HostArray]:
         """Σ w x² and, if wanted, Σ w x xᵀ over the slopes x of all components."""
         xp, d = self.xp, data.dimensions
-        x = xp.reshape(slopes, (-1, self.size))
+        x = xp.reshape(slopes, (d * slopes.shape[0], self.size))
         weighted = xp.repeat(data.counted(weight), d)[:, None] * x
         squares = to_host(xp.sum(weighted * x, axis=0))
         return squares, to_host(xp.matrix_transpose(x) @ weighted) if wanted else np.empty((0, 0))

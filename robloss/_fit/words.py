@@ -24,7 +24,9 @@ MESSAGES = {
 }
 
 
-def flags(outcome: Outcome, rank: int, moves: float, holds_scale: bool) -> tuple[str, ...]:
+def flags(
+    outcome: Outcome, rank: int, moves: float, beyond: int, holds_scale: bool
+) -> tuple[str, ...]:
     """What a reader of the result must know.
 
     Parameters
@@ -34,6 +36,8 @@ def flags(outcome: Outcome, rank: int, moves: float, holds_scale: bool) -> tuple
         How many parameters the data determine.
     moves : float
         How alpha moves with the logarithm of the truncation; NaN where it does not.
+    beyond : int
+        How many residuals lie beyond the truncation.
     holds_scale : bool
         Whether the scale was to be estimated, and is not for negative shapes.
     """
@@ -61,6 +65,12 @@ def flags(outcome: Outcome, rank: int, moves: float, holds_scale: bool) -> tuple
         by = "" if math.isnan(moves) else f": by a factor of 1.1, alpha moves by {0.1 * moves:+.2g}"
         found.append(
             f"The law is cut off at {truncation:g} scales; alpha and nll depend on it{by}."
+        )
+    if beyond:
+        found.append(
+            f"{beyond} {'residual lies' if beyond == 1 else 'residuals lie'} beyond that, where "
+            "the law gives no probability: they count by their loss alone. Give `truncation` a "
+            "larger number."
         )
     if rank < size:
         found.append(

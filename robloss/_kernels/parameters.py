@@ -61,7 +61,7 @@ def shape(like: Any, alpha: Any) -> Any:
     d, d_lo = pairs.total(alpha, -2.0, 0.0)
     sign = math.copysign(1.0, d)
     b, b_lo = sign * d, sign * d_lo
-    if b < constant(like, "NORMAL"):
+    if b == 0.0:
         b = constant(like, "NORMAL")
     room = constant(like, "EXPONENT")
     if b > constant(like, "STEEP"):

@@ -5,11 +5,16 @@ what computes is `robloss.torch`. docs/compat.md says where results differ, and 
 """
 
 import robloss.torch  # noqa: F401 - says what to install where PyTorch is missing
-from robloss.compat import adaptive, cubic_spline, distribution, general, util
-from robloss.compat.adaptive import AdaptiveLossFunction, StudentsTLossFunction
+from robloss.compat import adaptive, cubic_spline, distribution, general, util, wavelet
+from robloss.compat.adaptive import (
+    AdaptiveImageLossFunction,
+    AdaptiveLossFunction,
+    StudentsTLossFunction,
+)
 from robloss.compat.general import lossfun
 
 __all__ = [
+    "AdaptiveImageLossFunction",
     "AdaptiveLossFunction",
     "StudentsTLossFunction",
     "adaptive",
@@ -18,4 +23,5 @@ __all__ = [
     "general",
     "lossfun",
     "util",
+    "wavelet",
 ]

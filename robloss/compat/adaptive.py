@@ -1,14 +1,17 @@
 """The adaptive loss, as `robust_loss_pytorch.adaptive` has it."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from robloss.compat import distribution, util
+from robloss.compat import distribution, util, wavelet
 from robloss.compat._checks import RefusedTypeError, RefusedValueError, rule, scalars
 from robloss.torch import AdaptiveLoss, StudentsTLoss
+from robloss.torch._coefficients import Coefficients
 
 
 class _Matrix:
@@ -191,6 +194,154 @@ class StudentsTLossFunction(_Matrix, StudentsTLoss):
             For another dtype or shape; they are AssertionErrors as well.
         """
         return util.students_t_nll(self._matrix(x), self.df(), self.scale())
+
+
+class AdaptiveImageLossFunction(nn.Module):  # type: ignore[misc]
+    """The adaptive loss of images, on coefficients of a transform.
+
+    Parameters
+    ----------
+    image_size : (int, int, int)
+        Width, height and channels of the images.
+    float_dtype, device
+        As those of `AdaptiveLossFunction`.
+    color_space : {"YUV", "RGB"}, default "YUV"
+        The first needs three channels of red, green and blue.
+    representation : {"CDF9/7", "LeGall5/3", "DCT", "PIXEL"}, default "CDF9/7"
+    wavelet_num_levels : int, default 5
+        At most `wavelet.get_max_num_levels`; of no effect without a wavelet.
+    wavelet_scale_base : float, default 1
+        As that of `wavelet.rescale`.
+    use_students_t : bool, default False
+        Whether the law is Student's t; then options that begin with ``alpha`` have no effect.
+    **kwargs
+        Options of `AdaptiveLossFunction`, or of `StudentsTLossFunction`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a number leaves its range; of size and levels it is an
+        AssertionError as well.
+
+    See Also
+    --------
+    robloss.torch.AdaptiveImageLoss
+
+    Notes
+    -----
+    Values are those of coefficients: without the logarithm of the transform's determinant, which
+    is not 1 where a wavelet meets an odd side or `wavelet_scale_base` is not 1.
+    `robloss.torch.AdaptiveImageLoss` takes it into account.
+    """
+
+    def __init__(
+        self,
+        image_size: tuple[int, int, int],
+        float_dtype: Any,
+        device: Any,
+        color_space: str = "YUV",
+        representation: str = "CDF9/7",
+        wavelet_num_levels: int = 5,
+        wavelet_scale_base: float = 1,
+        use_students_t: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        if len(image_size) != 3:
+            raise RefusedValueError(
+                f"`image_size` must be (width, height, channels), but got {image_size!r}. "
+                "It has no axis of a batch."
+            )
+        self._coefficients = Coefficients(
+            *image_size, color_space, representation, scale_base=wavelet_scale_base
+        )
+        if self._coefficients.is_wavelet:
+            wavelet.check_levels("wavelet_num_levels", wavelet_num_levels, (1, *image_size))
+            self._coefficients = replace(self._coefficients, num_levels=wavelet_num_levels)
+        self.image_size = image_size
+        self.color_space = color_space
+        self.representation = representation
+        self.wavelet_num_levels = wavelet_num_levels
+        self.wavelet_scale_base = wavelet_scale_base
+        self.use_students_t = use_students_t
+        self.num_dims = math.prod(image_size)
+        if use_students_t:
+            kwargs = {name: one for name, one in kwargs.items() if not name.startswith("alpha")}
+        law = StudentsTLossFunction if use_students_t else AdaptiveLossFunction
+        self.adaptive_lossfun = law(self.num_dims, float_dtype, device, **kwargs)
+
+    @property
+    def float_dtype(self) -> torch.dtype:
+        """The dtype of the parameters."""
+        return self.adaptive_lossfun.float_dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.adaptive_lossfun.device
+
+    def transform_to_mat(self, x: Any) -> torch.Tensor:
+        """Images (batch, width, height, channels) as coefficients, (batch, num_dims).
+
+        Raises
+        ------
+        ValueError
+            For another shape; it is an AssertionError as well.
+        """
+        x = torch.as_tensor(x)
+        if x.ndim != 4 or x.shape[1:] != tuple(self.image_size):
+            sides = ", ".join(map(str, self.image_size))
+            raise RefusedValueError(
+                f"`x` must have the shape (batch, {sides}), but got {tuple(x.shape)}. "
+                "Channels come last."
+            )
+        return self._coefficients.of(x.movedim(-1, 1)).movedim(1, -1).flatten(1)
+
+    def lossfun(self, x: Any) -> torch.Tensor:
+        """Negative log-likelihood of each coefficient of residual images.
+
+        Parameters
+        ----------
+        x : tensor or array (batch, width, height, channels)
+            Differences of RGB images, in the dtype of the parameters.
+
+        Returns
+        -------
+        torch.Tensor
+            In the shape of `x`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another dtype or shape; they are AssertionErrors as well.
+        """
+        values = self.adaptive_lossfun.lossfun(self.transform_to_mat(x))
+        return values.reshape(-1, *self.image_size)
+
+    def forward(self, x: Any) -> torch.Tensor:
+        """As `lossfun`."""
+        return self.lossfun(x)
+
+    def alpha(self) -> torch.Tensor:
+        """The shape of each coefficient, as an image."""
+        self._must_be(False, "alpha", "df")
+        return self.adaptive_lossfun.alpha().reshape(self.image_size)
+
+    def df(self) -> torch.Tensor:
+        """The degrees of freedom of each coefficient, as an image."""
+        self._must_be(True, "df", "alpha")
+        return self.adaptive_lossfun.df().reshape(self.image_size)
+
+    def scale(self) -> torch.Tensor:
+        """The scale of each coefficient, as an image."""
+        return self.adaptive_lossfun.scale().reshape(self.image_size)
+
+    def _must_be(self, students_t: bool, name: str, other: str) -> None:
+        if self.use_students_t != students_t:
+            raise RefusedValueError(
+                f"`use_students_t` must be {students_t} for `{name}`, but got "
+                f"{self.use_students_t}. This law has `{other}`."
+            )
 
 
 def _check_scales(low: float, initial: float) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from robloss._reparam import AlphaMap, ScaleMap
+from robloss.torch._colors import rgb_to_yuv, yuv_to_rgb
+from robloss.torch._dct import dct, idct
 from robloss.torch._students_t import students_t_nll as _students_t_nll
 
 # What the functions called `_safe` clamp at: log and exp of it are finite in float32.
@@ -102,6 +104,26 @@ def students_t_nll(x: Any, df: Any, scale: Any) -> torch.Tensor:
     """Negative log-likelihood of Student's t distribution; the sign of `scale` is of no account."""
     x, df, scale = (torch.as_tensor(one) for one in (x, df, scale))
     return _students_t_nll(x, df, scale.abs())
+
+
+def rgb_to_syuv(rgb: Any) -> torch.Tensor:
+    """YUV, scaled to keep volumes, of red, green and blue along the last axis."""
+    return rgb_to_yuv(torch.as_tensor(rgb), -1)
+
+
+def syuv_to_rgb(yuv: Any) -> torch.Tensor:
+    """Undo `rgb_to_syuv`."""
+    return yuv_to_rgb(torch.as_tensor(yuv), -1)
+
+
+def image_dct(image: Any) -> torch.Tensor:
+    """Orthonormal DCT-II along the axes 1 and 2 of three."""
+    return dct(torch.as_tensor(image))
+
+
+def image_idct(dct_x: Any) -> torch.Tensor:
+    """Undo `image_dct`."""
+    return idct(torch.as_tensor(dct_x))
 
 
 def compute_jacobian(f: Callable[[torch.Tensor], torch.Tensor], x: Any) -> np.ndarray:

@@ -3,6 +3,7 @@
 try:
     from robloss.torch._adaptive import AdaptiveLoss
     from robloss.torch._general import GeneralLoss
+    from robloss.torch._images import AdaptiveImageLoss
     from robloss.torch._students_t import StudentsTLoss
 except ModuleNotFoundError as error:
     if error.name != "torch":
@@ -11,4 +12,4 @@ except ModuleNotFoundError as error:
         "`robloss.torch` needs PyTorch 2.3 or newer; install it, e.g. pip install 'robloss[torch]'."
     ) from error
 
-__all__ = ["AdaptiveLoss", "GeneralLoss", "StudentsTLoss"]
+__all__ = ["AdaptiveImageLoss", "AdaptiveLoss", "GeneralLoss", "StudentsTLoss"]

@@ -50,8 +50,10 @@ class GeneralLoss(nn.Module):  # type: ignore[misc]
     Notes
     -----
     There is nothing to learn, and `state_dict` holds the two numbers in float64 whatever the module
-    is cast to. To learn `alpha` by this loss would only make it small: a smaller one costs less
-    everywhere. `AdaptiveLoss` has what is missing, the normaliser of the density.
+    is cast to. `torch.compile` compiles anew for another `alpha`.
+
+    To learn `alpha` by this loss would only make it small: a smaller one costs less everywhere.
+    `AdaptiveLoss` has what is missing, the normaliser of the density.
 
     References
     ----------

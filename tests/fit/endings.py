@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import robloss
 class Refused:
     """An exception with these words."""
 
-    error: type
+    error: Any
     words: str
 
     def check(self, run):

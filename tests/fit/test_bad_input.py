@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 
 import robloss
 from fit.endings import Flagged, Plain, Refused, Warned
@@ -44,8 +45,8 @@ class Data:
         )
 
 
-def twice(backend, y):
-    return backend.xp.stack([y, y], axis=-1)
+def twice(y):
+    return array_namespace(y).stack([y, y], axis=-1)
 
 
 def location(backend, data):
@@ -53,7 +54,7 @@ def location(backend, data):
 
 
 def columns(backend, data):
-    return robloss.fit_location(twice(backend, data.y), **data.options)
+    return robloss.fit_location(twice(data.y), **data.options)
 
 
 def linear(backend, data):
@@ -61,11 +62,11 @@ def linear(backend, data):
 
 
 def several(backend, data):
-    return robloss.fit_linear(data.X, twice(backend, data.y), **data.options)
+    return robloss.fit_linear(data.X, twice(data.y), **data.options)
 
 
 def shared(backend, data):
-    return robloss.fit_linear(data.X, twice(backend, data.y), shared=True, **data.options)
+    return robloss.fit_linear(data.X, twice(data.y), shared=True, **data.options)
 
 
 def residuals(backend, data):
@@ -141,7 +142,12 @@ TABLE = {
     "complex y": (Data(y=Y * 1j), {OURS: REAL, "regressor": Refused(ValueError, "Complex data")}),
     "complex X": (
         Data(X=X * 1j),
-        {f"{LINEAR} {RESIDUALS}": REAL, "regressor": Refused(ValueError, "Complex data")},
+        {
+            LINEAR: REAL,
+            # The user's own product may refuse it first.
+            RESIDUALS: Refused((TypeError, RuntimeError), "dtype"),
+            "regressor": Refused(ValueError, "Complex data"),
+        },
     ),
     "complex weights": (weighted(np.ones(30) * 1j), {OURS: REAL}),
     "truths as y": (Data(y=Y > 0), {ARRAYS: REAL}),
@@ -250,10 +256,7 @@ TABLE = {
     "y overflows": (Data(y=1e200 * Y), {f"{OURS} regressor": UNIT}),
     "y underflows": (Data(y=1e-200 * Y), {f"{OURS} regressor": UNIT}),
     "X overflows": (Data(X=1e200 * X), {f"{LINEAR} {RESIDUALS} regressor": UNIT}),
-    "X underflows": (
-        Data(X=1e-165 * X),
-        {f"{LINEAR} regressor": UNIT, RESIDUALS: Warned("stalled", "No step lowers")},
-    ),
+    "X underflows": (Data(X=1e-165 * X), {f"{LINEAR} {RESIDUALS} regressor": UNIT}),
     "X nearly underflows": (Data(X=1e-162 * X), {f"{LINEAR} regressor": UNIT}),
     "bounds reversed": (
         Data(options={"alpha_bounds": (2, 0)}),
@@ -284,6 +287,8 @@ CELLS = [
 def test_table(name, data, expected, backend):
     if name == "regressor" and not backend.is_host:
         pytest.skip("the front for scikit-learn is tested with NumPy")
+    if name == "vectors" and backend.lazy:
+        pytest.skip("the integrals of vectors' losses take Dask's graphs a minute for each fit")
     expected.check(lambda: ESTIMATORS[name](backend, data.on(backend)))
 
 

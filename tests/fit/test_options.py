@@ -130,6 +130,31 @@ def test_how_alpha_moves_with_the_truncation():
     assert by_gradient.alpha_by_truncation == pytest.approx(fit.alpha_by_truncation, rel=1e-5)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_residuals_beyond_the_truncation_are_told_of(shared, backend):
+    y = np.column_stack([Y, Y[::-1]]) if shared else Y
+    times = np.where(np.arange(len(Y)) % 5 == 0, 0.0, 1.0)
+    data = [backend.array(one) for one in (X, y, times)]
+    options = {"alpha": 1.0, "scale": 0.5, "shared": shared}
+    for truncation in (2.0, 5.0, 1e3, None):
+        fit = robloss.fit_linear(*data[:2], sample_weight=data[2], truncation=truncation, **options)
+        far = np.abs(backend.to_numpy(fit.residuals)[times > 0]) > 0.5 * (truncation or np.inf)
+        assert fit.beyond_truncation == np.count_nonzero(far)
+        told = [flag for flag in fit.flags if "beyond that" in flag]
+        if truncation is None or truncation > 100:
+            assert (fit.beyond_truncation, told) == (0, [])
+        else:
+            assert fit.beyond_truncation > 0
+            assert told[0].startswith(f"{fit.beyond_truncation} residual")
+            assert f"{fit.beyond_truncation} residual" in fit.summary()
+
+
+def test_one_residual_beyond_the_truncation():
+    fit = robloss.fit_location([9.8, 10.1, 9.9, 10.0, 10.2, 55.0], scale=0.2, truncation=10.0)
+    assert fit.beyond_truncation == 1
+    assert any(flag.startswith("1 residual lies beyond that") for flag in fit.flags)
+
+
 def test_a_scale_that_adapts_is_held_below_0():
     heavy = robloss.fit_linear(X, Y**3, alpha_bounds=(-10, 2), truncation=30.0)
     cauchy = robloss.fit_linear(X, Y**3, truncation=30.0)
@@ -287,6 +312,12 @@ def test_the_warning_is_of_the_line_that_fits(fit):
     with pytest.warns(robloss.ConvergenceWarning) as caught:
         fit()
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_the_warning_is_of_code_without_a_module():
+    with pytest.warns(robloss.ConvergenceWarning) as caught:
+        exec("fit(X, Y, max_iter=1)", {"fit": robloss.fit_linear, "X": X, "Y": Y})
+    assert [warning.filename for warning in caught] == ["<string>"]
 
 
 def test_starts_are_of_rows_that_count():

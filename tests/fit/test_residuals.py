@@ -2,7 +2,9 @@
 
 import copy
 import math
+import pickle
 
+import array_api_compat
 import numpy as np
 import pytest
 
@@ -185,6 +187,51 @@ def test_a_step_to_where_there_is_no_value_is_not_taken():
     assert min(visited) < 0
     assert fit.converged
     assert fit.params[0] == pytest.approx(0.01, rel=0.05)
+
+
+@pytest.mark.parametrize("method", ["irls", "gradient"])
+def test_steps_that_are_refused_take_no_derivatives(method):
+    calls = {"residuals": 0, "jac": 0}
+
+    def residuals(theta):
+        calls["residuals"] += 1
+        return plain(theta)
+
+    def jac(theta):
+        calls["jac"] += 1
+        return slopes(np, theta, T)
+
+    fit = robloss.fit_residuals(residuals, [-5.0, 8.0, 0.0], jac=jac, method=method, alpha=0.5)
+    assert fit.converged
+    refused = calls["residuals"] - calls["jac"]
+    assert refused >= 5  # or this tells nothing
+    # Beside those of the steps: two at the start, and one whose gain rounding hides.
+    assert calls["jac"] <= fit.n_iter + 3
+    before = dict(calls)
+    assert np.isfinite(fit.standard_errors).all()
+    assert calls == before  # the last derivatives are remembered
+
+
+class Decay:
+    """Residuals that can be pickled."""
+
+    def __init__(self, t, y, columns=0):
+        self.t, self.y, self.columns = t, y, columns
+
+    def __call__(self, theta):
+        xp = array_api_compat.array_namespace(theta)
+        value = self.y - decay(xp, theta, self.t)
+        return value[:, None] if self.columns else value
+
+
+@pytest.mark.parametrize("columns", [0, 1])
+def test_it_can_be_pickled_if_its_functions_can(columns, backend):
+    t, y = backend.array(T), backend.array(Y)
+    fit = robloss.fit_residuals(Decay(t, y, columns), backend.array([1.0, 1.0, 0.0]))
+    again = pickle.loads(pickle.dumps(fit))
+    assert again.summary() == fit.summary()
+    grid = [0.2, 0.8]
+    np.testing.assert_allclose(again.profile_alpha(grid).nll, fit.profile_alpha(grid).nll)
 
 
 def test_it_can_be_copied():

@@ -1,5 +1,6 @@
 """Residuals that are vectors: their loss, by mpmath; their fits, by what an optimum is."""
 
+import itertools
 import math
 
 import mpmath
@@ -228,8 +229,10 @@ def true_log_partition(alpha, components):
         return float(mpmath.log(sphere * radial))
 
 
-@pytest.mark.parametrize("components", [2, 3, 6, 20])
-@pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0, 1.9, 2 - 1e-9])
+@pytest.mark.parametrize(
+    ("alpha", "components"),
+    [*itertools.product([0.1, 0.4, 1.0, 1.9, 2 - 1e-9], [2, 3, 6]), (1.0, 20)],
+)
 def test_the_partition(alpha, components):
     # Relative, of Z: an absolute error of its logarithm.
     found = log_partition(alpha, components).value
@@ -294,7 +297,7 @@ def shifted(vectors):
 @pytest.mark.parametrize("components", [2, 3, 6])
 @pytest.mark.parametrize("alpha", [0.3, 0.7, 1.0, 1.5, 2.0])
 def test_shape_and_scale_are_recovered(alpha, components):
-    vectors = 0.5 * drawn(2000, components, alpha, 7) + np.arange(components)
+    vectors = 0.5 * drawn(1000, components, alpha, 7) + np.arange(components)
     functions = dict(zip(("residuals", "jac"), shifted(vectors), strict=True))
     fit = robloss.fit_residuals(theta0=np.zeros(components), **functions)
     assert fit.converged
@@ -305,9 +308,18 @@ def test_shape_and_scale_are_recovered(alpha, components):
     assert abs(fit.scale - 0.5) <= 4 * of_scale
     assert np.all(np.abs(fit.params - np.arange(components)) <= 4 * np.array(errors))
     assert not np.any(fit.outliers[np.linalg.norm(fit.residuals, axis=1) < 3 * fit.scale])
-    by_gradient = robloss.fit_residuals(theta0=np.zeros(components), method="gradient", **functions)
-    assert by_gradient.nll == pytest.approx(fit.nll, rel=1e-9)
-    assert by_gradient.alpha == pytest.approx(fit.alpha, abs=1e-5)
+
+
+def test_both_methods_meet():
+    one, jac = shifted(drawn(500, 3, 1.0, 8))
+    newton, gradient = (
+        robloss.fit_residuals(one, np.zeros(3), jac=jac, method=method)
+        for method in ("irls", "gradient")
+    )
+    assert gradient.converged
+    assert gradient.nll == pytest.approx(newton.nll, rel=1e-11)
+    assert gradient.alpha == pytest.approx(newton.alpha, abs=1e-6)
+    np.testing.assert_allclose(gradient.params, newton.params, atol=1e-6)
 
 
 def test_it_is_an_optimum_in_shape_and_scale():
@@ -342,14 +354,33 @@ def test_every_library_estimates_the_same_shape(backend):
 
 
 def test_errors_of_shape_and_scale_are_those_of_many_samples():
-    """The spread of 200 estimates is known to 5 %; four of these."""
+    """The spread of 150 estimates is known to 6 %; four of these."""
     estimates, errors = [], []
-    for seed in range(200):
-        one, jac = shifted(drawn(300, 2, 0.8, seed))
+    for seed in range(150):
+        one, jac = shifted(drawn(200, 2, 0.8, seed))
         fit = robloss.fit_residuals(one, np.zeros(2), jac=jac)
         estimates.append([*fit.params, fit.alpha, math.log(fit.scale)])
         errors.append([*fit.standard_errors[:-1], fit.standard_errors[-1] / fit.scale])
-    np.testing.assert_allclose(np.median(errors, axis=0), np.std(estimates, axis=0), rtol=0.2)
+    np.testing.assert_allclose(np.median(errors, axis=0), np.std(estimates, axis=0), rtol=0.24)
+
+
+def test_the_sandwich_is_what_moving_the_weights_does():
+    """The covariance is Σ m mᵀ with what the estimates move by where a row counts more."""
+    one, jac = shifted(drawn(40, 2, 0.8, 9))
+
+    def estimates(weights, start):
+        fit = robloss.fit_residuals(one, start, jac=jac, sample_weight=weights, tol=1e-11)
+        return np.array([*fit.params, fit.alpha, fit.scale]), fit
+
+    _, fit = estimates(np.ones(40), np.zeros(2))
+    assert fit.adapted == ("alpha", "scale")
+    assert 0.1 < fit.alpha < 2
+    step = 1e-3 * np.eye(40)
+    moves = [
+        (estimates(1 + change, fit)[0] - estimates(1 - change, fit)[0]) / 2e-3 for change in step
+    ]
+    # Differences are right to their step squared.
+    np.testing.assert_allclose(np.transpose(moves) @ moves, fit.covariance, rtol=1e-4, atol=1e-7)
 
 
 def test_bounds_are_those_between_which_there_is_a_law():

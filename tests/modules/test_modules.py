@@ -236,3 +236,35 @@ def test_refusals(do, kind, message, device):
 def test_fixed_and_learned_do_not_mix(device):
     with pytest.raises(RuntimeError, match="fixed_alpha"):
         AdaptiveLoss(2).load_state_dict(AdaptiveLoss(2, (1.0, 1.0)).state_dict())
+
+
+# ------------------------------------------------------------------------------- torch's machinery
+
+
+@pytest.mark.parametrize("kind", ["adaptive", "nonnegative", "students t"])
+def test_an_ensemble_is_mapped(kind, device):
+    members = [moved(KINDS[kind][0](), seed).to(device) for seed in range(3)]
+    parameters, buffers = torch.func.stack_module_state(members)
+
+    def one(parameters, buffers, x):
+        return torch.func.functional_call(members[0], (parameters, buffers), (x,))
+
+    x = residuals(device)
+    values = torch.func.vmap(one, in_dims=(0, 0, None))(parameters, buffers, x)
+    torch.testing.assert_close(values, torch.stack([member(x) for member in members]))
+
+
+# But for those of compat, which take residuals of their own dtype.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("compat")])
+def test_under_autocast(kind, device):
+    module = moved(KINDS[kind][0]()).to(device)
+    line = torch.nn.Linear(3, 3).to(device)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        x = line(residuals(device))
+        assert x.dtype == torch.bfloat16
+        value = module(x)
+    # Parameters are float32.
+    assert value.dtype == torch.float32 or kind == "general"
+    torch.testing.assert_close(value, module(x.to(value.dtype)), rtol=1e-2, atol=1e-2)
+    value.backward()
+    assert all(one.grad.isfinite().all() for one in line.parameters())

@@ -110,3 +110,15 @@ def test_nan_and_illegal_scales(name):
     scale[3:6] = 0.0, -1.0, np.inf
     with np.errstate(all="ignore"):
         assert np.isnan(formula(xp, x, alpha, scale)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_does_not_lift_the_loss_above_its_limit(dtype):
+    rng = np.random.default_rng(0)
+    alpha = dtype(rng.uniform(-16, -0.05, 20_000))
+    x = dtype(np.exp(4 * rng.normal(size=alpha.size)))
+    with np.errstate(all="ignore"):
+        loss = _formulas.loss(xp, x, alpha, np.ones_like(x))
+    limit = (alpha - 2) / alpha
+    assert (loss <= limit).all()
+    assert (loss == limit).any()

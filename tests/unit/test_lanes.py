@@ -148,6 +148,18 @@ def test_vectors_agree_with_the_exact_path(dtype, name):
 
 
 @each_dtype
+@pytest.mark.parametrize("alpha", [2.0 - 1e-12, 2.0 + 1e-12, 2.0 - 1e-10])
+def test_an_alpha_beside_2_that_no_float32_is(alpha, dtype):
+    x = np.array([1e-3, 0.1, 1.0, 57.0, 1e6], dtype)
+    for scale in (1.3, np.full(5, 1.3, dtype)):
+        for name, values in _compute(NAMES, x, alpha, scale).items():
+            true = [getattr(exact, name)(one, alpha, float(np.ravel(scale)[0])) for one in x]
+            # 16 ulp, of which the rounding of scale takes at most one
+            rtol = 16 * np.finfo(dtype).eps
+            np.testing.assert_allclose(values, np.array(true), rtol=rtol, err_msg=name)
+
+
+@each_dtype
 def test_the_loss_at_alpha_1_is_good_where_a_root_minus_1_is_not(dtype):
     """Where it loses all digits, and about s = 3, from which on nothing is put back."""
     from mpmath import mp, mpf

@@ -1,0 +1,63 @@
+// The operations on one element: the fast path, and `exact` where that does not serve.
+
+enum Wanted { LOSS = 1, INFLUENCE = 2, WEIGHT = 4, CURVATURE = 8, GRAD_ALPHA = 16, GRAD_SCALE = 32 };
+
+template <class T>
+struct Outputs {
+    T loss, influence, weight, curvature, grad_alpha, grad_scale;
+};
+
+// Not inlined: it would keep the registers of many kinds of pow from those who never come here.
+template <int WANTED, class T>
+__device__ __noinline__ Outputs<T> exactly(double x, double alpha, double scale) {
+    Outputs<T> out = {};
+    if (WANTED & LOSS) out.loss = T(exact::loss(x, alpha, scale));
+    if (WANTED & INFLUENCE) out.influence = T(exact::influence(x, alpha, scale));
+    if (WANTED & WEIGHT) out.weight = T(exact::weight(x, alpha, scale));
+    if (WANTED & CURVATURE) out.curvature = T(exact::curvature(x, alpha, scale));
+    if (WANTED & GRAD_ALPHA) out.grad_alpha = T(exact::grad_alpha(x, alpha, scale));
+    if (WANTED & GRAD_SCALE) out.grad_scale = T(exact::grad_scale(x, alpha, scale));
+    return out;
+}
+
+// Sets the outputs, and says whether all of them are good.
+template <int WANTED, class T>
+__device__ inline bool outputs(const Parts<T>& parts, const Width<T>& width, T x, Outputs<T>& out) {
+    const T w = fma(parts.power, width.weight, parts.power * width.weight_lo);
+    const T of_scale = fma(parts.power, parts.pull, parts.power * parts.pull_lo);
+    out = {parts.loss, x * w, w, w * parts.ratio, T(0), -of_scale};
+    bool good = true;
+    if (WANTED & LOSS) good = good && parts.loss_served;
+    if (WANTED & (INFLUENCE | WEIGHT | CURVATURE | GRAD_SCALE)) good = good && parts.served;
+    if (WANTED & GRAD_SCALE) {
+        // It has neither overflowed nor lost digits of s/c.
+        good = good && parts.pull_served && of_scale - of_scale == T(0);
+        good = good && (parts.pull >= Format<T>::LEAST || x == T(0));
+    }
+    if (WANTED & GRAD_ALPHA) {
+        good = slope(parts.growth, out.grad_alpha) && parts.loss_served && good;
+    }
+    return good;
+}
+
+// What is the same for all elements, where alpha and scale are numbers.
+template <class T>
+struct Numbers {
+    double alpha, scale;
+    Derived<T> derived;
+};
+
+enum Member { POWER, STEEP_POWER, LANES };  // the last: alpha or scale per element
+
+template <int WANTED, int MEMBER, class T>
+__device__ inline bool of_numbers(T x, const Numbers<T>& by, Outputs<T>& out) {
+    const Derived<T>& of = by.derived;
+    return outputs<WANTED>(
+        MEMBER == POWER ? power(x, of) : steep_power(x, of.shape, of.width), of.width, x, out);
+}
+
+template <int WANTED, class T>
+__device__ inline bool of_element(T x, T alpha, T scale, Outputs<T>& out) {
+    const Width<T> width = width_of(scale);
+    return outputs<WANTED>(steep_power(x, shape_of(alpha), width), width, x, out);
+}

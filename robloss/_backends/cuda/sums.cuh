@@ -1,0 +1,61 @@
+// Sums of the operations, weighted or not, over a dense array with numbers for alpha and scale. Each
+// block leaves a partial sum of each, in float64; how many blocks there are decides in which order
+// is added up, and so the last digits: they are as many on every card.
+
+constexpr int THREADS = 256;
+
+__device__ inline double summed_by_block(double term) {
+    __shared__ double terms[THREADS];
+    terms[threadIdx.x] = term;
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) terms[threadIdx.x] += terms[threadIdx.x + half];
+    }
+    __syncthreads();
+    const double sum = terms[0];
+    __syncthreads();  // before the next call writes
+    return sum;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+sums(const Stored* __restrict__ x, const Stored* __restrict__ weights, const Numbers<Real> by,
+     double* __restrict__ partial, const long long size) {
+    constexpr int SIZE = Pack<Stored>::SIZE;
+    double loss = 0.0, influence = 0.0, weight = 0.0;
+    double curvature = 0.0, grad_alpha = 0.0, grad_scale = 0.0;
+    for (long long start = thread_index() * SIZE; start < size; start += thread_count() * SIZE) {
+        const Pack<Stored> given = load(x, start, size);
+        Pack<Stored> weighing;
+        if (weights) weighing = load(weights, start, size);
+#pragma unroll
+        for (int i = 0; i < SIZE; ++i) {
+            const double weighs = weights ? double(Real(weighing.at[i])) : 1.0;
+            // What weighs nothing is left out, whatever its x.
+            if (start + i >= size || weighs == 0.0) continue;
+            Outputs<Real> out;
+            if (!of_numbers<WANTED, MEMBER>(Real(given.at[i]), by, out)) {
+                out = exactly<WANTED, Real>(given.at[i], by.alpha, by.scale);
+            }
+            if (WANTED & LOSS) loss += weighs * out.loss;
+            if (WANTED & INFLUENCE) influence += weighs * out.influence;
+            if (WANTED & WEIGHT) weight += weighs * out.weight;
+            if (WANTED & CURVATURE) curvature += weighs * out.curvature;
+            if (WANTED & GRAD_ALPHA) grad_alpha += weighs * out.grad_alpha;
+            if (WANTED & GRAD_SCALE) grad_scale += weighs * out.grad_scale;
+        }
+    }
+    int row = 0;
+#define PUT(NAME, BIT)                                                                         \
+    if (WANTED & BIT) {                                                                        \
+        const double sum = summed_by_block(NAME);                                              \
+        if (threadIdx.x == 0) partial[(long long)(row) * gridDim.x + blockIdx.x] = sum;        \
+        ++row;                                                                                 \
+    }
+    PUT(loss, LOSS)
+    PUT(influence, INFLUENCE)
+    PUT(weight, WEIGHT)
+    PUT(curvature, CURVATURE)
+    PUT(grad_alpha, GRAD_ALPHA)
+    PUT(grad_scale, GRAD_SCALE)
+#undef PUT
+}

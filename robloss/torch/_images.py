@@ -1,0 +1,263 @@
+"""The adaptive loss of images, on pixels or on coefficients of a transform."""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from robloss.torch._adaptive import AdaptiveLoss
+from robloss.torch._coefficients import Coefficients
+from robloss.torch._reduction import checked_reduction, reduced
+from robloss.torch._students_t import StudentsTLoss
+
+LAYOUTS = ("channels_first", "channels_last")
+
+
+class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
+    r"""The adaptive loss of images: shape and scale learned for each coefficient of a transform.
+
+    .. math::
+
+        -\log p(x) = \sum_k \left[\rho(y_k, \alpha_k, c_k) + \log c_k + \log Z(\alpha_k)\right]
+        - \log\left|\det\frac{\partial y}{\partial x}\right|
+
+    with y the wavelet or cosine coefficients of the image x of residuals, usually in YUV. Fine
+    detail of images has heavy tails and coarse shape has not: each place in the transform finds its
+    own. **Give its parameters to the optimiser.**
+
+    Parameters
+    ----------
+    image_size : (int, int, int)
+        Shape of one image: channels, height, width; with channels last height, width, channels.
+    color_space : {"YUV", "RGB"}, default "YUV"
+        YUV turns three channels of red, green and blue into brightness and two of colour; RGB
+        leaves channels as they are, of any number.
+    representation : {"CDF9/7", "LeGall5/3", "DCT", "PIXEL"}, default "CDF9/7"
+        The transform of each channel: a wavelet, the orthonormal cosine transform, or none.
+    num_levels : int, optional
+        Levels of a wavelet; default: as many as the shorter side can be halved, rounding up.
+    scale_base : float, default 1.0
+        Wavelet coefficients of level k, 0 the finest, are multiplied by its kth power; positive.
+    layout : {"channels_first", "channels_last"}, default "channels_first"
+        Where the channels are in `image_size` and in images.
+    students_t : bool, default False
+        Whether the law is Student's t instead, to compare with.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What `forward` returns: one number, or with "none" a value per coefficient.
+    **options
+        Those of `AdaptiveLoss`, or with `students_t` of `StudentsTLoss`: `alpha_range`,
+        `alpha_init`, `scale_min`, `scale_init`, `nonnegative`, `device`, `dtype`.
+
+    Attributes
+    ----------
+    law : AdaptiveLoss or StudentsTLoss
+        Holds the parameters, one per coefficient: row by row, channels together, in both layouts.
+    layout, reduction : str
+
+    Raises
+    ------
+    TypeError
+        If a number is none, or `image_size` is not three integers.
+    ValueError
+        If a number leaves its domain, a name is unknown, or YUV is not made of 3 channels.
+
+    See Also
+    --------
+    AdaptiveLoss
+
+    Notes
+    -----
+    Edges reflect, and every size is possible. The sum over an image is the negative log-likelihood
+    of its pixels, whichever the transform, so that laws in different representations can be
+    compared. YUV (scaled for it), the DCT, and wavelets with `scale_base` 1 and no odd side at any
+    level keep volumes: the determinant is 1 (tests/modules/test_images.py). Otherwise its logarithm
+    is subtracted in equal parts from all values; that changes no gradient. With `nonnegative` it is
+    left out.
+
+    Values lie as their coefficients do: of a wavelet, the coarsest at index 0, each finer level
+    around it; of the DCT, the frequencies from 0 on. 16-bit images are transformed in float32.
+
+    References
+    ----------
+    J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
+    A. Cohen, I. Daubechies, J.-C. Feauveau, "Biorthogonal Bases of Compactly Supported Wavelets",
+    Communications on Pure and Applied Mathematics 45, 1992.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robloss.torch import AdaptiveImageLoss
+    >>> loss = AdaptiveImageLoss((3, 16, 12))
+    >>> residuals = torch.rand(5, 3, 16, 12) - torch.rand(5, 3, 16, 12)
+    >>> value = loss(residuals)
+    >>> value.backward()
+    >>> loss.alpha().shape, loss.nll(residuals).shape
+    (torch.Size([3, 16, 12]), torch.Size([5, 3, 16, 12]))
+    """
+
+    def __init__(
+        self,
+        image_size: tuple[int, int, int],
+        color_space: str = "YUV",
+        representation: str = "CDF9/7",
+        num_levels: int | None = None,
+        scale_base: float = 1.0,
+        *,
+        layout: str = "channels_first",
+        students_t: bool = False,
+        reduction: str = "mean",
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if layout not in LAYOUTS:
+            raise ValueError(
+                f"`layout` must be 'channels_first' or 'channels_last', but got {layout!r}. "
+                "torch's own modules take channels first."
+            )
+        self.layout = layout
+        self.reduction = checked_reduction(reduction)
+        size = _checked_size(image_size)
+        height, width, channels = size if self._is_last else (*size[1:], size[0])
+        self._transform = Coefficients(
+            height, width, channels, color_space, representation, num_levels, scale_base
+        )
+        law = StudentsTLoss if students_t else AdaptiveLoss
+        self.law = law(math.prod(size), reduction="none", **options)
+
+    @property
+    def _is_last(self) -> bool:
+        return self.layout == "channels_last"
+
+    @property
+    def image_size(self) -> tuple[int, int, int]:
+        """Shape of one image in the layout."""
+        one = self._transform
+        plane = (one.height, one.width)
+        return (*plane, one.channels) if self._is_last else (one.channels, *plane)
+
+    def reset_parameters(self) -> None:
+        """Set the parameters to where they start."""
+        self.law.reset_parameters()
+
+    def alpha(self) -> torch.Tensor:
+        """The shape of each coefficient, as an image."""
+        return self._as_images(self.law.alpha())
+
+    def df(self) -> torch.Tensor:
+        """The degrees of freedom of each coefficient where the law is Student's t, as an image."""
+        return self._as_images(self.law.df())
+
+    def scale(self) -> torch.Tensor:
+        """The scale of each coefficient, as an image."""
+        return self._as_images(self.law.scale())
+
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """The coefficients of images: what shapes and scales are learned of.
+
+        Parameters
+        ----------
+        x : torch.Tensor (..., *image_size)
+            Residual images.
+
+        Returns
+        -------
+        torch.Tensor (..., *image_size)
+
+        Raises
+        ------
+        TypeError
+            If `x` is no tensor of a floating dtype.
+        ValueError
+            If its last three axes are not `image_size`.
+        """
+        self._check(x)
+        if self._is_last:
+            return self._transform.of(x.movedim(-1, -3)).movedim(-3, -1)
+        return self._transform.of(x)
+
+    def nll(self, x: torch.Tensor) -> torch.Tensor:
+        """Negative log-likelihood of each coefficient, in nats; of an image, their sum.
+
+        Parameters
+        ----------
+        x : torch.Tensor (..., *image_size)
+            Residual images: differences of RGB images where the colour space is YUV.
+
+        Returns
+        -------
+        torch.Tensor (..., *image_size)
+
+        Raises
+        ------
+        TypeError
+            If `x` is no tensor of a floating dtype.
+        ValueError
+            If its last three axes are not `image_size`.
+        """
+        return self._each(self.law.nll, x) - self._transform.log_volume
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The negative log-likelihood of every coefficient, reduced."""
+        is_shifted = getattr(self.law, "nonnegative", False)
+        return reduced(self._each(self.law, x) if is_shifted else self.nll(x), self.reduction)
+
+    def _each(
+        self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
+    ) -> torch.Tensor:
+        """A function of the coefficients in columns, as images again."""
+        values = self.transform(x)
+        rows = values if self._is_last else values.movedim(-3, -1)
+        return self._as_images(function(rows.flatten(-3)))
+
+    def _as_images(self, columns: torch.Tensor) -> torch.Tensor:
+        one = self._transform
+        images = columns.unflatten(-1, (one.height, one.width, one.channels))
+        return images if self._is_last else images.movedim(-1, -3)
+
+    def _check(self, x: torch.Tensor) -> None:
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(
+                f"`x` must be a torch.Tensor, but got {type(x).__name__}. "
+                "Convert it first, e.g. torch.as_tensor(x)."
+            )
+        if not x.is_floating_point():
+            raise TypeError(
+                f"`x` must have a floating dtype, but got {x.dtype}. "
+                "Convert it first, e.g. x.float()."
+            )
+        if tuple(x.shape[-3:]) != self.image_size:
+            expected = ", ".join(map(str, self.image_size))
+            raise ValueError(
+                f"`x` must have the shape (..., {expected}), but got {tuple(x.shape)}. "
+                f"The layout is {self.layout}."
+            )
+
+    def extra_repr(self) -> str:
+        """What `repr` shows between the parentheses."""
+        one = self._transform
+        wavelet = (
+            f", num_levels={one.levels}, scale_base={one.scale_base}" if one.is_wavelet else ""
+        )
+        return (
+            f"{self.image_size}, {one.color_space!r}, {one.representation!r}{wavelet}, "
+            f"layout={self.layout!r}, reduction={self.reduction!r}"
+        )
+
+
+def _checked_size(image_size: tuple[int, int, int]) -> tuple[int, int, int]:
+    try:
+        one, two, three = (operator.index(side) for side in image_size)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`image_size` must be three integers, but got {image_size!r}. "
+            "Pass the shape of one image, without the axis of the batch."
+        ) from None
+    if min(one, two, three) < 1:
+        raise ValueError(
+            f"`image_size` must be three positive integers, but got {image_size!r}. "
+            "Pass the shape of one image, without the axis of the batch."
+        )
+    return one, two, three

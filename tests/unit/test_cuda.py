@@ -1,0 +1,394 @@
+"""The CUDA source: compiled for the processor and held to the oracle, and compiled by nvcc."""
+
+import importlib
+import math
+import re
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from types import SimpleNamespace
+
+import cuda_host
+import numpy as np
+import pytest
+from accuracy import ELEMENTWISE, judge, sampled, truth
+from cases import kernel_allowance
+from cuda_host import Host
+from samples import of_numbers
+
+import robloss
+from robloss._args import prepare
+from robloss._backends import cuda
+from robloss._backends.cuda import WANTED, Kernel, launch, parameters
+from robloss._ops import OPERATIONS
+
+SEED = 2019
+POINTS = 1000
+DTYPES = ("float64", "float32")
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+on_host = pytest.mark.skipif(bool(cuda_host.missing), reason=cuda_host.missing)
+
+
+def evaluate(names, *given, card=None):
+    arguments = prepare(OPERATIONS[names[0]].parameters, given)
+    return launch.evaluate(names, arguments, card or Host())
+
+
+def aligned(values, dtype):
+    """A copy that begins where packs can be loaded, as all that CUDA allocates does."""
+    size = np.size(values)
+    room = np.empty(size * np.dtype(dtype).itemsize + launch.PACK, np.uint8)
+    start = -room.ctypes.data % launch.PACK
+    array = room[start : start + size * np.dtype(dtype).itemsize].view(dtype)
+    array[:] = np.ravel(values)
+    return array.reshape(np.shape(values))
+
+
+def test_the_thresholds_of_the_exact_path_are_those_of_numbas():
+    from robloss._kernels import exact
+
+    names = {"HUGE_Z": "_HUGE", "FAR_Z": "_FAR", "QUADRATURE_REACH": "REACH"}
+    theirs = {name: getattr(exact, names.get(name, f"_{name}")) for name in cuda._EXACT}
+    assert theirs == cuda._EXACT
+
+
+# ---------------------------------------------------------------------------------------- values
+
+
+@on_host
+@each_dtype
+@pytest.mark.parametrize("sample", ["adversarial", "everyday", "thresholds"])
+def test_host_code_per_element_is_as_exact_as_numpys_kernels(sample, dtype):
+    for name in ELEMENTWISE:
+        exact = sampled(name, sample, POINTS, SEED, dtype)
+        values = evaluate(WANTED, *exact.points.astype(dtype).T)[WANTED.index(name)]
+        row = judge("host", name, dtype, sample, exact, values.astype(float), kernel_allowance)
+        assert row.ratio <= 1, row
+
+
+# Both members, their ends, and what a member takes for a number next to it.
+ALPHAS = (
+    -math.inf,
+    -60.0,
+    -2.5,
+    -2.0,
+    -1e-300,
+    0.0,
+    0.7,
+    1.0,
+    2.0 - 1e-12,
+    2.0,
+    4.0,
+    5.0,
+    math.inf,
+)
+
+
+@on_host
+@each_dtype
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_host_code_of_numbers_is_as_exact_as_numpys_kernels(alpha, dtype):
+    for name in ELEMENTWISE:
+        exact = truth(name, of_numbers(alpha, 1.3, 100, SEED, dtype), dtype)
+        if len(exact.points) == 0:  # the slope at alpha = 2
+            continue
+        card = Host()
+        x = aligned(exact.points[:, 0], dtype)
+        values = evaluate(WANTED, x, alpha, 1.3, card=card)[WANTED.index(name)]
+        assert [kernel.name for kernel in card.started] == ["dense"]
+        row = judge("host", name, dtype, "", exact, values.astype(float), kernel_allowance)
+        assert row.ratio <= 1, row
+
+
+@on_host
+def test_the_measurement_can_fail():
+    exact = truth("loss", of_numbers(0.7, 1.3, 100, SEED, "float32"), "float32")
+    (values,) = evaluate(("loss",), aligned(exact.points[:, 0], "float32"), 0.7001, 1.3)
+    row = judge("host", "loss", "float32", "", exact, values.astype(float), kernel_allowance)
+    assert row.ratio > 10
+
+
+@on_host
+@each_dtype
+def test_limits_and_nan(dtype):
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, 1.0], dtype)
+    for alpha in (-math.inf, -3.0, 0.0, 1.0, 2.0, 3.0, math.inf, math.nan):
+        for given in [(x, alpha, 0.5), (x, np.full(5, alpha, dtype), 0.5)]:
+            for name, values in zip(WANTED, evaluate(WANTED, *given), strict=True):
+                expected = getattr(robloss, name)(x, alpha, 0.5)
+                np.testing.assert_allclose(values, expected, rtol=1e-6, err_msg=f"{name} {alpha}")
+                assert not np.any(np.signbit(values) & (values == 0) & (np.abs(x) > 0)) or (
+                    name in ("grad_scale", "influence")
+                )
+
+
+@on_host
+@each_dtype
+@pytest.mark.parametrize("scale", [1e-36, 1e-30, 1e30, 1e36])
+def test_scales_of_any_size(scale, dtype):
+    x = aligned(np.array([-3.0, 0.0, 0.5, 20.0]) * scale, dtype)
+    for name, values in zip(WANTED, evaluate(WANTED, x, 0.5, scale), strict=True):
+        with np.errstate(all="ignore"):
+            expected = getattr(robloss, name)(x, 0.5, float(scale))
+        np.testing.assert_allclose(values, expected, rtol=1e-5 if dtype == "float32" else 1e-13)
+
+
+@on_host
+def test_a_residual_whose_square_underflows_keeps_its_slope_in_scale():
+    x = aligned([1e-30], "float32")
+    (slope,) = evaluate(("grad_scale",), x, 1.0, 1e-9)
+    np.testing.assert_allclose(slope, -(1e-30**2) / 1e-27, rtol=1e-6)
+
+
+# --------------------------------------------------------------------------------------- layouts
+
+X = np.linspace(-4.0, 9.0, 60)
+
+
+def alike(results, given, names=WANTED):
+    for name, values in zip(names, results, strict=True):
+        expected = getattr(robloss, name)(*given)
+        assert values.dtype == expected.dtype
+        assert values.shape == np.shape(expected)
+        rtol = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3}[str(values.dtype)]
+        np.testing.assert_allclose(values, expected, rtol=rtol, atol=1e-7 * rtol, err_msg=name)
+
+
+@on_host
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 7, 8, 9, 33])
+def test_arrays_of_any_length(size, dtype):
+    x = aligned(X[:size], dtype)
+    alike(evaluate(WANTED, x, 0.5, 2.0), (x, 0.5, 2.0))
+
+
+@on_host
+@pytest.mark.parametrize("alpha", [0.5, np.array([[0.5], [1.5], [-1.0]]), np.float64(1.0)])
+def test_views_of_any_layout(alpha):
+    square = aligned(X[:54], "float64").reshape(3, 18)
+    deep = aligned(X[:36], "float64").reshape(3, 2, 6).transpose(0, 2, 1).reshape(3, 12)
+    for x in (square, square[:, ::2], square[:, ::-1], square[::2], deep, square[:, 3:]):
+        some = alpha[: len(x)] if np.ndim(alpha) else alpha
+        alike(evaluate(WANTED, x, some, 2.0), (x, some, 2.0))
+
+
+@on_host
+def test_broadcasting():
+    alphas, scales = np.array([0.5, 1.0, -2.0]), np.array([[1.0], [2.0]])
+    for given in [
+        (X[:6].reshape(2, 3), alphas, 2.0),
+        (X[:6].reshape(2, 3), alphas, scales),
+        (X[:12].reshape(2, 2, 3), 0.5, scales),
+        (0.5, alphas, scales),
+        (np.array(0.5), np.array(1.5), 1.0),
+        (X[:3], np.array(1.5), np.array(2.0)),
+        (np.empty((0, 3)), alphas, 1.0),
+    ]:
+        alike(evaluate(WANTED, *given), given)
+
+
+@on_host
+def test_more_axes_than_a_kernel_has_room_for():
+    x = (
+        np.random.default_rng(SEED)
+        .normal(size=(2,) * 10)
+        .transpose(*range(1, 10, 2), *range(0, 10, 2))
+    )
+    alike(evaluate(("loss",), x, 0.5, 2.0), (x, 0.5, 2.0), ("loss",))
+
+
+@on_host
+def test_dtypes_promote():
+    x = X.astype("float32")
+    alike(evaluate(WANTED, x, np.full(60, 0.5), 1.0), (x, np.full(60, 0.5), 1.0))
+    alike(evaluate(WANTED, np.arange(5), 0.5, 1.0), (np.arange(5), 0.5, 1.0))
+
+
+@on_host
+def test_fields_of_records_lie_where_no_element_of_an_array_could():
+    records = np.zeros(5, np.dtype([("tag", "i2"), ("x", "f4")]))
+    records["x"] = X[:5]
+    alike(evaluate(("loss",), records["x"], 0.5, 1.0), (records["x"], 0.5, 1.0), ("loss",))
+
+
+@on_host
+def test_which_kernel_is_started():
+    x = aligned(X, "float32").reshape(6, 10)
+    turned = x.reshape(3, 2, 10).transpose(1, 0, 2)
+    cases = [(x, "dense"), (x.T, "dense"), (x[:, 1:], "strided"), (x[:1], "dense"),
+             (turned, "strided"), (x.ravel()[1:], "strided")]  # fmt: skip
+    for array, name in cases:
+        card = Host()
+        evaluate(("weight", "loss"), array, 0.5, 1.0, card=card)
+        assert card.started == [Kernel(name, "float32", ("loss", "weight"), "POWER")]
+    for alpha in (-2.5, 4.5, math.inf):
+        card = Host()
+        evaluate(("loss",), x, alpha, 1.0, card=card)
+        assert card.started[0].member == "STEEP_POWER"
+
+
+def test_axes_that_lie_in_one_row_are_one():
+    assert launch.merged((2, 3, 4), [(96, 32, 8)]) == [(24, (8,))]
+    assert launch.merged((2, 3, 4), [(96, 32, 8), (0, 0, 8)]) == [(4, (8, 8)), (6, (32, 0))]
+    assert launch.merged((4, 1, 3), [(24, 999, 8)]) == [(12, (8,))]
+    assert launch.merged((), [()]) == []
+
+
+@on_host
+def test_sets_of_operations_give_what_each_gives_alone():
+    x = aligned(X, "float64")
+    whole = dict(zip(WANTED, evaluate(WANTED, x, 1.5, 2.0), strict=True))
+    for names in [("loss",), ("weight", "loss"), ("grad_scale", "influence", "grad_alpha")]:
+        for name, values in zip(names, evaluate(names, x, 1.5, 2.0), strict=True):
+            np.testing.assert_array_equal(values, whole[name])
+
+
+# ------------------------------------------------------------------------------------------ sums
+
+
+@on_host
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("size", [0, 1, 13, 60])
+def test_host_code_of_sums(size, dtype):
+    names = ("loss", "weight", "grad_alpha", "grad_scale")
+    x, weights = aligned(X[:size], dtype), aligned(np.arange(float(size)), dtype)
+    x[:1] = np.nan  # weighs nothing
+    arguments = prepare(OPERATIONS["loss"].parameters, (x, 0.5, 2.0))
+    sums = launch.total(names, arguments, weights, Host()).sum(axis=1)
+    for name, found in zip(names, sums, strict=True):
+        terms = getattr(robloss, name)(x.astype(float), 0.5, 2.0)
+        expected = math.fsum((weights * terms)[1:].tolist())
+        np.testing.assert_allclose(found, expected, rtol=1e-13 if dtype == "float64" else 1e-6)
+
+
+@on_host
+def test_host_code_of_sums_without_weights():
+    x = aligned(X, "float64")
+    arguments = prepare(OPERATIONS["loss"].parameters, (x, 0.5, 2.0))
+    (found,) = launch.total(("loss",), arguments, None, Host()).sum(axis=1)
+    np.testing.assert_allclose(found, math.fsum(robloss.loss(x, 0.5, 2.0)), rtol=1e-14)
+    stepped = prepare(OPERATIONS["loss"].parameters, (x[::2], 0.5, 2.0))
+    assert launch.total(("loss",), stepped, None, Host()) is None
+
+
+# ------------------------------------------------------------------------------------ parameters
+
+
+@pytest.mark.parametrize("real", DTYPES)
+@pytest.mark.parametrize("alpha", [-3.7, 0.3, 1.9999999])
+def test_pairs_of_numbers_hold_twice_the_digits(alpha, real):
+    (_, derived), c = parameters.numbers(alpha, 0.3, real)[0], Fraction(0.3)
+    a = Fraction(alpha)
+    exact = [a / 2, (a - 2) / 2, abs(a - 2), abs(a - 2) / a, a - 1]
+    pairs = [*derived[:10].reshape(5, 2).tolist(), *derived[11:15].reshape(2, 2).tolist()]
+    for (value, lo), true in zip(pairs, [*exact, 1 / c, 1 / c**2], strict=True):
+        assert (
+            abs(Fraction(value) + Fraction(lo) - true)
+            <= abs(true) * 2 * Fraction(float(np.finfo(real).eps)) ** 2
+        )
+    k = Fraction(float(derived[16])) + Fraction(float(derived[17]))
+    assert abs(k * k * c * c * abs(a - 2) - 1) < 4 * float(np.finfo(real).eps) ** 2
+
+
+@pytest.mark.parametrize(("alpha", "scale"), [(math.nan, 1.0), (1.0, math.nan), (1.0, 0.0),
+                                              (1.0, math.inf), (1.0, -1.0)])  # fmt: skip
+def test_illegal_numbers_serve_nothing(alpha, scale):
+    assert np.all(np.isnan(parameters.numbers(alpha, scale, "float32")["derived"]))
+
+
+# -------------------------------------------------------------------------------- nvcc, and CuPy
+
+with_nvcc = pytest.mark.skipif(not shutil.which("nvcc"), reason="no CUDA compiler (nvcc) here")
+# As CuPy compiles.
+OPTIONS = ("-std=c++17", "-ftz=true")
+LOSS = Kernel("dense", "float32", ("loss",), "POWER")
+
+
+def compiled(kernel, folder, *options):
+    source = folder / "kernel.cu"
+    source.write_text(kernel.source, encoding="utf-8")
+    command = ["nvcc", *OPTIONS, *options, str(source), "-o", str(folder / "kernel.out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    return done.stderr
+
+
+@with_nvcc
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        Kernel("dense", "float16", WANTED, "STEEP_POWER"),
+        Kernel("strided", "float64", WANTED, "LANES"),
+        Kernel("sums", "float32", ("loss", "grad_alpha", "grad_scale"), "POWER"),
+    ],
+    ids=lambda kernel: f"{kernel.name}-{kernel.dtype}",
+)
+def test_nvcc_compiles(kernel, tmp_path):
+    compiled(kernel, tmp_path, "-arch=sm_80", "-cubin")
+
+
+@with_nvcc
+def test_the_loss_keeps_its_registers(tmp_path):
+    report = compiled(LOSS, tmp_path, "-arch=sm_90", "-cubin", "-Xptxas", "-v")
+    assert "0 bytes spill stores, 0 bytes spill loads" in report.partition("dense")[2]
+    # 64 leave room for half as many threads as there could be: 16 kB on their way.
+    assert int(re.search(r"Used (\d+) registers", report)[1]) <= 64
+
+
+def body(kernel, folder):
+    """What a kernel is in PTX, without the functions that it calls."""
+    compiled(kernel, folder, "-arch=sm_90", "-ptx")
+    text = (folder / "kernel.out").read_text()
+    return text[text.index(".entry") :].partition(".func")[0]
+
+
+IN_DOUBLE = re.compile(r"\b(?:add|sub|mul|fma|div|rcp|sqrt|neg|abs)\S*\.f64")
+
+
+@with_nvcc
+def test_float32_is_computed_in_float32(tmp_path):
+    every = Kernel("dense", "float32", WANTED, "POWER")
+    assert IN_DOUBLE.findall(body(every, tmp_path)) == []
+    assert IN_DOUBLE.findall(body(Kernel("dense", "float64", WANTED, "POWER"), tmp_path))
+
+
+class _Device(str):
+    """A device as CuPy has them, in the word that NumPy knows."""
+
+    __slots__ = ()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+
+class _OnNoDevice(np.ndarray):
+    device = _Device("cpu")
+
+
+def test_cupys_own_functions_serve_where_kernels_cannot_be_built(monkeypatch):
+    class RawKernel:
+        def __init__(self, *given, **options):
+            pass
+
+        def compile(self):
+            raise OSError("no compiler")
+
+    runtime = SimpleNamespace(getDevice=lambda: 0)
+    cupy = SimpleNamespace(RawKernel=RawKernel, cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.delitem(sys.modules, "robloss._backends.cupy", raising=False)
+    backend = importlib.import_module("robloss._backends.cupy")
+    monkeypatch.setattr(backend._CuPy, "pointer", lambda self, array: 0)
+    x = X.view(_OnNoDevice)
+    arguments = prepare(OPERATIONS["loss"].parameters, (x, 0.5, 2.0))
+    arguments = arguments._replace(given=(x, 0.5, 2.0))
+    with pytest.warns(RuntimeWarning, match="cannot be built .OSError: no compiler."):
+        (values,) = backend.evaluate(("loss",), arguments)
+    np.testing.assert_allclose(values, robloss.loss(X, 0.5, 2.0), rtol=1e-13)
+    backend.evaluate(("loss", "weight"), arguments)  # warnings are errors: there is no second
+    monkeypatch.delitem(sys.modules, "robloss._backends.cupy")
