@@ -177,7 +177,8 @@ def fit_linear(
     verbose : {0, 1, 2}, default 0
         1 prints how the fit ended, 2 every iterate.
     feature_names : sequence of str, optional
-        Names of the columns, for the summary; by default those of a data frame.
+        Names of the columns, for the summary; by default those of a data frame. `predict` holds
+        data frames to the names of the one fitted to, or else to these.
 
     Returns
     -------
@@ -244,14 +245,16 @@ def fit_linear(
         callback=callback,
         verbose=verbose,
     )
-    given = column_names(X) if feature_names is None else feature_names
+    of_frame = column_names(X)
+    given = of_frame if feature_names is None else feature_names
     constant, together = truth("intercept", intercept), truth("shared", shared)
     ridge = _ridge(l2)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     xp, X, y = _as_data(X, y, {"X": X, "y": y, **weights})
     rows = counted(sample_weight, xp, X)
     names = _names(given, X.shape[1])
-    model = LinearModel(xp, X, rows, constant, ridge, names, options)
+    columns = None if given is None else names if of_frame is None else tuple(of_frame)
+    model = LinearModel(xp, X, rows, constant, ridge, names, columns, options)
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
         if y.ndim == 1:
             return model.alone(y, start)

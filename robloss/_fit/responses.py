@@ -46,6 +46,8 @@ class LinearModel:
     intercept : bool
     l2 : float
     feature_names : tuple of str
+    columns : tuple of str, or None
+        What the columns of a data frame to predict for must be called, if that is known.
     options : Options
     """
 
@@ -55,6 +57,7 @@ class LinearModel:
     intercept: bool
     l2: float
     feature_names: tuple[str, ...]
+    columns: tuple[str, ...] | None
     options: Options
 
     @property
@@ -126,5 +129,6 @@ class LinearModel:
             intercept=constant,
             feature_names=self.feature_names,
             fitted_intercept=self.intercept,
+            _columns=self.columns,
             **finished(search, found, self.counted.unit),
         )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._args import as_numpy, common_library, real_dtype
+from robloss._args import as_numpy, column_names, common_library, real_dtype
 from robloss._distribution.cumulative import ppf
 from robloss._fit.inference import Inference, Optimum, quantile
 from robloss._fit.norm_partition import LEAST_ALPHA, log_partition
@@ -319,6 +319,7 @@ class LinearFit(Fit):
     intercept: Any
     feature_names: tuple[str, ...]
     fitted_intercept: bool
+    _columns: tuple[str, ...] | None
 
     title: ClassVar[str] = "Robust linear regression with the general adaptive loss"
 
@@ -327,8 +328,8 @@ class LinearFit(Fit):
 
         Parameters
         ----------
-        X : array (m, p)
-            In the library of the data the model was fitted to.
+        X : array (m, p) or data frame
+            In the library of the data the model was fitted to; a data frame is one of NumPy.
 
         Returns
         -------
@@ -340,7 +341,8 @@ class LinearFit(Fit):
         TypeError
             If `X` comes from another library, or is not real.
         ValueError
-            If `X` does not have p columns.
+            If `X` does not have p columns, or is a data frame whose columns are not, in their
+            order, those of the one the model was fitted to.
         """
         return self._features(X) @ self.coef + self.intercept
 
@@ -351,8 +353,8 @@ class LinearFit(Fit):
 
         Parameters
         ----------
-        X : array (m, p)
-            In the library of the data the model was fitted to.
+        X : array (m, p) or data frame
+            As for `predict`.
         of : str, default "mean"
             "mean": for ``X @ coef + intercept``. "observation": for a new y, whose error follows
             the law of the fitted alpha and scale.
@@ -369,7 +371,7 @@ class LinearFit(Fit):
         TypeError
             If `X` comes from another library, or is not real.
         ValueError
-            If `X` does not have p columns, `level` or `of` is out of range, or an interval is asked
+            If `X` does not have the columns of the fit, `level` or `of` is out of range, or an interval is asked
             for of an observation where alpha < 0 and no `truncation` gives it a law.
 
         Notes
@@ -403,6 +405,7 @@ class LinearFit(Fit):
     def _features(self, X: Array) -> Array:
         """X as an array of the model's library and dtype, with its columns."""
         library, xp = common_library({"X": X, "coef": self.coef})
+        names = column_names(X)
         X = as_numpy("X", X) if library == "numpy" else X
         p = len(self.feature_names)
         if X.ndim != 2 or X.shape[1] != p:
@@ -410,6 +413,12 @@ class LinearFit(Fit):
                 f"`X` must have shape (m, {p}), but got {tuple(X.shape)}. "
                 "Pass the columns that the model was fitted to."
             )
+        for ours, other in zip(self._columns or (), names or (), strict=False):
+            if ours != other:
+                raise ValueError(
+                    f"`X` must have the columns of the fit, in their order, but got {other!r} in "
+                    f"the place of {ours!r}. Select them, e.g. X[list(fit.feature_names)]."
+                )
         real_dtype("X", X, xp)
         return xp.astype(X, self.coef.dtype, copy=False)
 

@@ -73,3 +73,32 @@ def test_a_column_of_words_is_named(library):
 
 def test_an_array_has_no_names():
     assert robloss.fit_linear(STACKLOSS.X, STACKLOSS.y).feature_names == ("x0", "x1", "x2")
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_columns_in_another_order_are_refused(library, targets):
+    y = STACKLOSS.y if targets == 1 else np.column_stack([STACKLOSS.y, STACKLOSS.y**2])
+    fit = robloss.fit_linear(frame(library, COLUMNS), y)
+    reversed_ = frame(library, dict(reversed(COLUMNS.items())))
+    message = r"`X` must have the columns of the fit, in their order, but got 'Acid.Conc.' in the"
+    for method in (fit.predict, fit.predict_interval):
+        with pytest.raises(ValueError, match=message):
+            method(reversed_)
+    # An array is taken by position: it has no names.
+    assert fit.predict(STACKLOSS.X[:, ::-1]).shape == y.shape
+
+
+def test_columns_of_other_names_are_refused_where_names_are_known(library):
+    other = frame(library, dict(zip("abc", STACKLOSS.X.T, strict=True)))
+    named = robloss.fit_linear(STACKLOSS.X, STACKLOSS.y, feature_names=STACKLOSS.feature_names)
+    for fit in (named, robloss.fit_linear(frame(library, COLUMNS), STACKLOSS.y)):
+        with pytest.raises(ValueError, match=r"but got 'a' in the place of 'Air.Flow'"):
+            fit.predict(other)
+    unnamed = robloss.fit_linear(STACKLOSS.X, STACKLOSS.y)
+    np.testing.assert_allclose(unnamed.predict(other), unnamed.predict(STACKLOSS.X), rtol=1e-12)
+
+
+def test_names_for_the_summary_do_not_rename_the_frame(library):
+    X = frame(library, COLUMNS)
+    fit = robloss.fit_linear(X, STACKLOSS.y, feature_names=["a", "b", "c"])
+    np.testing.assert_allclose(fit.predict(X), fit.predict(STACKLOSS.X), rtol=1e-12)
