@@ -371,8 +371,9 @@ class LinearFit(Fit):
         TypeError
             If `X` comes from another library, or is not real.
         ValueError
-            If `X` does not have the columns of the fit, `level` or `of` is out of range, or an interval is asked
-            for of an observation where alpha < 0 and no `truncation` gives it a law.
+            If `X` does not have the columns of the fit, `level` or `of` is out of range, or an
+            interval is asked for of an observation where alpha < 0 and no `truncation` gives it a
+            law.
 
         Notes
         -----
