@@ -346,7 +346,8 @@ def _torch_sums(loss: Callable[..., Any], task: Task) -> Call:
     return call
 
 
-def _compiled() -> Callable[..., Any]:
+def compiled_reference() -> Callable[..., Any]:
+    """The formula of robust_loss_pytorch under torch.compile."""
     import torch
 
     compilers = (os.environ.get("CXX", "g++"), "clang++")
@@ -361,7 +362,7 @@ def torch_eager(task: Task) -> Call:
 
 
 def torch_compile(task: Task) -> Call:
-    return _torch_call(_compiled(), task)
+    return _torch_call(compiled_reference(), task)
 
 
 def torch_eager_sums(task: Task) -> Call:
@@ -369,7 +370,7 @@ def torch_eager_sums(task: Task) -> Call:
 
 
 def torch_compile_sums(task: Task) -> Call:
-    return _torch_sums(_compiled(), task)
+    return _torch_sums(compiled_reference(), task)
 
 
 # The names under which they stand in the record; the first is ours.

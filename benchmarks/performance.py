@@ -24,12 +24,13 @@ import plans
 import processes
 import record
 import regressions
+import training
 from contest import Contest, Result, run
 
 RECORD = Path(__file__).parents[1] / "docs" / "performance.json"
 TABLES = (
     "loss", "set", "sums", "operation", "size", "threads", "start", "compile", "fit", "columns",
-    "memory",
+    "memory", "training",
 )  # fmt: skip
 PACKAGES = (
     "robloss", "numpy", "numba", "numexpr", "jax", "torch", "scipy", "statsmodels", "scikit-learn",
@@ -51,7 +52,9 @@ def _line(contest: Contest, result: Result, seconds: float) -> str:
 def measure(size: plans.Size, tables: tuple[str, ...] = TABLES) -> Result:
     """Contests of some tables, on one thread, and what they leave."""
     total = Result()
-    for one in itertools.chain.from_iterable(plan(size) for plan in plans.PLANS):
+    for one in itertools.chain.from_iterable(
+        plan(size) for plan in (*plans.PLANS, training.training)
+    ):
         if one.table not in tables:
             continue
         start = time.perf_counter()
@@ -62,6 +65,10 @@ def measure(size: plans.Size, tables: tuple[str, ...] = TABLES) -> Result:
         total.missing += result.missing
     if "memory" in tables:
         weighed = memory.measure(size)
+        total.rows += weighed.rows
+        total.missing += weighed.missing
+    if "training" in tables:
+        weighed = training.memory(size)
         total.rows += weighed.rows
         total.missing += weighed.missing
     return total

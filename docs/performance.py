@@ -20,7 +20,7 @@ from pages import (
     template,
 )
 from pictures import bars, of_all_sizes, over_columns, over_sizes
-from targets import OURS, missed, targets
+from targets import OURS, STEP, missed, targets
 
 QUICK = """
 ```{warning}
@@ -33,6 +33,11 @@ def with_factor(row: dict) -> str:
     """Seconds, and how many times ours."""
     times = "" if row["ours"] is None or row["who"] == "robloss" else f", {number(row['ours'][1])}×"
     return seconds(row["seconds"][1]) + times
+
+
+def memory_of(row: dict) -> str:
+    """In multiples of the input."""
+    return number(round(row["memory"], 2))
 
 
 def everything(record: dict) -> str:
@@ -111,7 +116,9 @@ def page(record: dict) -> str:
         compiled=crossed(rows, "compile", ("what",), times),
         fits=crossed(rows, "fit", ("what",), with_factor),
         designs=crossed(rows, "columns", ("p",), with_factor),
-        memory=crossed(rows, "memory", ("what",), lambda row: number(round(row["memory"], 2))),
+        training=crossed(select(rows, what=STEP), "training", ("dtype", "n", "p"), with_factor),
+        training_memory=crossed(select(rows, what="memory"), "training", ("dtype", "p"), memory_of),
+        memory=crossed(rows, "memory", ("what",), memory_of),
         missing=missing(record),
         all=everything(record),
     )

@@ -10,6 +10,7 @@ OURS = "robloss, out="
 ALONE = "robloss, loss alone"
 TOGETHER = "loss + influence + weight"
 SUMMED = "loss + grad_alpha + grad_scale"
+STEP = "loss and its gradients"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,16 @@ def _why_fit(rows: list[dict]) -> str:
     )
 
 
+def _why_step(dtype: str, n: int, limit: float) -> Callable[[list[dict]], str]:
+    def why(rows: list[dict]) -> str:
+        step = {"table": "training", "what": STEP, "dtype": dtype, "n": n, "p": None}
+        own = _median(rows, "seconds", **step, who="robloss")
+        times = _median(rows, "ours", **step, who="torch")
+        return f"A step takes {seconds(own)}; the limit leaves it {seconds(own * times / limit)}."
+
+    return why
+
+
 def _loss_target(dtype: str, alpha: str, reach: float, then: float) -> Target:
     text = f"loss, {dtype}" + {"0.7": "", "array": ", α per element"}.get(alpha, f", α = {alpha}")
     wanted = {"dtype": dtype, "alpha": alpha, "who": OURS}
@@ -154,6 +165,19 @@ def targets() -> list[Target]:
             Target(f"sums of {SUMMED}, {dtype}", "× loss", 1.3, None, "sums",
                    {"dtype": dtype, "what": SUMMED, "who": ALONE}, _over_this),
         ]  # fmt: skip
+    for n, reach in ((1000, (5.0, 5.0)), (1_000_000, (15.0, 20.0))):
+        found += [
+            Target(f"a step of learning in torch, {dtype}, n = {n}, torch", "× our time", limit,
+                   None, "training",
+                   {"what": STEP, "dtype": dtype, "n": n, "p": None, "who": "torch"}, _times_ours,
+                   at_least=True, why=_why_step(dtype, n, limit))
+            for dtype, limit in zip(DTYPES, reach, strict=True)
+        ]  # fmt: skip
+    found += [
+        Target(f"memory of such a step, {dtype}", "× input", 3, None, "training",
+               {"what": "memory", "dtype": dtype, "p": None, "who": "robloss"}, _memory)
+        for dtype in DTYPES
+    ]  # fmt: skip
     fixed = {"what": "fixed"}
     found += [
         Target("call overhead at 10 elements", "s", 4e-6, 2e-6, "size",

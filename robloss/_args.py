@@ -51,9 +51,11 @@ def _numpy() -> Any:
 
 def _torch() -> Any:
     # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
-    module = sys.modules.get("array_api_compat.torch")
+    module: Any = sys.modules.get("array_api_compat.torch")
     if module is None:
-        import array_api_compat.torch as module
+        import array_api_compat.torch
+
+        module = array_api_compat.torch
     return module
 
 

@@ -34,9 +34,11 @@ def _backend(library: str) -> Any:
     if library != "torch":
         return _other_backend(library)
     # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
-    module = sys.modules.get("robloss._backends.torch")
+    module: Any = sys.modules.get("robloss._backends.torch")
     if module is None:
-        from robloss._backends import torch as module
+        from robloss._backends import torch
+
+        module = torch
     return module
 
 

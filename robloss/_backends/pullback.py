@@ -146,7 +146,7 @@ def _reader(array: Any, shape: tuple[int, ...], axis: int, step: int) -> Callabl
     """How to get what a chunk needs of alpha or scale: a number, or an array as large as it."""
     if array.size == 1:
         number = float(array.item())
-        return lambda start, stop: number
+        return lambda *_: number
 
     def spread(part: Any, length: int) -> Any:
         sides = (*shape[:axis], length, *shape[axis + 1 :])

@@ -15,8 +15,9 @@ from robloss._typing import Array
 
 # Rows and columns of a block that is turned: it stays in a second-level cache.
 _ROWS, _COLUMNS = 4096, 16
-# Elements of a column from which on a call of the kernel for each column pays, at 3 µs.
-FEW_ROWS = 1024
+# A call of the kernel for each column takes 3 µs; the other way takes a few hundred, and for each
+# element some ns more.
+_FEW_COLUMNS, _MANY_ROWS = 64, 1024
 
 
 class Slopes(NamedTuple):
@@ -41,13 +42,18 @@ class Slopes(NamedTuple):
         return found
 
 
+def pays(n: int, columns: int) -> bool:
+    """Whether to go column by column is the quicker way for so many elements."""
+    return columns <= _FEW_COLUMNS or n >= _MANY_ROWS * columns
+
+
 def loss_with_slopes(x: Any, alpha: Any, scale: Any, in_x: bool) -> tuple[Array, Slopes]:
     """ρ and the gradients of Σ ρ.
 
     Parameters
     ----------
     x : ndarray
-        Contiguous, with a row of `FEW_ROWS` elements or more for each column if that matters.
+        Contiguous.
     alpha, scale : ndarray
         Each one number, or a number for each column: each place along the last axis of x.
     in_x : bool

@@ -10,7 +10,6 @@ derivatives go through the table of partials in `robloss._ops`. Only the argumen
 backward pass, in their own dtype.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -22,7 +21,7 @@ from robloss import _formulas
 from robloss._args import Arguments, is_small_and_plain
 from robloss._backends import numpy as kernels
 from robloss._backends.pullback import constant_of, pullback
-from robloss._backends.slopes import FEW_ROWS, Slopes, loss_with_slopes
+from robloss._backends.slopes import Slopes, loss_with_slopes, pays
 from robloss._ops import OPERATIONS, Operation
 
 # Where an operation's values come from: itself, or what it is a form of.
@@ -94,7 +93,7 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
 
 def _is_transformed() -> bool:
     """Whether torch is in forward mode, or inside a transform of `torch.func`."""
-    return (
+    return bool(
         forward_ad._current_level >= 0  # noqa: SLF001
         or torch._C._are_functorch_transforms_active()  # noqa: SLF001
     )
@@ -111,7 +110,8 @@ def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
     for one in inputs:
         if type(one) not in _PLAIN or not one.is_cpu:
             return False
-    return not torch._C._len_torch_dispatch_stack()  # noqa: SLF001
+    is_seen: bool = torch._C._len_torch_dispatch_stack() > 0  # noqa: SLF001
+    return not is_seen
 
 
 def _working(dtype: torch.dtype) -> torch.dtype:
@@ -130,14 +130,15 @@ def _values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.
         inputs = [*inputs]
         inputs[place] = _formulas.beside_two(xp, inputs[place].to(_working(dtype)))
     room = _room(dtype, inputs)
-    if row.kernel is None or not all([one.is_cpu for one in inputs]):
+    if row.kernel is None or not all(one.is_cpu for one in inputs):
         return room.copy_(row.formula(xp, *[one.to(_working(dtype)) for one in inputs]))
     if dtype not in _NUMPY:
         return room.copy_(_values(row.name, _working(dtype), inputs))
     first, *others = inputs
     given = (_array(first), *[_array(one) if one.ndim else one.item() for one in others])
     if first.dtype == dtype and is_small_and_plain(given):
-        kernels.small(row.name, *given, room.numpy())
+        x, alpha, scale = given
+        kernels.small(row.name, x, alpha, scale, room.numpy())
         return room
     compute = _NUMPY[_working(dtype)]
     arguments = Arguments("numpy", np, given, compute, compute)
@@ -165,23 +166,17 @@ def _array(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Any:
     return tensor.numpy(force=True)
 
 
-@torch.library.custom_op(
-    "robloss::evaluate",
-    mutates_args=(),
-    schema="(str name, ScalarType dtype, Tensor first, Tensor? second=None, Tensor? third=None)"
-    " -> Tensor",
-)
-def _evaluate(name: str, dtype: torch.dtype, *inputs: torch.Tensor | None) -> torch.Tensor:
+def _computed(name: str, dtype: torch.dtype, *inputs: torch.Tensor | None) -> torch.Tensor:
     return _values(name, dtype, _present(inputs))
 
 
-@_evaluate.register_fake
-def _(name: str, dtype: torch.dtype, *inputs: torch.Tensor | None) -> torch.Tensor:
+def _foreseen(name: str, dtype: torch.dtype, *inputs: torch.Tensor | None) -> torch.Tensor:
     return _room(dtype, _present(inputs))
 
 
-@_evaluate.register_vmap
-def _(info: Any, in_dims: Any, name: str, dtype: torch.dtype, *inputs: Any) -> tuple[Any, int]:
+def _mapped(
+    info: Any, in_dims: Any, name: str, dtype: torch.dtype, *inputs: Any
+) -> tuple[Any, int]:
     given = _present(inputs)
     places = in_dims[2 : 2 + len(given)]
     ndim = max(one.ndim - (at is not None) for one, at in zip(given, places, strict=True))
@@ -190,6 +185,17 @@ def _(info: Any, in_dims: Any, name: str, dtype: torch.dtype, *inputs: Any) -> t
         for one, at in zip(given, places, strict=True)
     ]
     return _evaluate(name, dtype, *mapped), 0
+
+
+_evaluate: Any = torch.library.custom_op(
+    "robloss::evaluate",
+    _computed,
+    mutates_args=(),
+    schema="(str name, ScalarType dtype, Tensor first, Tensor? second=None, Tensor? third=None)"
+    " -> Tensor",
+)
+_evaluate.register_fake(_foreseen)
+_evaluate.register_vmap(_mapped)
 
 
 def _present(inputs: tuple[torch.Tensor | None, ...]) -> list[torch.Tensor]:
@@ -209,13 +215,7 @@ def _mapped_first(tensor: torch.Tensor, place: int, ndim: int) -> torch.Tensor:
 Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-@torch.library.custom_op(
-    "robloss::gradients",
-    mutates_args=(),
-    schema="(str name, ScalarType dtype, bool[] needed, Tensor grad, Tensor first,"
-    " Tensor? second=None, Tensor? third=None) -> (Tensor, Tensor, Tensor)",
-)
-def _gradients(
+def _computed_gradients(
     name: str, dtype: torch.dtype, needed: list[bool], grad: torch.Tensor, *inputs: Any
 ) -> Three:
     given = _present(inputs)
@@ -230,9 +230,10 @@ def _slopes(
     given: list[torch.Tensor],
 ) -> list[torch.Tensor | None]:
     """The gradients that are needed, in memory of their own."""
-    if name in _LOSSES and all([one.is_cpu for one in (grad, *given)]):
-        arrays = [_array(one, _working(dtype)) for one in (grad, *given)]
-        slopes = pullback(*arrays, tuple(needed), smooth=name == "smooth_loss")
+    if name in _LOSSES and all(one.is_cpu for one in (grad, *given)):
+        g, x, alpha, scale = [_array(one, _working(dtype)) for one in (grad, *given)]
+        smooth = name == "smooth_loss"
+        slopes = pullback(g, x, alpha, scale, tuple(needed), smooth=smooth)
         found = [None if value is None else torch.from_numpy(value) for value in slopes]
         return [
             value if value is None or value.dtype == one.dtype else value.to(one.dtype)
@@ -245,8 +246,9 @@ def _slopes(
     ]
 
 
-@_gradients.register_fake
-def _(name: str, dtype: torch.dtype, needed: list[bool], grad: torch.Tensor, *inputs: Any) -> Three:
+def _foreseen_gradients(
+    name: str, dtype: torch.dtype, needed: list[bool], grad: torch.Tensor, *inputs: Any
+) -> Three:
     found = [
         torch.empty(one.shape, dtype=one.dtype, device=one.device) if need else None
         for one, need in zip(_present(inputs), needed, strict=True)
@@ -254,8 +256,7 @@ def _(name: str, dtype: torch.dtype, needed: list[bool], grad: torch.Tensor, *in
     return _three(found, grad)
 
 
-@_gradients.register_vmap
-def _(
+def _mapped_gradients(
     info: Any,
     in_dims: Any,
     name: str,
@@ -279,6 +280,17 @@ def _(
     return _three(shaped, grad), tuple(
         [0 if need else None for need in (*needed, False, False)[:3]]
     )
+
+
+_gradients: Any = torch.library.custom_op(
+    "robloss::gradients",
+    _computed_gradients,
+    mutates_args=(),
+    schema="(str name, ScalarType dtype, bool[] needed, Tensor grad, Tensor first,"
+    " Tensor? second=None, Tensor? third=None) -> (Tensor, Tensor, Tensor)",
+)
+_gradients.register_fake(_foreseen_gradients)
+_gradients.register_vmap(_mapped_gradients)
 
 
 def _three(found: list[torch.Tensor | None], like: torch.Tensor) -> Three:
@@ -309,7 +321,7 @@ def _backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     inputs = ctx.saved_tensors
     needed = list(ctx.needs_input_grad[2 : 2 + len(inputs)])
     rest = (None,) * (len(ctx.needs_input_grad) - 2 - len(inputs))
-    found: Iterable[torch.Tensor | None]
+    found: Any
     if torch.is_grad_enabled():
         found = _differentiable(ctx.name, ctx.dtype, needed, grad, inputs)
     else:
@@ -337,7 +349,7 @@ def _differentiable(
 _evaluate.register_autograd(_backward, setup_context=_setup_context)
 
 
-class _Plain(torch.autograd.Function):
+class _Plain(torch.autograd.Function):  # type: ignore[misc]
     """The operator for `_are_plain` tensors.
 
     With one alpha and one scale, or one for each column, the slopes of the sum of losses cost next
@@ -348,25 +360,29 @@ class _Plain(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
         """Compute the operation, and save the arguments."""
-        ctx.name, ctx.dtype = name, dtype
+        ctx.name, ctx.dtype, ctx.is_whole = name, dtype, False
         ctx.save_for_backward(*inputs)
         if name in _LOSSES and any(ctx.needs_input_grad):
-            given = [_array(one) for one in inputs]
-            if _is_whole(dtype, *inputs) and not (name != "loss" and (given[1] == 2.0).any()):
-                loss, ctx.slopes = loss_with_slopes(*given, ctx.needs_input_grad[2])
+            x, alpha, scale = [_array(one) for one in inputs]
+            if _is_whole(dtype, *inputs) and (name == "loss" or not (alpha == 2.0).any()):
+                ctx.is_whole = True
+                loss, ctx.slopes = loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])
                 return torch.from_numpy(loss)
         return _values(name, dtype, list(inputs))
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients: once and for all, or to be differentiated again."""
-        slopes: Slopes | None = ctx.__dict__.pop("slopes", None)
+        kept: Slopes | None = ctx.__dict__.pop("slopes", None)
         if torch.is_grad_enabled() or not _has_memory(grad):
             return _backward(ctx, grad)
         inputs = list(ctx.saved_tensors)
-        factor = None if slopes is None else constant_of(_array(grad))
-        if slopes is not None and factor is not None:
-            found = slopes.times(factor, *[_array(one) for one in inputs[1:]])
+        factor = constant_of(_array(grad)) if ctx.is_whole else None
+        if factor is not None:
+            x, alpha, scale = [_array(one) for one in inputs]
+            # A second pass through the same graph gives the same bits.
+            kept = kept or loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])[1]
+            found = kept.times(factor, alpha, scale)
             tensors = [None if one is None else torch.from_numpy(one) for one in found]
             return (None, None, *tensors)
         needed = list(ctx.needs_input_grad[2:])
@@ -385,11 +401,7 @@ def _is_whole(
     if ndim == 0:
         return True
     columns = x.shape[-1] if x.ndim else 0
-    return (
-        ndim == 1
-        and {*alpha.shape, *scale.shape} == {columns}
-        and x.numel() >= FEW_ROWS * columns
-    )
+    return ndim == 1 and {*alpha.shape, *scale.shape} == {columns} and pays(x.numel(), columns)
 
 
 def _has_memory(tensor: torch.Tensor) -> bool:
@@ -401,7 +413,7 @@ def _has_memory(tensor: torch.Tensor) -> bool:
     return True
 
 
-class _Dual(torch.autograd.Function):
+class _Dual(torch.autograd.Function):  # type: ignore[misc]
     """The operator, with a forward mode and under the transforms of `torch.func`."""
 
     generate_vmap_rule = True

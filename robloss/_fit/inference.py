@@ -263,6 +263,15 @@ class Inference:
             flags.append(f"Not determined, and without standard errors: {listed}{more}.")
         elif np.any(missing):
             flags.append("There are too few rows for these standard errors.")
+        if self._is_ridge:
+            flags.append(
+                "Errors and intervals leave out by how much the ridge shrinks coefficients."
+            )
+        if self._is_ridge and self._size >= self._optimum.data.observations:
+            flags.append(
+                "There are no fewer coefficients than rows: residuals tell little of the errors, "
+                'and a sandwich of them is far too small. Look at inference("information").'
+            )
         return tuple(flags)
 
     @property

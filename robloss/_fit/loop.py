@@ -127,7 +127,8 @@ class Loop:
             elif at_rounding:
                 return self._settled(local, trace)
             else:
-                return self._ended(local, "stalled", trace)
+                is_lowest = self.free.scale and local.point.scale <= max(floor, lowest)
+                return self._ended(local, "scale_floor" if is_lowest else "stalled", trace)
             if self._stops(local, trace):
                 return self._ended(local, "stopped", trace)
             if self.free.scale and local.point.scale <= max(floor, local.floor, lowest):

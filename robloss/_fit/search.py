@@ -106,7 +106,7 @@ class Search:
         below = replace(self, options=replace(options, scale=point.scale))
         ends = [below.loop(data).run(point, first.trace)]
         if options.anneal is not None and ends[0].status != "stopped":
-            ends += _sound(below.run(data, point))
+            ends += _sound(data, below.run(data, point))
         problem = Problem(data, point.theta, found.rank, point.scale, True, point.alpha)
         return replace(found, outcome=below.among_others(problem, ends)[0])
 
@@ -165,6 +165,9 @@ class Search:
                 middle_spread(data, theta) if problem.is_given else data.spread(theta)
             )
             scale = max(self._least_scale(problem), wide * spread)
+            if problem.is_given and self.options.alpha is None and not spread > 0:
+                # Most rows are fitted exactly: with this scale the others are infinitely far.
+                alpha = self.options.bounds[0]
         return Point(theta, alpha, scale)
 
     @staticmethod
@@ -184,7 +187,7 @@ class Search:
         for other in resampled(problem, self.options.n_starts - 1, self.options.rng):
             if ends[-1].status == "stopped":
                 break
-            ends += _sound(self.run(problem.data, self.start(other)))
+            ends += _sound(problem.data, self.run(problem.data, self.start(other)))
         return _likeliest_first(ends)
 
     def _may_hide_another(self, end: Outcome) -> bool:
@@ -202,7 +205,7 @@ class Search:
         free = self.free(data)
         forgiving = Free(False, free.scale, free.bounds)
         below = self.loop(data, forgiving).run(Point(start.theta, free.bounds[0], start.scale))
-        return [self.loop(data).run(end.local.point) for end in _sound(below)]
+        return [self.loop(data).run(end.local.point) for end in _sound(data, below)]
 
     def from_sample(self, data: LinearData) -> Found[LinearData] | None:
         """The end from the optimum of a sample of many rows, unless that leads astray.
@@ -252,9 +255,11 @@ class Search:
         return outcome if outcome.status in ("converged", "max_iter", "stopped") else None
 
 
-def _sound(end: Outcome) -> list[Outcome]:
-    """The end, if it may be compared with others."""
-    return [end] if end.status in ("converged", "stopped") else []
+def _sound(data: Data, end: Outcome) -> list[Outcome]:
+    """The end, if it is one: an optimum, or where the likelihood has none."""
+    # Half of so many rows are more than the parameters can fit whatever they are.
+    is_exact = end.status == "scale_floor" and data.observations > 2 * data.size
+    return [end] if is_exact or end.status in ("converged", "stopped") else []
 
 
 def _likeliest_first(ends: list[Outcome]) -> list[Outcome]:

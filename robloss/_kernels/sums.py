@@ -1,8 +1,8 @@
 """Sums of ρ and of its derivatives in alpha and scale over an array, with nothing materialised.
 
 Beside them, where they are wanted, ρ itself and the slope of its sum in every element: all that a
-gradient asks for, in one pass. Everything is summed in float64 along with what the additions round off, in an order that is a
-function of an element's place alone.
+gradient asks for, in one pass. Everything is summed in float64 along with what the additions round
+off, in an order that is a function of an element's place alone.
 
 The derivative in alpha can share what it is made of with ρ = (b/α)(e^E − 1)::
 
@@ -333,8 +333,8 @@ def _is_good(x: Any, sums: Totals, by: _Combination, scale: float) -> bool:
 
 @part
 def _carefully(
-    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, losses: Any, slopes: Any, start: int,
-    stop: int,
+    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, losses: Any,
+    slopes: Any, start: int, stop: int,
 ) -> Totals:  # fmt: skip
     """The sums of a block of what the accurate kernels give."""
     none = widened(folded(load(x, start, 0)))
@@ -377,7 +377,8 @@ def _store(totals: Totals, out: Any) -> None:
 
 @part
 def _sum(
-    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, out: Any, losses: Any, slopes: Any,
+    member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, out: Any,
+    losses: Any, slopes: Any,
 ) -> None:  # fmt: skip
     totals = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for start in range(0, x.size, BLOCK):

@@ -159,12 +159,12 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
 
         Parameters
         ----------
-        x : torch.Tensor (..., *image_size)
+        x : torch.Tensor (..., image_size)
             Residual images.
 
         Returns
         -------
-        torch.Tensor (..., *image_size)
+        torch.Tensor (..., image_size)
 
         Raises
         ------
@@ -183,12 +183,12 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
 
         Parameters
         ----------
-        x : torch.Tensor (..., *image_size)
+        x : torch.Tensor (..., image_size)
             Residual images: differences of RGB images where the colour space is YUV.
 
         Returns
         -------
-        torch.Tensor (..., *image_size)
+        torch.Tensor (..., image_size)
 
         Raises
         ------
@@ -214,7 +214,7 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
 
     def _as_images(self, columns: torch.Tensor) -> torch.Tensor:
         one = self._transform
-        images = columns.unflatten(-1, (one.height, one.width, one.channels))
+        images = columns.reshape(*columns.shape[:-1], one.height, one.width, one.channels)
         return images if self._is_last else images.movedim(-1, -3)
 
     def _check(self, x: torch.Tensor) -> None:

@@ -100,7 +100,9 @@ def test_gradients_of_any_shape(torch, backend, shapes, dtype, weights):
 def test_some_arguments_alone(torch, backend, wanted):
     every = leaves(backend, ((7, 3), (3,), ()))
     gradients = torch.autograd.grad(robloss.loss(*every).sum(), every)
-    some = [one.detach().requires_grad_(bool(want)) for one, want in zip(every, wanted, strict=True)]
+    some = [
+        one.detach().requires_grad_(bool(want)) for one, want in zip(every, wanted, strict=True)
+    ]
     robloss.loss(*some).sum().backward()
     for one, want, gradient in zip(some, wanted, gradients, strict=True):
         assert (one.grad is not None) == bool(want)
@@ -267,8 +269,9 @@ def test_gradients_of_each_sample(torch, backend):
 
 @pytest.mark.parametrize("in_dims", [(0, None, None), (1, 0, None), (None, None, 0), (0, 0, 0)])
 def test_mapped_axes(torch, backend, in_dims):
-    x, alpha, scale = backend.array(values(1, (3, 3))), *(
-        backend.array(values(seed, (3,), 0.5, 1.5)) for seed in (2, 3)
+    x, alpha, scale = (
+        backend.array(values(1, (3, 3))),
+        *(backend.array(values(seed, (3,), 0.5, 1.5)) for seed in (2, 3)),
     )
     result = torch.func.vmap(robloss.loss, in_dims=in_dims)(x, alpha, scale)
     for place in range(3):

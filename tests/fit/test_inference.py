@@ -430,3 +430,14 @@ def test_levels_out_of_range_are_refused(level):
             ask(level)
     with pytest.raises(ValueError, match=r"`level` must lie in \(0, 1\), but got"):
         fit.profile_alpha(level=level)
+
+
+def test_intervals_with_a_ridge_say_what_they_leave_out():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 30)), rng.normal(size=20)
+    plain = robloss.fit_linear(X[:, :2], y, scale=0.5).inference().flags
+    ridge = robloss.fit_linear(X[:, :2], y, scale=0.5, l2=1.0).inference().flags
+    wide = robloss.fit_linear(X, y, scale=0.5, l2=1.0).inference().flags
+    assert not any("ridge" in flag for flag in plain)
+    assert ["ridge" in flag for flag in ridge if flag not in plain] == [True]
+    assert any("no fewer coefficients than rows" in flag for flag in wide)

@@ -139,6 +139,27 @@ def test_many_outliers_on_one_side(share, shift):
         assert fit.nll <= robloss.fit_linear(X, y, alpha=alpha).nll + 1e-9
 
 
+def test_most_rows_exactly_on_a_line_are_found_beside_many_off_it():
+    x = np.arange(30.0)
+    y = np.where(x < 18, 3 * x + 1, 200 - 8 * x)
+    for start in (None, [1.0, 3.0]):
+        with pytest.warns(robloss.ConvergenceWarning, match="grows without bound"):
+            fit = robloss.fit_linear(x[:, None], y, start=start)
+        assert fit.status == "scale_floor"
+        np.testing.assert_allclose(fit.coef, 3.0, rtol=1e-9)
+        # That of least squares, where a normal law ends.
+        assert fit.nll < robloss.fit_linear(x[:, None], y, alpha=2.0).nll
+    values = np.append(np.full(12, 5.0), np.linspace(50, 60, 10))
+    with pytest.warns(robloss.ConvergenceWarning, match="grows without bound"):
+        assert robloss.fit_location(values).location == pytest.approx(5.0)
+
+
+def test_a_few_rows_that_any_parameters_fit_are_no_such_line():
+    X = np.random.default_rng(3).normal(size=(7, 3))
+    fit = robloss.fit_linear(X, X[:, 0] + np.arange(7) % 3, n_starts=20, rng=0)
+    assert fit.converged
+
+
 def test_at_a_fixed_scale_alpha_does_not_jump_into_the_cusp_at_2():
     found = 0
     for seed in range(40):

@@ -198,6 +198,18 @@ def test_vmap():
     torch.testing.assert_close(torch.func.vmap(loss)(x), loss(x))
 
 
+@pytest.mark.parametrize("representation", ["CDF9/7", "DCT"])
+def test_one_graph_with_the_same_values_and_slopes(representation):
+    loss = AdaptiveImageLoss(FIRST, representation=representation, dtype=torch.float64)
+    # Traced as by every compiler, forwards and backwards, without its minutes.
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    x = _images(2, *FIRST).requires_grad_()
+    inputs = [x, *loss.parameters()]
+    slopes = [torch.autograd.grad(one(x), inputs) for one in (loss, compiled)]
+    torch.testing.assert_close(compiled(x), loss(x))
+    torch.testing.assert_close(*slopes)
+
+
 # ----------------------------------------------------------------------------------- dtype, states
 
 

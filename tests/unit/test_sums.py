@@ -144,3 +144,49 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(alpha, dtype, monkeypat
         monkeypatch.setenv("ROBLOSS_NUM_THREADS", str(threads))
         found.append(total(x, alpha, 1.3))
     assert found[0] == found[1] == found[2]
+
+
+# ------------------------------------------------------------------------- elements beside the sums
+
+# One for each kernel.
+KERNELS = [-math.inf, -9.0, -0.1, 0.0, 0.7, 2.0]
+
+
+def _with_extremes(dtype):
+    x = np.random.default_rng(9).standard_cauchy(300).astype(dtype)
+    x[:9] = [0.0, 1e-30, -1e-40, 3e38, -3e38, 1e19, np.inf, -np.inf, np.nan]
+    return x
+
+
+def _assert_near(found, expected, dtype):
+    with np.errstate(over="ignore"):
+        expected = np.array(expected)
+        narrow = expected.astype(dtype)
+    same = (found == narrow) | (np.isnan(found) & np.isnan(narrow))
+    # API.md: 6 ulp of normal numbers; of a smaller one, that it is no larger than twice the least.
+    room = np.maximum(6 * np.spacing(np.abs(narrow)), 2 * np.finfo(dtype).smallest_normal)
+    with np.errstate(invalid="ignore"):
+        assert np.all(same | (np.abs(found - narrow) <= room))
+
+
+@each_dtype
+@pytest.mark.parametrize("alpha", KERNELS)
+def test_losses_and_slopes_of_elements(alpha, dtype):
+    x = _with_extremes(dtype)
+    losses, slopes = np.full_like(x, 7.0), np.full_like(x, 7.0)
+    total(x, alpha, 1.3, losses=losses, slopes=slopes)
+    for found, function in ((losses, exact.loss), (slopes, exact.influence)):
+        _assert_near(found, [function(at, alpha, 1.3) for at in x.astype(float)], dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_slopes_are_weighted(sign, dtype):
+    x = _with_extremes(dtype)
+    weights = (sign * np.random.default_rng(10).uniform(0.0, 1.0, x.size)).astype(dtype)
+    weights[3:12] = 0.0
+    slopes = np.full_like(x, 7.0)
+    total(x, 0.7, 1.3, weights, slopes=slopes)
+    pairs = zip(weights.astype(float), x.astype(float), strict=True)
+    expected = [w * exact.influence(at, 0.7, 1.3) if w else 0.0 for w, at in pairs]
+    _assert_near(slopes, expected, dtype)
