@@ -345,13 +345,17 @@ class Inference:
                 product = product + data.beside(matrix[0])
             return xp.sum(product * product, axis=1)
 
-        error, space = self._optimum.point.scale * xp.sqrt(squares(root)), data.space
-        missing, bound = xp.full_like(error, math.nan), 100 * data.resolution
-        if space is not None and not self._is_ridge:
+        variance, space, scale = squares(root), data.space, self._optimum.point.scale
+        missing, bound = xp.full_like(variance, math.nan), 100 * data.resolution
+        if space is not None and (self._beyond or not self._is_ridge):
             rest, basis = X - data.beside(space.center), data.beside(space.basis)
             left = rest - (rest @ basis) @ xp.matrix_transpose(basis)
             squared, length = (xp.sum(rows * rows, axis=1) for rows in (left, rest))
-            error = xp.where(squared <= bound * length, error, missing)
+            if self._is_ridge:
+                variance = variance + self._beyond * squared
+            else:
+                variance = xp.where(squared <= bound * length, variance, missing)
+        error = scale * xp.sqrt(variance)
         null = self._hessian.null
         if not null.shape[1]:
             return error

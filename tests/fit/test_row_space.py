@@ -8,6 +8,7 @@ import pytest
 
 import robloss
 from robloss._fit import responses
+from robloss._fit.inference import KINDS
 
 RNG = np.random.default_rng(91)
 N, P = 12, 30
@@ -65,6 +66,28 @@ def test_with_a_ridge_it_is_the_same_fit(options, in_all_columns):
         assert found.flags == expected.flags
     for one, other in zip(fit.predict_interval(2 * X), whole.predict_interval(2 * X), strict=True):
         np.testing.assert_allclose(one, other, rtol=digits, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_errors_of_predictions_are_those_of_the_covariance(kind, intercept, shared):
+    """Of rows that lie in the space of rows in part only."""
+    y = np.column_stack([Y, Y[::-1]]) if shared else Y
+    options = {"l2": 1.0, "sample_weight": TIMES, "intercept": intercept, **GIVEN}
+    fit = robloss.fit_linear(X, y, shared=shared, **options)
+    inference, new = fit.inference(kind), RNG.normal(size=(5, P))
+    assert np.isfinite(inference.covariance).all()
+    design = np.column_stack([np.ones(5), new]) if intercept else new
+    size = design.shape[1]
+    blocks = [
+        inference.covariance[at : at + size, at : at + size] for at in (0, size)[: 1 + shared]
+    ]
+    expected = [np.sqrt(np.sum(design @ block * design, axis=1)) for block in blocks]
+    # The covariance of a sandwich nearly cancels in directions that it says nothing of.
+    np.testing.assert_allclose(
+        inference.error_of_mean(new), np.stack(expected, axis=1).reshape(y[:5].shape), rtol=1e-7
+    )
 
 
 @pytest.mark.parametrize("intercept", [True, False])
