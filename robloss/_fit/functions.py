@@ -66,6 +66,14 @@ class FirstOf:
         return self.function(theta)[:, 0, ...]
 
 
+def detached(value: Any) -> Any:
+    """What a function returned, of which nothing is differentiated: without torch's record of it.
+
+    Parameters that the function holds besides its argument would else record the whole fit.
+    """
+    return value.detach() if hasattr(value, "detach") else value
+
+
 class Remembered:
     """A function and its last value, which a step asks for more than once.
 
@@ -84,7 +92,7 @@ class Remembered:
     def __call__(self, theta: HostArray) -> Array:
         """Its value at host numbers."""
         if self._last is None or not np.array_equal(theta, self._last[0]):
-            value = self.function(as_like(theta, self.like))
+            value = detached(self.function(as_like(theta, self.like)))
             xp = array_api_compat.array_namespace(value)
             # The function may use the memory of what it returns again.
             self._last = theta.copy(), xp.astype(value, value.dtype, copy=True)

@@ -17,6 +17,7 @@ from robloss._fit.functions import (
     check_functions,
     check_jacobian,
     check_residuals,
+    detached,
     moments_at_start,
 )
 from robloss._fit.jacobian import Function, as_like, jacobian_of
@@ -189,12 +190,12 @@ def fit_residuals(
     host = to_host(theta)
     function: Function = Noted("residuals", residuals)
     with np.errstate(all="ignore"):
-        first = function(as_like(host, theta))
+        first = detached(function(as_like(host, theta)))
         check_residuals(first, theta)
         first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
         function = Steady("residuals", function, first)
         jacobian: Function = jacobian_of(function, theta) if jac is None else Noted("jac", jac)
-        slopes = jacobian(as_like(host, theta))
+        slopes = detached(jacobian(as_like(host, theta)))
         check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
         jacobian = Steady("jac", jacobian, slopes)
         rows = counted(sample_weight, xp, first)

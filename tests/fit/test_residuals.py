@@ -372,3 +372,26 @@ def test_errors(given, options, error, sentence):
 def test_another_library_than_that_of_the_start(backend):
     with pytest.raises(TypeError, match="of the library of `theta0`"):
         robloss.fit_residuals(lambda p: Y, backend.array([1.0, 1.0, 0.0]))
+
+
+@pytest.mark.backends(lambda library: library.module == "torch")
+@pytest.mark.parametrize("given", [True, False], ids=["jac", "no-jac"])
+@pytest.mark.parametrize("method", ["irls", "gradient"])
+def test_nothing_records_what_a_closure_could_be_differentiated_by(backend, given, method):
+    xp, start = backend.xp, backend.array([1.0, 1.0, 0.0])
+    t, y = (backend.array(values).requires_grad_() for values in (T, Y))
+    seen = []
+
+    def pairs(theta):
+        return xp.stack([y - decay(xp, theta, t), t - theta[1] * y], axis=-1)
+
+    for function in (lambda theta: y - decay(xp, theta, t), pairs):
+        fit = robloss.fit_residuals(
+            function,
+            start,
+            jac=(lambda theta: slopes(xp, theta, t)) if given and function is not pairs else None,
+            method=method,
+            callback=lambda at: seen.append(at.params),
+        )
+        found = (fit.params, fit.residuals, fit.weights, fit.standard_errors, *seen)
+        assert not any(array.requires_grad for array in found)
