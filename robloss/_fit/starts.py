@@ -12,11 +12,12 @@ from robloss._fit.least_squares import Problem, solved
 from robloss._fit.likelihood import Free, Likelihood, Point
 from robloss._fit.linear_data import SAMPLE, LinearData
 from robloss._fit.loop import Loop
+from robloss._fit.norm_partition import log_partition
 from robloss._fit.shared import SharedData
 from robloss._fit.sums import HostArray, Wanted, lengths, to_host
 
-# The median of |x| at the unit normal law is 1/1.4826: the usual estimate of its scale.
-_OF_NORMAL = 1.4826
+# The median of |x| at the unit normal law, by which the usual estimate of its scale divides.
+_OF_NORMAL = 1 / 1.4826
 _STEPS, _TOL = 20, 0.01  # of the fit to a few rows, where the model is not linear
 _DRAWS = 20  # in a row that leave parameters undetermined, and no more are tried
 
@@ -50,7 +51,9 @@ def largest(data: Data, theta: HostArray) -> float:
 
 def middle_spread(data: Data, theta: HostArray) -> float:
     """The median size of residuals, in units of that of the normal law."""
-    return _OF_NORMAL * float(np.median(_sizes(data, theta)))
+    d = data.components
+    usual = _OF_NORMAL if d == 1 else log_partition(2.0, d).median
+    return float(np.median(_sizes(data, theta))) / usual
 
 
 def resampled(

@@ -10,6 +10,7 @@ import pytest
 import robloss
 from robloss._fit.norm_law import integral_of_weight
 from robloss._fit.norm_partition import log_partition
+from robloss._fit.starts import middle_spread
 
 ALPHAS = (-math.inf, -300.0, -2.0, 0.0, 0.5, 1.0, 1.9, 2 - 2**-51, 2.0)
 POINTS = np.random.default_rng(0).uniform(-1.0, 1.0, size=(60, 3))
@@ -244,6 +245,14 @@ def test_at_two_the_law_is_normal(components):
     # Wilson and Hilferty's median of a chi-squared, itself right to a part in a hundred or so.
     median = math.sqrt(components) * (1 - 2 / (9 * components)) ** 1.5
     assert found.median == pytest.approx(median, rel=0.02)
+
+
+@pytest.mark.parametrize("components", [1, 2, 3, 20])
+def test_the_spread_of_a_middle_residual_is_that_of_one_component(components):
+    noise = 0.3 * np.random.default_rng(7).normal(size=(20_000, components))
+    data = robloss.fit_residuals(lambda p: noise - p[0], [0.0], alpha=2.0)._optimum.data
+    # A median of so many is off by a percent, and so is that of the law.
+    assert middle_spread(data, np.zeros(1)) == pytest.approx(0.3, rel=0.03)
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.7, 1.0, 1.5, 2 - 1e-6])
