@@ -14,7 +14,7 @@ from robloss._fit.loop import Outcome
 from robloss._fit.progress import report
 from robloss._fit.result import ConvergenceWarning, History
 from robloss._fit.search import Found, Search
-from robloss._fit.sums import to_host
+from robloss._fit.sums import count
 from robloss._fit.symmetric import solve
 from robloss._fit.words import MESSAGES, flags
 from robloss._typing import Array
@@ -94,7 +94,7 @@ def beyond_truncation(outcome: Outcome, residuals: Array) -> int:
     if weights is not None:
         counts = weights.values > 0
         beyond = beyond & (counts if beyond.ndim == 1 else counts[:, None])
-    return int(to_host(xp.sum(xp.astype(beyond, residuals.dtype))))
+    return count(xp, beyond)
 
 
 def alpha_by_truncation(outcome: Outcome) -> float:

@@ -145,6 +145,11 @@ def first_not_finite(array: Array) -> str:
     return f"{float(array[index])} at index {index}"
 
 
+def count(xp: Any, mask: Array) -> int:
+    """How many are true: exact, which sums in the dtype of data are not beyond 2^24 in float32."""
+    return int(to_host(xp.sum(xp.astype(mask, xp.int32))))
+
+
 def lengths(xp: Any, residuals: Array, components: int) -> Array:
     """Residuals as they are; of vectors (n, d) the lengths."""
     if components == 1:

@@ -9,7 +9,7 @@ import numpy as np
 
 from robloss._args import real_dtype
 from robloss._fit.linear_data import RowWeights
-from robloss._fit.sums import to_host
+from robloss._fit.sums import count, to_host
 from robloss._typing import Array
 
 _REMEDY = "A weight says how often its row counts; leave a row out with 0."
@@ -59,7 +59,7 @@ def counted(given: Any, xp: Any, X: Array) -> Counted:
         )
     unit = min(1.0, total / some)
     rows = RowWeights(weight if unit == 1 else weight / unit, total / unit)
-    return Counted(rows, unit, int(some))
+    return Counted(rows, unit, some)
 
 
 def _beside(given: Any, xp: Any, X: Array) -> Array:
@@ -85,12 +85,11 @@ def _beside(given: Any, xp: Any, X: Array) -> Array:
     return xp.astype(weight, X.dtype, copy=False)
 
 
-def _looked_at(xp: Any, weight: Array) -> tuple[float, float, float]:
-    """The least weight, their sum, and how many are not 0: in one transfer."""
-    positive = xp.astype(weight > 0, weight.dtype)
+def _looked_at(xp: Any, weight: Array) -> tuple[float, float, int]:
+    """The least weight, their sum, and how many are not 0."""
     with np.errstate(over="ignore"):
-        found = to_host(xp.stack([xp.min(weight), xp.sum(weight), xp.sum(positive)]))
-    return float(found[0]), float(found[1]), float(found[2])
+        found = to_host(xp.stack([xp.min(weight), xp.sum(weight)]))
+    return float(found[0]), float(found[1]), count(xp, weight > 0)
 
 
 def _refuse(weight: Array, least: float, total: float) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 import robloss
 from fit.references import NOISES, synthetic
+from robloss._fit.sums import count
+from robloss._fit.weights import counted
 
 OPTIONS = {
     "adapted": {},
@@ -153,6 +155,15 @@ def test_many_rows(n, share, backend):
     assert fit.alpha == pytest.approx(expected.alpha, abs=1e-7)
     assert fit.nll == pytest.approx(expected.nll, rel=1e-12)
     np.testing.assert_allclose(backend.to_numpy(fit.coef), expected.coef, atol=1e-7)
+
+
+def test_more_rows_than_float32_can_count(backend):
+    """From 2^24 on a sum of ones is even."""
+    times = np.ones(2**24 + 3)
+    times[[7, 8]] = 0.0
+    weights = backend.array(times, "float32")
+    assert counted(weights, backend.xp, weights).number == 2**24 + 1
+    assert count(backend.xp, weights > -1) == 2**24 + 3
 
 
 def test_rows_of_a_sample_that_all_weigh_0():
