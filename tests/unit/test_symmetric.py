@@ -80,7 +80,12 @@ def test_indefinite_ones(size):
 
 
 def test_the_least_eigenvalue_is_found():
-    """What decides whether a factor is trusted; by eye it was never off by more than 2."""
+    """What decides whether a factor is trusted.
+
+    From above it is off by (‖x‖/|x₁|)^(1/4) at most after four rounds, with the part x₁ of the
+    random start along the vector of that eigenvalue: by 3 where that is 1/81 of the whole, a
+    seventh of what it is on average among 150. From below by rounding only.
+    """
     for values in (
         np.geomspace(1e-9, 1.0, 150),
         np.r_[1e-12, np.ones(149)],
