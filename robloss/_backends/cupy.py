@@ -9,30 +9,36 @@ import cupy
 from robloss._args import Arguments
 from robloss._backends import generic
 from robloss._backends.cuda import WANTED, Kernel, launch
+from robloss._callers import level_of_caller
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
 
-_failures: list[str] = []
+_told: set[str] = set()
 
 
 @cache
 def _built(kernel: Kernel, device: int) -> Any:  # noqa: ARG001 - CuPy builds for the current one
     """A kernel that can be started; None where it cannot be built, once and for all."""
-    if _failures:
-        return None
     raw = cupy.RawKernel(kernel.source, kernel.name, options=("--std=c++17",))
     try:
         raw.compile()
     except Exception as error:  # noqa: BLE001 - CuPy, its compiler and the disk raise what they like
-        _failures.append(str(error))
-        warnings.warn(
-            f"The CUDA kernels of robloss cannot be built ({type(error).__name__}: {error}). "
-            "CuPy's own functions are used instead, which go over the data many times.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        _warn(f"{type(error).__name__}: {error}")
         return None
     return raw
+
+
+def _warn(reason: str) -> None:
+    """Say why, once for all kernels that it concerns: others may be built, or on another device."""
+    if reason in _told:
+        return
+    _told.add(reason)
+    warnings.warn(
+        f"CUDA kernels of robloss cannot be built ({reason}). CuPy's own functions are used "
+        "instead, which go over the data many times.",
+        RuntimeWarning,
+        stacklevel=level_of_caller(),
+    )
 
 
 class _CuPy:

@@ -1,13 +1,12 @@
 """From the end of the loop to what all fits return."""
 
-import inspect
 import math
 import warnings
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from robloss._callers import level_of_caller
 from robloss._fit.data import Data
 from robloss._fit.inference import Optimum
 from robloss._fit.loop import Outcome
@@ -37,7 +36,7 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
     message = MESSAGES[outcome.status]
     if outcome.status != "converged":
         warning = f"The fit did not converge: {message}"
-        warnings.warn(warning, ConvergenceWarning, stacklevel=_level_of_caller())
+        warnings.warn(warning, ConvergenceWarning, stacklevel=level_of_caller())
     residuals, weights = likelihood.rows(outcome.local)
     objective = unit * np.asarray(trace.nll)
     nll, n_iter = unit * (trace.nll[-1] - likelihood.penalty(point)), trace.steps
@@ -65,22 +64,6 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
         "beyond_truncation": beyond,
         "_optimum": Optimum(likelihood, point, residuals, unit),
     }
-
-
-def _level_of_caller() -> int:
-    """The stack level, for the function that asks, of the line that called this package.
-
-    Python shows a warning once for each line: attributed to one of ours it would hide later ones.
-    """
-    level, frame = 0, inspect.currentframe()
-    while frame is not None and _is_ours(frame):
-        level, frame = level + 1, frame.f_back
-    return level
-
-
-def _is_ours(frame: FrameType) -> bool:
-    name: str = frame.f_globals.get("__name__", "")  # what `exec` runs may have none
-    return name.partition(".")[0] == "robloss"
 
 
 def beyond_truncation(outcome: Outcome, residuals: Array) -> int:

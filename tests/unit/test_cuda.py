@@ -333,7 +333,8 @@ def test_nvcc_compiles(kernel, tmp_path):
 def test_the_loss_keeps_its_registers(tmp_path):
     report = compiled(LOSS, tmp_path, "-arch=sm_90", "-cubin", "-Xptxas", "-v")
     assert "0 bytes spill stores, 0 bytes spill loads" in report.partition("dense")[2]
-    # 64 leave room for half as many threads as there could be: 16 kB on their way.
+    # 64 of a multiprocessor's 65536 leave room for half as many threads as there could be: what
+    # each asks for must make up for that.
     assert int(re.search(r"Used (\d+) registers", report)[1]) <= 64
 
 
@@ -370,6 +371,31 @@ class _OnNoDevice(np.ndarray):
     device = _Device("cpu")
 
 
+def test_a_kernel_that_cannot_be_built_keeps_no_other_from_it(monkeypatch):
+    device = [0]
+
+    class RawKernel:
+        def __init__(self, source, name, **options):
+            self.name = name
+
+        def compile(self):
+            if device == [1] or self.name == "sums":
+                raise OSError(f"nothing for {device[0]}")
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(RawKernel=RawKernel))
+    monkeypatch.delitem(sys.modules, "robloss._backends.cupy", raising=False)
+    built = importlib.import_module("robloss._backends.cupy")._built
+    dense, sums = (Kernel(name, "float32", ("loss",), "POWER") for name in ("dense", "sums"))
+    with pytest.warns(RuntimeWarning, match="nothing for 0"):
+        assert built(sums, 0) is None
+    assert built(sums, 0) is None  # warnings are errors: there is no second
+    assert built(dense, 0).name == "dense"
+    device[0] = 1
+    with pytest.warns(RuntimeWarning, match="nothing for 1"):
+        assert built(dense, 1) is None
+    monkeypatch.delitem(sys.modules, "robloss._backends.cupy")
+
+
 def test_cupys_own_functions_serve_where_kernels_cannot_be_built(monkeypatch):
     class RawKernel:
         def __init__(self, *given, **options):
@@ -387,8 +413,9 @@ def test_cupys_own_functions_serve_where_kernels_cannot_be_built(monkeypatch):
     x = X.view(_OnNoDevice)
     arguments = prepare(OPERATIONS["loss"].parameters, (x, 0.5, 2.0))
     arguments = arguments._replace(given=(x, 0.5, 2.0))
-    with pytest.warns(RuntimeWarning, match="cannot be built .OSError: no compiler."):
+    with pytest.warns(RuntimeWarning, match="cannot be built .OSError: no compiler.") as told:
         (values,) = backend.evaluate(("loss",), arguments)
+    assert told[0].filename == __file__
     np.testing.assert_allclose(values, robloss.loss(X, 0.5, 2.0), rtol=1e-13)
     backend.evaluate(("loss", "weight"), arguments)  # warnings are errors: there is no second
     monkeypatch.delitem(sys.modules, "robloss._backends.cupy")

@@ -1,7 +1,6 @@
 // Arrays that lie dense and alike in memory, with numbers for alpha and scale: 16 bytes of each
-// array per thread. Four bytes per thread leave too few in flight: of a card that moves 4.3 TB/s
-// with a latency of some 0.7 µs, 132 multiprocessors must each wait for 11 kB at a time, and their
-// 2048 threads would ask for 8.
+// array per thread. To keep the memory busy, as much must be on its way as it moves while one thread
+// waits; the more bytes each asks for, the fewer threads that takes.
 
 extern "C" __global__ void __launch_bounds__(256)
 dense(const Stored* __restrict__ x, const Numbers<Real> by, Stored* __restrict__ loss,
