@@ -1,4 +1,4 @@
-"""Measure every operation's error against the oracle, in ulp: API.md's accuracy table.
+"""Measure every operation's error against the oracle, in ulp: the table of docs/numerics.md.
 
 `python tests/accuracy.py [--points N] [--seed S] [--library NAME ...]` prints the table;
 tests/test_accuracy.py asserts it on fewer points, and benchmarks/numerics.py records it beside what
@@ -24,8 +24,8 @@ from robloss._backends import evaluate
 ELEMENTWISE = ("loss", "influence", "weight", "curvature", "grad_alpha", "grad_scale")
 PARTITION = ("log_partition", "log_partition_derivative")
 
-# API.md, absolute in float64: 1e-14, and 1e-12 (1 + |log|alpha - 2||) for the derivative. In
-# float32 what the formula's docstring states: 5e-7.
+# docs/numerics.md, absolute in float64: 1e-14, and 1e-12 (1 + |log|alpha - 2||) for the derivative.
+# In float32 what the formula's docstring states: 5e-7.
 PARTITION_BOUND = {"float64": (1e-14, 1e-12), "float32": (5e-7, 5e-7)}
 
 
@@ -146,7 +146,7 @@ class Row:
 
 
 def promised(library: Library) -> Contract:
-    """API.md's left-hand column for the kernels, the right-hand one for the generic path."""
+    """The left column of docs/numerics.md for the kernels, the right one for the generic path."""
     return kernel_allowance if library is Library.NUMPY else allowance
 
 
@@ -195,7 +195,7 @@ def computed(library: Library, name: str, points: np.ndarray, dtype: str) -> np.
 def measure(
     library: Library, name: str, dtype: str, points: int, seed: Seed, sample: str = "adversarial"
 ) -> Row:
-    """The errors of one operation on a library, held to what API.md promises there."""
+    """The errors of one operation on a library, held to what docs/numerics.md promises there."""
     exact = sampled(name, sample, points, seed, dtype)
     values = computed(library, name, exact.points, dtype)
     return judge(library.option, name, dtype, sample, exact, values, promised(library))

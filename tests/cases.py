@@ -57,25 +57,25 @@ EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16"
 SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126, "float16": 2.0**-14}
 SMALLEST_NORMAL["bfloat16"] = SMALLEST_NORMAL["float32"]
 
-# log Z: API.md states 1e-14 absolute in float64; in float32 its formula's docstring states 5e-7.
+# log Z: docs/numerics.md states 1e-14 absolute in float64, the formula's docstring 5e-7 in float32.
 PARTITION = {"float64": 1e-14, "float32": 5e-7}
 
 
 # A power of exponent 4096 is 0 or inf in any dtype: where a result is yet a normal number it is a
-# limit, which no larger M makes less accurate. API.md's M has no such end; a result may not be
-# wholly wrong just because M is large.
+# limit, which no larger M makes less accurate: a result may not be wholly wrong just because M is
+# large.
 SATURATED = 4096.0
 
 
 def allowance(name: str, x: float, alpha: float, scale: float) -> float:
-    """Ulp that API.md's right-hand column allows: what any array library must reach."""
+    """Ulp that docs/numerics.md allows in the right column: what any array library must reach."""
     # The limit at an infinite x is a constant: no exponent is rounded there.
     size = 0.0 if math.isinf(x) else min(oracle.exponent_size(x, alpha, scale), SATURATED)
     return 64 + 4 * size if name == "grad_alpha" else 8 + 2 * size
 
 
 def kernel_allowance(name: str, *point: float) -> float:
-    """Ulp that API.md's left-hand column allows: what the kernels for NumPy must reach."""
+    """Ulp that docs/numerics.md allows in the left column: what the kernels for NumPy must reach."""
     return {"grad_alpha": 16.0, "curvature": 8.0}.get(name, 6.0)
 
 
@@ -160,7 +160,7 @@ def _same(computed: float, expected: float) -> bool:
 
 INF, NAN = math.inf, math.nan
 
-# alpha: every member of THEORY's table, the ends, and both sides of the removable points.
+# alpha: every member of docs/theory.md, the ends, and both sides of the removable points.
 ALPHAS = (
     -INF, -1e300, -1e30, -1e16, -40.0, -4.0, -2.0, -1.0, -1e-8, -1e-16, 0.0, 1e-300, 1e-16, 1e-12,
     0.5, 1.0 - 2.0**-53, 1.0, 1.0 + 2.0**-52, 1.5, 2.0 - 1e-8, 2.0 - 1e-12, 2.0 - 2.0**-52, 2.0,

@@ -53,7 +53,7 @@ def _bend(alpha: np.ndarray) -> np.ndarray:
 
 
 def _ratios(rng: np.random.Generator, alpha: np.ndarray, dtype: str) -> np.ndarray:
-    """|x/scale| over the whole range of API.md, around sqrt|alpha - 2|, and ordinary."""
+    """|x/scale| over the whole range of docs/numerics.md, around sqrt|alpha - 2|, and ordinary."""
     low, high = {"float64": (-150, 150), "float32": (-15, 18)}[dtype]
     count = alpha.size
     regions = [
@@ -66,7 +66,7 @@ def _ratios(rng: np.random.Generator, alpha: np.ndarray, dtype: str) -> np.ndarr
 
 
 def adversarial(count: int, seed: Seed, dtype: str) -> np.ndarray:
-    """Everything that API.md names, the ends and the removable points as often as the middle."""
+    """All that docs/numerics.md names, ends and removable points as often as the middle."""
     rng = np.random.default_rng(seed)
     alpha = _alphas(rng, count, dtype).astype(dtype).astype(float)
     scale = 10 ** rng.uniform(-3, 3, count)

@@ -1,4 +1,4 @@
-"""The accuracy table of API.md, measured on every library; printed at the end of the run."""
+"""The table of docs/numerics.md, measured on every library; printed at the end of the run."""
 
 import math
 

@@ -20,8 +20,8 @@ def reference(name, x=X, alpha=ALPHA, scale=SCALE_VALUES):
 
 
 def agree(backend, result, expected):
-    # NumPy's kernels and the formula are both within API.md's bound: at these points it is below
-    # 100 ulp, 2.2e-14. The limits are exact.
+    # NumPy's kernels and the formula are both within the bound of docs/numerics.md: at these points
+    # it is below 100 ulp, 2.2e-14. The limits are exact.
     np.testing.assert_allclose(backend.to_numpy(result), expected, rtol=2.2e-14, atol=1e-14)
 
 

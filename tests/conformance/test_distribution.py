@@ -46,7 +46,7 @@ CASES = {
     "scale_for_efficiency": (scale_for_efficiency, np.array([-INF, -1.0, 0.5, 1.0]), 0.9),
 }
 every = pytest.mark.parametrize("name", CASES)
-# API.md: 1e-12 on other libraries than NumPy. Measured in float32: at most 4e-6 (the information).
+# 1e-12: what the docstrings say. Measured in float32: at most 4e-6 (the information).
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
 
 

@@ -109,7 +109,7 @@ def test_nll_adds_the_derivative_of_the_partition(jax, backend):
             float(oracle.grad_alpha(*point) + oracle.log_partition_derivative(point[1])),
             float(oracle.grad_scale(*point)) + 1 / point[2],
         ]
-        # 1e-12: API.md on the derivative of log Z.
+        # 1e-12: docs/numerics.md on the derivative of log Z.
         np.testing.assert_allclose(np.asarray(gradients), expected, rtol=1e-12, atol=1e-15)
 
 

@@ -84,7 +84,7 @@ def test_second_derivatives_are_the_closed_forms(torch, backend):
     (slope,) = torch.autograd.grad(robloss.loss(x, alpha, scale).sum(), x, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), x)
     expected = robloss.curvature(x, alpha, scale).detach()
-    # API.md: ulp of the larger of the curvature and the weight.
+    # docs/numerics.md: ulp of the larger of the curvature and the weight.
     size = torch.maximum(expected.abs(), robloss.weight(x, alpha, scale).detach())
     assert torch.all((bend - expected).abs() <= 1e-14 * size)
 
@@ -124,7 +124,7 @@ def test_nll_adds_the_derivative_of_the_partition(torch, backend):
     ]
     in_scale = [float(oracle.grad_scale(*point)) + 1 / point[2] for point in points]
     for gradient, expected in zip(gradients, [in_x, in_alpha, in_scale], strict=True):
-        # 1e-12: API.md on the derivative of log Z.
+        # 1e-12: docs/numerics.md on the derivative of log Z.
         np.testing.assert_allclose(backend.to_numpy(gradient), expected, rtol=1e-12, atol=1e-15)
 
 

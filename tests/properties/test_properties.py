@@ -1,11 +1,11 @@
-"""Every property of THEORY section 2, on the kernels and on the generic formula, in two precisions.
+"""Every property of the loss, on the kernels and on the generic formula, in two precisions.
 
 A property is a check of an implementation at drawn numbers. Its row also holds a broken
 implementation and an example where the check must fail: the twin.
 
-Tolerances: a comparison of two computed values allows each of them its error of API.md's
-right-hand column (`cases.allowance`), nothing else unless it is named; where values are smaller
-than the smallest normal number, that number.
+Tolerances: a comparison of two computed values allows each of them its error of the
+right-hand column of docs/numerics.md (`cases.allowance`), nothing else unless it is named; where
+values are smaller than the smallest normal number, that number.
 """
 
 import math
@@ -41,7 +41,7 @@ class Implementation:
         return lambda *point: float(self.call(name, *map(kind, point)))
 
     def slack(self, name: str, value: float, *point: float) -> float:
-        """The error that API.md allows a computed value to have."""
+        """The error that docs/numerics.md allows a computed value to have."""
         return self.ulps(value, allowance(name, *point))
 
     def ulps(self, value: float, number: float) -> float:
@@ -331,7 +331,7 @@ def convex_for_alpha_from_one(f, x, alpha, scale):
     weight = f.weight(x, alpha, scale)
     if math.isfinite(weight):
         # At alpha = 1 the curvature is the weight times 1/(1+u), which rounds to 0 for large u:
-        # a few ulp of the weight, as API.md says of it (its M costs the weight, not the sign).
+        # a few ulp of the weight, as docs/numerics.md says (its M costs the weight, not the sign).
         assert f.curvature(x, alpha, scale) >= -f.ulps(weight, 8)
 
 

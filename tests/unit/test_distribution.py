@@ -27,7 +27,7 @@ SHAPES = (
 )
 TRUNCATED_SHAPES = (-INF, -1e6, -2.0, -0.01, *SHAPES[::3], 2.0)
 
-# API.md: 1e-13 absolute for pdf and cdf, 1e-12 for round trips; asked of tails: 1e-12 relative.
+# As the docstrings say: 1e-13 absolute for pdf and cdf; 1e-12 relative for tails and round trips.
 ABSOLUTE, RELATIVE = 1e-13, 1e-12
 
 
@@ -219,7 +219,7 @@ def test_truncated_partition(alpha, limit):
     with mp.workdps(30):
         # Below 1e-3 by the series 2 (x - x**3/6), which holds for every alpha.
         exact = mpmath.log(2 * integral(alpha, 0.0, limit) if limit >= 1e-3 else 2 * mpf(limit))
-    # API.md's bound; where log Z is in the hundreds two of its own roundings.
+    # The bound of docs/numerics.md; where log Z is in the hundreds two of its own roundings.
     bound = 1e-14 if 1e-20 <= limit <= 1e15 else 2 * math.ulp(math.log(limit))
     value = float(log_partition(alpha, truncation=limit))
     assert abs(float(mpf(value) - exact)) <= bound

@@ -248,7 +248,7 @@ def test_results_may_lie_between_each_other(setting):
 
 
 def agree(name, result, alone):
-    # Both are within API.md's bound; the work that is shared may be rounded in another way.
+    # Both are within the bound of docs/numerics.md: what is shared may be rounded in another way.
     ulps = 2 * kernel_allowance(name)
     np.testing.assert_allclose(result, alone, rtol=ulps * EPS["float64"], atol=ulps * 1e-16)
 

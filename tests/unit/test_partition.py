@@ -242,7 +242,7 @@ def test_truncation_is_refused_when_too_large(monkeypatch):
 
 
 def _meijer(n, d):
-    """log Z(n/d) by Meijer's G function (THEORY section 3; Barron 2019).
+    """log Z(n/d) by Meijer's G function (Barron 2019).
 
     With w = (1 + x^2/b)^(alpha/2) and the Mellin transform of e^(-bw/alpha), Z is a contour
     integral of Gamma(s) Gamma(alpha s/2 - 1/2)/Gamma(alpha s/2); for rational alpha Gauss's

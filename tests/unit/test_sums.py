@@ -163,7 +163,7 @@ def _assert_near(found, expected, dtype):
         expected = np.array(expected)
         narrow = expected.astype(dtype)
     same = (found == narrow) | (np.isnan(found) & np.isnan(narrow))
-    # API.md: 6 ulp of normal numbers; of a smaller one, that it is no larger than twice the least.
+    # docs/numerics.md: 6 ulp of normal numbers. Smaller ones may be up to twice the least of those.
     room = np.maximum(6 * np.spacing(np.abs(narrow)), 2 * np.finfo(dtype).smallest_normal)
     with np.errstate(invalid="ignore"):
         assert np.all(same | (np.abs(found - narrow) <= room))
