@@ -75,7 +75,7 @@ def allowance(name: str, x: float, alpha: float, scale: float) -> float:
 
 
 def kernel_allowance(name: str, *point: float) -> float:
-    """Ulp that docs/numerics.md allows in the left column: what the kernels for NumPy must reach."""
+    """Ulp that docs/numerics.md allows in the left column: what kernels for NumPy must reach."""
     return {"grad_alpha": 16.0, "curvature": 8.0}.get(name, 6.0)
 
 
