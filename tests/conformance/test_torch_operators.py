@@ -186,6 +186,30 @@ def test_arguments_are_not_written_to(torch, backend):
         assert torch.equal(one, was)
 
 
+# ---------------------------------------------------------------------------------------- devices
+
+
+@pytest.mark.parametrize("function", [robloss.loss, robloss.nll, robloss.weight])
+def test_tensors_on_several_devices_are_refused(torch, backend, function):
+    x, alpha = backend.array([1.0, 2.0]), torch.ones(2, device="meta", dtype=torch.float64)
+    message = "`x` and `alpha` must be on one device, but got .* and meta. Move one of them first"
+    with pytest.raises(ValueError, match=message):
+        function(x, alpha)
+    with pytest.raises(ValueError, match="`alpha` and `scale` must be on one device"):
+        function(torch.tensor(1.0), alpha, x)
+
+
+@pytest.mark.parametrize("function", [robloss.loss, robloss.nll, robloss.weight, robloss.cdf])
+def test_tensors_without_axes_may_stay_on_the_cpu(torch, backend, function):
+    """The meta device stands for any other: it knows all but the values."""
+    far, near = torch.ones(3, device="meta"), torch.tensor(1.0)
+    for given in ((far, near), (near, far), (far, near, near), (near, far[0]), (far, 1.0, near)):
+        result = function(*given)
+        own = sum(given)
+        assert (result.device, result.shape) == (own.device, own.shape)
+    assert function(near, near, 1.0).device == near.device
+
+
 # ------------------------------------------------------------------------------- second derivatives
 
 
