@@ -51,11 +51,8 @@ def _numpy() -> Any:
 
 def _torch() -> Any:
     # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
-    module: Any = sys.modules.get("array_api_compat.torch")
-    if module is None:
-        import array_api_compat.torch
+    import array_api_compat.torch as module
 
-        module = array_api_compat.torch
     return module
 
 

@@ -3,6 +3,8 @@
 import itertools
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import oracle
@@ -401,6 +403,27 @@ def test_inductor_compiles_what_learns_alpha_and_scale(torch, backend, fresh):
         return robloss.nll(x, alphas.forward(free_alpha), scales.forward(free_scale)).mean()
 
     assert_compiled_alike(torch, objective, (x, free_alpha, free_scale))
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "arguments"),
+    [
+        ("robloss", "loss", "x, 0.5"),
+        ("robloss", "nll", "x, 0.5"),
+        ("robloss.torch", "GeneralLoss(0.5)", "x"),
+    ],
+)
+def test_compiled_before_any_other_use(torch, module, function, arguments):
+    """In a process of its own: what the first call imports is imported while traced."""
+    code = f"""
+import {module}, torch
+compiled = torch.compile({module}.{function}, fullgraph=True, backend="aot_eager")
+x = torch.ones(3, requires_grad=True)
+compiled({arguments}).sum().backward()
+assert torch.isfinite(x.grad).all()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 def test_no_graph_breaks(torch, backend, fresh):
