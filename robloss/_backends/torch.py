@@ -322,7 +322,7 @@ def _backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     needed = list(ctx.needs_input_grad[2 : 2 + len(inputs)])
     rest = (None,) * (len(ctx.needs_input_grad) - 2 - len(inputs))
     found: Any
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # noqa: SLF001
         found = _differentiable(ctx.name, ctx.dtype, needed, grad, inputs)
     else:
         found = _gradients(ctx.name, ctx.dtype, needed, grad, *inputs)
@@ -374,7 +374,7 @@ class _Plain(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients: once and for all, or to be differentiated again."""
         kept: Slopes | None = ctx.__dict__.pop("slopes", None)
-        if torch.is_grad_enabled() or not _has_memory(grad):
+        if torch.is_grad_enabled() or _is_transformed() or not _has_memory(grad):
             return _backward(ctx, grad)
         inputs = list(ctx.saved_tensors)
         factor = constant_of(_array(grad)) if ctx.is_whole else None

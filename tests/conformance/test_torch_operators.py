@@ -153,6 +153,32 @@ def test_what_weighs_nothing_is_left_out(torch, backend):
         np.testing.assert_allclose(float(in_alpha.sum()), robloss.grad_alpha(1.0, 1.5), rtol=1e-12)
 
 
+@pytest.mark.parametrize("alpha", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("columns", [(), (3,)], ids=["one alpha", "an alpha per column"])
+def test_a_zero_gradient_gives_zeros(torch, backend, alpha, columns):
+    x, _, scale = leaves(backend, ((1100, 3), columns, columns))
+    alpha = backend.array(np.full(columns, alpha)).requires_grad_()
+    total = robloss.loss(x, alpha, scale).sum()
+    for gradient in torch.autograd.grad(0.0 * total, (x, alpha, scale)):
+        assert not gradient.any()
+
+
+def test_gradients_overflow_in_silence(torch, backend):
+    x = backend.array([1e35], "float32").requires_grad_()
+    (65536.0 * robloss.loss(x, 2.0)).sum().backward()
+    assert x.grad.tolist() == [np.inf]
+
+
+@pytest.mark.parametrize("columns", [(), (3,)], ids=["one alpha", "an alpha per column"])
+def test_nan_residuals_show_in_the_slope_at_two(torch, backend, columns):
+    values = np.ones((1100, 3))
+    values[5] = [np.nan, 1.0, 0.0]
+    alpha = backend.array(np.full(columns, 2.0)).requires_grad_()
+    robloss.loss(backend.array(values), alpha).sum().backward()
+    expected = np.broadcast_to([np.nan, np.inf, np.inf], (3,)) if columns else np.nan
+    np.testing.assert_array_equal(backend.to_numpy(alpha.grad), expected)
+
+
 # ----------------------------------------------------------------------------------------- memory
 
 
@@ -239,6 +265,25 @@ def test_the_second_derivative_in_alpha_is_the_oracles(torch, backend):
         ends = [float(oracle.grad_alpha(residual, shape + side, 1.0)) for side in (-step, step)]
         # The difference's own error: step² of the third derivative, and rounding over step.
         np.testing.assert_allclose(value, (ends[1] - ends[0]) / (2 * step), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["loss", "nll"])
+def test_tangents_pass_through_a_gradient(torch, backend, name):
+    """Forward mode over a backward pass that nothing else is recorded of."""
+    inputs = leaves(backend, ((5,), (), ()))
+    result = getattr(robloss, name)(*inputs)
+    tangent = backend.array(values(5, (5,)))
+
+    def pulled(grad):
+        return torch.autograd.grad(result, inputs, grad, retain_graph=True)
+
+    expected = pulled(tangent)  # it is linear
+    _, found = torch.func.jvp(pulled, (torch.ones_like(tangent),), (tangent,))
+    torch.testing.assert_close(found, expected)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(torch.ones_like(tangent), tangent)
+        found = [torch.autograd.forward_ad.unpack_dual(one).tangent for one in pulled(dual)]
+    torch.testing.assert_close(tuple(found), expected)
 
 
 # --------------------------------------------------------------------------------- the operators
