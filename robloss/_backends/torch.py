@@ -77,9 +77,9 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
     is_compiling = torch.compiler.is_compiling()
     is_transformed = not is_compiling and _is_transformed()
     is_plain = not is_compiling and not is_transformed and _are_plain(inputs)
+    if is_plain and not (torch.is_grad_enabled() and any([one.requires_grad for one in inputs])):
+        return _values(name, dtype, list(inputs))
     if row.partials is None:
-        if is_plain and not (torch.is_grad_enabled() and any(one.requires_grad for one in inputs)):
-            return _values(name, dtype, list(inputs))
         working = [one.to(_working(dtype)) for one in inputs]
         return row.formula(xp, *working).to(dtype)
     # Operators of Python have no forward mode, and no place in a gradient of a gradient; compilers

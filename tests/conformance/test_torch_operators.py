@@ -205,6 +205,22 @@ def test_only_the_arguments_are_saved(torch, backend, dtype):
     assert saved_bytes(torch, textbook) > 2 * room
 
 
+def test_no_slopes_are_made_where_nothing_is_recorded(torch, backend, monkeypatch):
+    if backend.option != "torch":
+        pytest.skip("slopes are kept on the CPU only")
+    x, alpha, scale = leaves(backend, ((1000,), (), ()))
+    made = []
+    monkeypatch.setattr(
+        "robloss._backends.torch.loss_with_slopes", lambda *given: made.append(given)
+    )
+    with torch.no_grad():
+        found = robloss.loss(x, alpha, scale)
+    assert not found.requires_grad
+    assert not made
+    with pytest.raises(TypeError):  # what stands in for it gives nothing
+        robloss.loss(x, alpha, scale)
+
+
 def test_arguments_are_not_written_to(torch, backend):
     arguments = leaves(backend, ((9,), (), ()))
     before = [one.detach().clone() for one in arguments]
