@@ -266,7 +266,7 @@ def _on_one_device(domains: tuple[Domain, ...], arguments: Arguments) -> Argumen
     """
     tensors = [one for one in arguments.given if not isinstance(one, float)]
     device = tensors[0].device
-    if all([one.device == device for one in tensors]):
+    if all(one.device == device for one in tensors):
         return arguments
     devices = {
         domain.name: one.device

@@ -195,14 +195,43 @@ def saved_bytes(torch, function):
     return sum(sizes.values())
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float16"])
-def test_only_the_arguments_are_saved(torch, backend, dtype):
-    x, alpha, scale = leaves(backend, ((1000,), (), ()), dtype)
-    room = sum(one.untyped_storage().nbytes() for one in (x, alpha, scale))
-    assert saved_bytes(torch, lambda: robloss.loss(x, alpha, scale)) <= room
+@pytest.mark.parametrize(
+    ("shapes", "dtype", "slopes"),
+    [
+        (((1000,), (), ()), "float64", 1),
+        (((1000, 3), (3,), (3,)), "float32", 1),
+        (((1000,), (), ()), "float16", 0),
+        (((1000, 3), (1000, 1), ()), "float64", 0),
+    ],
+)
+def test_the_arguments_are_saved_and_at_most_the_slopes_in_x(torch, backend, shapes, dtype, slopes):
+    """As docs/elementwise.md has it."""
+    slopes = slopes if backend.option == "torch" else 0
+    x, alpha, scale = leaves(backend, shapes, dtype)
+    sizes = [one.untyped_storage().nbytes() for one in (x, alpha, scale)]
+    saved = saved_bytes(torch, lambda: robloss.loss(x, alpha, scale).sum())
+    assert saved == sum(sizes) + slopes * sizes[0]
     # The textbook formula, for a test that can fail.
     textbook = lambda: (((x / scale) ** 2 + 1) ** (alpha / 2) - 1).sum()  # noqa: E731
-    assert saved_bytes(torch, textbook) > 2 * room
+    assert saved_bytes(torch, textbook) > sum(sizes) + sizes[0]
+
+
+@pytest.mark.parametrize("columns", [(), (3,)], ids=["one alpha", "an alpha per column"])
+def test_hooks_of_saved_tensors_change_no_gradient(torch, backend, columns):
+    inputs = leaves(backend, ((1100, 3), columns, columns))
+    checkpoint = torch.utils.checkpoint.checkpoint
+
+    def mean(*inputs):
+        return robloss.loss(*inputs).mean()
+
+    expected = torch.autograd.grad(mean(*inputs), inputs)
+    with torch.autograd.graph.save_on_cpu():
+        found = [mean(*inputs)]
+    found.append(checkpoint(mean, *inputs, use_reentrant=False))
+    for result in found:
+        for again in (True, False):
+            gradients = torch.autograd.grad(result, inputs, retain_graph=again)
+            torch.testing.assert_close(gradients, expected, rtol=0, atol=0)
 
 
 def test_no_slopes_are_made_where_nothing_is_recorded(torch, backend, monkeypatch):
