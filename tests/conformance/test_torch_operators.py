@@ -72,6 +72,8 @@ def summed(terms, shape):
 # Rounding errors of sums of up to 1e5 terms, relative to the sums of the terms' sizes; those of
 # equal sign are held to 2^-39 and 2^-14 (robloss._backends.totals), others rise as the logarithm.
 SUMS = {"float64": 2.0**-39, "float32": 2.0**-14}
+# Of the gradient in x, where that is no sum: 6 ulp of ψ (API.md), its product with the gradient, and NumPy's own error.
+ULP = 8.0
 
 
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
@@ -96,6 +98,8 @@ def test_gradients_of_any_shape(torch, backend, shapes, dtype, weights):
             assert gradient.dtype == argument.dtype
             error = np.abs(backend.to_numpy(gradient) - value)
             assert np.all(error <= SUMS[dtype] * size)
+            if argument is arguments[0] and argument.shape == shape:  # nothing is summed
+                assert np.all(error <= ULP * np.spacing(np.abs(value).astype(dtype)))
 
 
 @pytest.mark.parametrize("wanted", [w for w in itertools.product([0, 1], repeat=3) if any(w)])
