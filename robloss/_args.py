@@ -264,9 +264,8 @@ def _on_one_device(domains: tuple[Domain, ...], arguments: Arguments) -> Argumen
     ValueError
         For tensors on several devices.
     """
-    tensors = [one for one in arguments.given if not isinstance(one, float)]
-    device = tensors[0].device
-    if all(one.device == device for one in tensors):
+    all_devices = [one.device for one in arguments.given if type(one) is not float]
+    if all_devices[1:] == all_devices[:-1]:
         return arguments
     devices = {
         domain.name: one.device
