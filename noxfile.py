@@ -33,8 +33,15 @@ LIBRARIES = {
 OTHERS = ["array-api-strict", "dask", "jax", "torch"]
 
 # What the tests of other libraries than NumPy are; the rest does not depend on the library.
-OF_EVERY_LIBRARY = [
-    "tests/conformance", "tests/fit", "tests/test_accuracy.py", "tests/unit/test_partition.py",
+OF_OPERATIONS = ["tests/conformance", "tests/test_accuracy.py", "tests/unit/test_partition.py"]
+OF_EVERY_LIBRARY = [*OF_OPERATIONS, "tests/fit"]
+
+# Where fits go the way of torch's, by the same lines of code: whether they end where those do.
+OF_AGREEMENT = [
+    *OF_OPERATIONS,
+    *[f"tests/fit/test_{name}.py" for name in (
+        "agreement", "location", "references", "residuals", "sample_weight", "targets",
+    )],
 ]  # fmt: skip
 
 # What needs PyTorch; without it all of it is skipped.
@@ -100,15 +107,25 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
+# By session the libraries of each run, and what is run.
+TESTS = {
+    "numpy": [(["numpy"], LEFT_TO_TOGETHER)],
+    "others": [
+        (["dask", "torch"], [*OF_EVERY_LIBRARY, OF_TORCH]),
+        (["array-api-strict", "jax"], OF_AGREEMENT),
+    ],
+}
+
+
 @nox.session
-@nox.parametrize("libraries", [["numpy"], OTHERS], ids=["numpy", "others"])
-def tests(session: nox.Session, libraries: list[str]) -> None:
+@nox.parametrize("runs", list(TESTS.values()), ids=list(TESTS))
+def tests(session: nox.Session, runs: list[tuple[list[str], list[str]]]) -> None:
     """The suite: all of it with NumPy alone, and what depends on the library on the others."""
-    needs = [one for library in libraries for one in LIBRARIES[library]]
+    needs = [one for libraries, _ in runs for name in libraries for one in LIBRARIES[name]]
     install(session, ".", *group("tests"), *needs)
-    chosen = [option for library in libraries for option in ("--library", library)]
-    part = LEFT_TO_TOGETHER if libraries == ["numpy"] else [*OF_EVERY_LIBRARY, OF_TORCH]
-    session.run("pytest", *ON_ALL_CPUS, *chosen, *part, *session.posargs)
+    for libraries, part in runs:
+        chosen = [option for library in libraries for option in ("--library", library)]
+        session.run("pytest", *ON_ALL_CPUS, *chosen, *part, *session.posargs)
 
 
 @nox.session
@@ -152,7 +169,9 @@ def minimums(session: nox.Session) -> None:
     install(session, ".", *group("tests"), *lowest)
     # The same formulas in other machine code: fewer points are enough to see it wrong, and single
     # operations in float32, instead of a minute of compiling all of them together.
+    # The table of bad input depends on no version.
     part = [*OF_EVERY_VERSION, "--points", "500", "-k", "not (test_lanes and float32)"]
+    part.append("--ignore=tests/fit/test_bad_input.py")
     session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
 
 

@@ -265,7 +265,9 @@ def _sound(data: Data, end: Outcome) -> list[Outcome]:
 def _likeliest_first(ends: list[Outcome]) -> list[Outcome]:
     """By their likelihood; the first says so if the callback ended the search with the last."""
     stopped = ends[-1].status == "stopped"
-    first, *others = sorted(ends, key=lambda end: end.local.nll)
+    least = min(ends, key=lambda end: end.local.nll).local
+    # Of ends that rounding alone tells apart the first, which has taken the fewest steps.
+    first, *others = sorted(ends, key=lambda end: max(end.local.nll, least.nll + least.noise))
     return [replace(first, status="stopped") if stopped else first, *others]
 
 
