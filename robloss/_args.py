@@ -51,11 +51,8 @@ def _numpy() -> Any:
 
 def _torch() -> Any:
     # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
-    module: Any = sys.modules.get("array_api_compat.torch")
-    if module is None:
-        import array_api_compat.torch
+    import array_api_compat.torch as module
 
-        module = array_api_compat.torch
     return module
 
 
@@ -259,6 +256,33 @@ def _check_shapes(domains: tuple[Domain, ...], values: tuple[Any, ...]) -> None:
         ) from None
 
 
+def _on_one_device(domains: tuple[Domain, ...], arguments: Arguments) -> Arguments:
+    """The tensors on one device: those without axes may come from the CPU, as in torch's own sums.
+
+    Raises
+    ------
+    ValueError
+        For tensors on several devices.
+    """
+    all_devices = [one.device for one in arguments.given if type(one) is not float]
+    if all_devices[1:] == all_devices[:-1]:
+        return arguments
+    devices = {
+        domain.name: one.device
+        for domain, one in zip(domains, arguments.given, strict=True)
+        if not isinstance(one, float) and (one.ndim or one.device.type != "cpu")
+    }
+    name, device = next(iter(devices.items()))
+    for other, its in devices.items():
+        if its != device:
+            raise ValueError(
+                f"`{name}` and `{other}` must be on one device, but got {device} and {its}. "
+                f"Move one of them first, e.g. {other}.to({name}.device)."
+            )
+    moved = [one if isinstance(one, float) else one.to(device) for one in arguments.given]
+    return Arguments(*arguments[:2], tuple(moved), *arguments[3:])
+
+
 # Elements that kernels need less time for than Python does to look at the arguments.
 SMALL = 1024
 _NUMBERS = frozenset({float, int})
@@ -407,7 +431,7 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
     TypeError
         For arrays of several libraries, or without a real dtype.
     ValueError
-        For a value outside its domain, or shapes that do not broadcast.
+        For a value outside its domain, shapes that do not broadcast, or tensors on several devices.
     """
     arguments = _plain(given) or _tensors(given)
     if arguments is None:
@@ -421,4 +445,6 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
             check_values(domain, value)
     if arrays > 1:
         _check_shapes(domains, arguments.given)
+        if arguments.library == "torch":
+            return _on_one_device(domains, arguments)
     return arguments

@@ -6,7 +6,6 @@ imported on behalf of another. Dask arrays are no library of their own here: the
 their chunks.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
@@ -34,12 +33,9 @@ def _backend(library: str) -> Any:
     if library != "torch":
         return _other_backend(library)
     # Compilers of torch follow this, but neither `import_module` nor, without a warning, a cache.
-    module: Any = sys.modules.get("robloss._backends.torch")
-    if module is None:
-        from robloss._backends import torch
+    from robloss._backends import torch
 
-        module = torch
-    return module
+    return torch
 
 
 @cache

@@ -30,14 +30,14 @@ class Slopes(NamedTuple):
     def times(self, factor: float, alpha: Any, scale: Any) -> list[Array | None]:
         """Those of a multiple of that sum. It is the one use: `in_x` becomes a part of them."""
         in_x = self.in_x
-        if factor == 0.0 and in_x is not None:
-            in_x.fill(0.0)
-        elif factor != 1.0 and in_x is not None:
-            in_x *= factor
-        found: list[Array | None] = [in_x]
         with np.errstate(over="ignore", invalid="ignore"):
+            if factor == 0.0 and in_x is not None:
+                in_x.fill(0.0)
+            elif factor != 1.0 and in_x is not None:
+                in_x *= factor
+            found: list[Array | None] = [in_x]
             for one, slope in ((alpha, self.in_alpha), (scale, self.in_scale)):
-                value = slope * factor if factor else 0.0 * one
+                value = slope * factor if factor else np.zeros(one.shape)
                 found.append(np.array(value, one.dtype).reshape(one.shape))
         return found
 
@@ -96,7 +96,8 @@ def _by_columns(x: Any, alpha: Any, scale: Any, loss: Any, slopes: Any) -> tuple
     with np.errstate(invalid="ignore"):
         values = np.where(np.isfinite(found[..., 0]), found.sum(axis=-1), found[..., 0])
     loss_of, in_alpha, in_scale = values.sum(axis=0).T
-    in_alpha[(np.asarray(shapes) == 2.0) & (loss_of != 0.0)] = math.inf
+    is_steep = (np.asarray(shapes) == 2.0) & (loss_of != 0.0)
+    in_alpha[is_steep] = loss_of[is_steep] * math.inf
     return (
         in_alpha if alpha.ndim else in_alpha.sum(),
         in_scale if scale.ndim else in_scale.sum(),

@@ -6,8 +6,8 @@ Compilers and transforms see the two as they see torch's own: they know the shap
 without computing it, and what it means to map one.
 
 Automatic differentiation of the formula would lose the digits of ∂ρ/∂α for small residuals, so all
-derivatives go through the table of partials in `robloss._ops`. Only the arguments are saved for the
-backward pass, in their own dtype.
+derivatives go through the table of partials in `robloss._ops`. The arguments are saved for the
+backward pass, in their own dtype, and beside them at most the slopes in x (`_Plain`).
 """
 
 from typing import Any
@@ -77,9 +77,9 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
     is_compiling = torch.compiler.is_compiling()
     is_transformed = not is_compiling and _is_transformed()
     is_plain = not is_compiling and not is_transformed and _are_plain(inputs)
+    if is_plain and not (torch.is_grad_enabled() and any(one.requires_grad for one in inputs)):
+        return _values(name, dtype, list(inputs))
     if row.partials is None:
-        if is_plain and not (torch.is_grad_enabled() and any(one.requires_grad for one in inputs)):
-            return _values(name, dtype, list(inputs))
         working = [one.to(_working(dtype)) for one in inputs]
         return row.formula(xp, *working).to(dtype)
     # Operators of Python have no forward mode, and no place in a gradient of a gradient; compilers
@@ -318,11 +318,17 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
 
 
 def _backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    inputs = ctx.saved_tensors
+    return _pulled_back(ctx, grad, list(ctx.saved_tensors))
+
+
+def _pulled_back(
+    ctx: Any, grad: torch.Tensor, inputs: list[torch.Tensor]
+) -> tuple[torch.Tensor | None, ...]:
+    """What a backward pass gives: with derivatives of its own, where they are asked for."""
     needed = list(ctx.needs_input_grad[2 : 2 + len(inputs)])
     rest = (None,) * (len(ctx.needs_input_grad) - 2 - len(inputs))
     found: Any
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # noqa: SLF001
         found = _differentiable(ctx.name, ctx.dtype, needed, grad, inputs)
     else:
         found = _gradients(ctx.name, ctx.dtype, needed, grad, *inputs)
@@ -335,7 +341,7 @@ def _differentiable(
     dtype: torch.dtype,
     needed: list[bool],
     grad: torch.Tensor,
-    inputs: tuple[torch.Tensor, ...],
+    inputs: list[torch.Tensor],
 ) -> list[torch.Tensor | None]:
     """The gradients that are needed, made of operations that can be differentiated again."""
     dtype = _working(dtype)
@@ -361,28 +367,35 @@ class _Plain(torch.autograd.Function):  # type: ignore[misc]
     def forward(ctx: Any, name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
         """Compute the operation, and save the arguments."""
         ctx.name, ctx.dtype, ctx.is_whole = name, dtype, False
-        ctx.save_for_backward(*inputs)
         if name in _LOSSES and any(ctx.needs_input_grad):
             x, alpha, scale = [_array(one) for one in inputs]
             if _is_whole(dtype, *inputs) and (name == "loss" or not (alpha == 2.0).any()):
                 ctx.is_whole = True
-                loss, ctx.slopes = loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])
+                loss, slopes = loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])
+                kept = () if slopes.in_x is None else (torch.from_numpy(slopes.in_x),)
+                # Saved like the arguments, so that hooks of saved tensors see what takes room.
+                ctx.save_for_backward(*inputs, *kept)
+                ctx.slopes = slopes._replace(in_x=None)
                 return torch.from_numpy(loss)
+        ctx.save_for_backward(*inputs)
         return _values(name, dtype, list(inputs))
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients: once and for all, or to be differentiated again."""
-        kept: Slopes | None = ctx.__dict__.pop("slopes", None)
-        if torch.is_grad_enabled() or not _has_memory(grad):
-            return _backward(ctx, grad)
-        inputs = list(ctx.saved_tensors)
+        saved = list(ctx.saved_tensors)  # once: a checkpoint gives nothing twice
+        inputs = saved[: len(ctx.needs_input_grad) - 2]
+        if torch.is_grad_enabled() or _is_transformed() or not _has_memory(grad):
+            return _pulled_back(ctx, grad, inputs)
         factor = constant_of(_array(grad)) if ctx.is_whole else None
         if factor is not None:
             x, alpha, scale = [_array(one) for one in inputs]
-            # A second pass through the same graph gives the same bits.
-            kept = kept or loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])[1]
-            found = kept.times(factor, alpha, scale)
+            slopes: Slopes | None = ctx.__dict__.pop("slopes", None)
+            if slopes is None:  # a second pass through the same graph gives the same bits
+                slopes = loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])[1]
+            elif ctx.needs_input_grad[2]:
+                slopes = slopes._replace(in_x=_array(saved[-1]))
+            found = slopes.times(factor, alpha, scale)
             tensors = [None if one is None else torch.from_numpy(one) for one in found]
             return (None, None, *tensors)
         needed = list(ctx.needs_input_grad[2:])

@@ -3,6 +3,8 @@
 import itertools
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import oracle
@@ -70,6 +72,9 @@ def summed(terms, shape):
 # Rounding errors of sums of up to 1e5 terms, relative to the sums of the terms' sizes; those of
 # equal sign are held to 2^-39 and 2^-14 (robloss._backends.totals), others rise as the logarithm.
 SUMS = {"float64": 2.0**-39, "float32": 2.0**-14}
+# Of the gradient in x, where that is no sum: 6 ulp of ψ (API.md), its product with the gradient
+# from above, and the error of NumPy's kernels.
+ULP = 8.0
 
 
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
@@ -94,6 +99,8 @@ def test_gradients_of_any_shape(torch, backend, shapes, dtype, weights):
             assert gradient.dtype == argument.dtype
             error = np.abs(backend.to_numpy(gradient) - value)
             assert np.all(error <= SUMS[dtype] * size)
+            if argument is arguments[0] and argument.shape == shape:  # nothing is summed
+                assert np.all(error <= ULP * np.spacing(np.abs(value).astype(dtype)))
 
 
 @pytest.mark.parametrize("wanted", [w for w in itertools.product([0, 1], repeat=3) if any(w)])
@@ -151,6 +158,32 @@ def test_what_weighs_nothing_is_left_out(torch, backend):
         np.testing.assert_allclose(float(in_alpha.sum()), robloss.grad_alpha(1.0, 1.5), rtol=1e-12)
 
 
+@pytest.mark.parametrize("alpha", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("columns", [(), (3,)], ids=["one alpha", "an alpha per column"])
+def test_a_zero_gradient_gives_zeros(torch, backend, alpha, columns):
+    x, _, scale = leaves(backend, ((1100, 3), columns, columns))
+    alpha = backend.array(np.full(columns, alpha)).requires_grad_()
+    total = robloss.loss(x, alpha, scale).sum()
+    for gradient in torch.autograd.grad(0.0 * total, (x, alpha, scale)):
+        assert not gradient.any()
+
+
+def test_gradients_overflow_in_silence(torch, backend):
+    x = backend.array([1e35], "float32").requires_grad_()
+    (65536.0 * robloss.loss(x, 2.0)).sum().backward()
+    assert x.grad.tolist() == [np.inf]
+
+
+@pytest.mark.parametrize("columns", [(), (3,)], ids=["one alpha", "an alpha per column"])
+def test_nan_residuals_show_in_the_slope_at_two(torch, backend, columns):
+    values = np.ones((1100, 3))
+    values[5] = [np.nan, 1.0, 0.0]
+    alpha = backend.array(np.full(columns, 2.0)).requires_grad_()
+    robloss.loss(backend.array(values), alpha).sum().backward()
+    expected = np.broadcast_to([np.nan, np.inf, np.inf], (3,)) if columns else np.nan
+    np.testing.assert_array_equal(backend.to_numpy(alpha.grad), expected)
+
+
 # ----------------------------------------------------------------------------------------- memory
 
 
@@ -167,14 +200,59 @@ def saved_bytes(torch, function):
     return sum(sizes.values())
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float16"])
-def test_only_the_arguments_are_saved(torch, backend, dtype):
-    x, alpha, scale = leaves(backend, ((1000,), (), ()), dtype)
-    room = sum(one.untyped_storage().nbytes() for one in (x, alpha, scale))
-    assert saved_bytes(torch, lambda: robloss.loss(x, alpha, scale)) <= room
+@pytest.mark.parametrize(
+    ("shapes", "dtype", "slopes"),
+    [
+        (((1000,), (), ()), "float64", 1),
+        (((1000, 3), (3,), (3,)), "float32", 1),
+        (((1000,), (), ()), "float16", 0),
+        (((1000, 3), (1000, 1), ()), "float64", 0),
+    ],
+)
+def test_the_arguments_are_saved_and_at_most_the_slopes_in_x(torch, backend, shapes, dtype, slopes):
+    """As docs/elementwise.md has it."""
+    slopes = slopes if backend.option == "torch" else 0
+    x, alpha, scale = leaves(backend, shapes, dtype)
+    sizes = [one.untyped_storage().nbytes() for one in (x, alpha, scale)]
+    saved = saved_bytes(torch, lambda: robloss.loss(x, alpha, scale).sum())
+    assert saved == sum(sizes) + slopes * sizes[0]
     # The textbook formula, for a test that can fail.
     textbook = lambda: (((x / scale) ** 2 + 1) ** (alpha / 2) - 1).sum()  # noqa: E731
-    assert saved_bytes(torch, textbook) > 2 * room
+    assert saved_bytes(torch, textbook) > sum(sizes) + sizes[0]
+
+
+@pytest.mark.parametrize("columns", [(), (3,)], ids=["one alpha", "an alpha per column"])
+def test_hooks_of_saved_tensors_change_no_gradient(torch, backend, columns):
+    inputs = leaves(backend, ((1100, 3), columns, columns))
+    checkpoint = torch.utils.checkpoint.checkpoint
+
+    def mean(*inputs):
+        return robloss.loss(*inputs).mean()
+
+    expected = torch.autograd.grad(mean(*inputs), inputs)
+    with torch.autograd.graph.save_on_cpu():
+        found = [mean(*inputs)]
+    found.append(checkpoint(mean, *inputs, use_reentrant=False))
+    for result in found:
+        for again in (True, False):
+            gradients = torch.autograd.grad(result, inputs, retain_graph=again)
+            torch.testing.assert_close(gradients, expected, rtol=0, atol=0)
+
+
+def test_no_slopes_are_made_where_nothing_is_recorded(torch, backend, monkeypatch):
+    if backend.option != "torch":
+        pytest.skip("slopes are kept on the CPU only")
+    x, alpha, scale = leaves(backend, ((1000,), (), ()))
+    made = []
+    monkeypatch.setattr(
+        "robloss._backends.torch.loss_with_slopes", lambda *given: made.append(given)
+    )
+    with torch.no_grad():
+        found = robloss.loss(x, alpha, scale)
+    assert not found.requires_grad
+    assert not made
+    with pytest.raises(TypeError):  # what stands in for it gives nothing
+        robloss.loss(x, alpha, scale)
 
 
 def test_arguments_are_not_written_to(torch, backend):
@@ -184,6 +262,30 @@ def test_arguments_are_not_written_to(torch, backend):
     torch.autograd.grad(result.sum(), arguments)
     for one, was in zip(arguments, before, strict=True):
         assert torch.equal(one, was)
+
+
+# ---------------------------------------------------------------------------------------- devices
+
+
+@pytest.mark.parametrize("function", [robloss.loss, robloss.nll, robloss.weight])
+def test_tensors_on_several_devices_are_refused(torch, backend, function):
+    x, alpha = backend.array([1.0, 2.0]), torch.ones(2, device="meta", dtype=torch.float64)
+    message = "`x` and `alpha` must be on one device, but got .* and meta. Move one of them first"
+    with pytest.raises(ValueError, match=message):
+        function(x, alpha)
+    with pytest.raises(ValueError, match="`alpha` and `scale` must be on one device"):
+        function(torch.tensor(1.0), alpha, x)
+
+
+@pytest.mark.parametrize("function", [robloss.loss, robloss.nll, robloss.weight, robloss.cdf])
+def test_tensors_without_axes_may_stay_on_the_cpu(torch, backend, function):
+    """The meta device stands for any other: it knows all but the values."""
+    far, near = torch.ones(3, device="meta"), torch.tensor(1.0)
+    for given in ((far, near), (near, far), (far, near, near), (near, far[0]), (far, 1.0, near)):
+        result = function(*given)
+        own = sum(given)
+        assert (result.device, result.shape) == (own.device, own.shape)
+    assert function(near, near, 1.0).device == near.device
 
 
 # ------------------------------------------------------------------------------- second derivatives
@@ -213,6 +315,25 @@ def test_the_second_derivative_in_alpha_is_the_oracles(torch, backend):
         ends = [float(oracle.grad_alpha(residual, shape + side, 1.0)) for side in (-step, step)]
         # The difference's own error: step² of the third derivative, and rounding over step.
         np.testing.assert_allclose(value, (ends[1] - ends[0]) / (2 * step), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["loss", "nll"])
+def test_tangents_pass_through_a_gradient(torch, backend, name):
+    """Forward mode over a backward pass that nothing else is recorded of."""
+    inputs = leaves(backend, ((5,), (), ()))
+    result = getattr(robloss, name)(*inputs)
+    tangent = backend.array(values(5, (5,)))
+
+    def pulled(grad):
+        return torch.autograd.grad(result, inputs, grad, retain_graph=True)
+
+    expected = pulled(tangent)  # it is linear
+    _, found = torch.func.jvp(pulled, (torch.ones_like(tangent),), (tangent,))
+    torch.testing.assert_close(found, expected)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(torch.ones_like(tangent), tangent)
+        found = [torch.autograd.forward_ad.unpack_dual(one).tangent for one in pulled(dual)]
+    torch.testing.assert_close(tuple(found), expected)
 
 
 # --------------------------------------------------------------------------------- the operators
@@ -377,6 +498,27 @@ def test_inductor_compiles_what_learns_alpha_and_scale(torch, backend, fresh):
         return robloss.nll(x, alphas.forward(free_alpha), scales.forward(free_scale)).mean()
 
     assert_compiled_alike(torch, objective, (x, free_alpha, free_scale))
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "arguments"),
+    [
+        ("robloss", "loss", "x, 0.5"),
+        ("robloss", "nll", "x, 0.5"),
+        ("robloss.torch", "GeneralLoss(0.5)", "x"),
+    ],
+)
+def test_compiled_before_any_other_use(torch, module, function, arguments):
+    """In a process of its own: what the first call imports is imported while traced."""
+    code = f"""
+import {module}, torch
+compiled = torch.compile({module}.{function}, fullgraph=True, backend="aot_eager")
+x = torch.ones(3, requires_grad=True)
+compiled({arguments}).sum().backward()
+assert torch.isfinite(x.grad).all()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 def test_no_graph_breaks(torch, backend, fresh):
