@@ -19,10 +19,8 @@ from peers import reference_loss, textbook
 import robloss
 
 COLUMNS = 10
-STEP = "loss and its gradients"
-
-
 FEW = 1000
+STEP = "loss and its gradients"
 
 
 def problem(n: int, dtype: str, columns: int | None) -> Task:

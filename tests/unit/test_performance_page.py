@@ -1,6 +1,7 @@
 """docs/performance.md: what is measured, how it is kept, and what makes the page of it."""
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import contestants
@@ -11,6 +12,7 @@ import pictures
 import plans
 import pytest
 import targets
+import training
 from record import read
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -164,12 +166,16 @@ def test_memory_is_counted_in_inputs(tmp_path, memory, met):
 def test_every_target_looks_for_something_that_is_planned():
     """With the names of the contests, not with names that only this page knows."""
     planned: dict[str, list] = {}
-    for plan in plans.PLANS:
-        for one in plan(plans.QUICK):
-            planned.setdefault(one.table, []).append(one.make())
+    quick = itertools.chain.from_iterable(plan(plans.QUICK) for plan in plans.PLANS)
+    # The numbers of rows of these are those of a full run.
+    for one in itertools.chain(quick, training.training(plans.FULL)):
+        planned.setdefault(one.table, []).append(one.make())
     for target in targets.targets():
         if target.table == "memory":
             assert target.wanted["who"] in memory.WAYS[(target.wanted["what"],)]
+            continue
+        if target.wanted.get("what") == "memory":
+            assert target.wanted["who"] in training.ways(target.wanted["p"])
             continue
         wanted = {key: value for key, value in target.wanted.items() if key != "who"}
         assert any(
@@ -196,7 +202,7 @@ def test_what_is_missed_is_explained_by_the_record(tmp_path):
 
 def test_every_reason_finds_its_numbers(committed):
     reasons = [one.why(committed["rows"]) for one in targets.targets() if one.why]
-    assert len(reasons) == 4
+    assert len(reasons) == 8
     assert not [one for one in reasons if "nan" in one]
 
 
