@@ -134,26 +134,7 @@ class AdaptiveLoss(ColumnLoss):
             return self.fixed_alpha
         return mapped(self._alphas, self.latent_alpha)
 
-    def nll(self, x: torch.Tensor) -> torch.Tensor:
-        """Negative log-likelihood of each residual, in nats.
-
-        Parameters
-        ----------
-        x : torch.Tensor (..., num_dims)
-            Residuals.
-
-        Returns
-        -------
-        torch.Tensor (..., num_dims)
-
-        Raises
-        ------
-        TypeError
-            If `x` is no tensor, or not real.
-        ValueError
-            If its last axis is not `num_dims` long.
-        """
-        self._check(x)
+    def _nll(self, x: torch.Tensor) -> torch.Tensor:
         return nll(x, self.alpha(), self.scale())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

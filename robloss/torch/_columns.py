@@ -1,6 +1,7 @@
 """What the losses have in common that hold parameters of their own for each column."""
 
 import operator
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from robloss._reparam import AlphaMap, ScaleMap
 from robloss.torch._reduction import checked_reduction, reduced
 
 
-class ColumnLoss(nn.Module):  # type: ignore[misc]
+class ColumnLoss(nn.Module, ABC):  # type: ignore[misc]
     """A negative log-likelihood of residuals ``(..., num_dims)``, with a scale for each column.
 
     `ScaleMap` says what a free number is: the parameter `latent_scale`, or, where the scale is
@@ -52,8 +53,30 @@ class ColumnLoss(nn.Module):  # type: ignore[misc]
         return mapped(self._scales, self.latent_scale)
 
     def nll(self, x: torch.Tensor) -> torch.Tensor:
-        """Negative log-likelihood of each residual."""
-        raise NotImplementedError
+        """Negative log-likelihood of each residual, in nats.
+
+        Parameters
+        ----------
+        x : torch.Tensor (..., num_dims)
+            Residuals.
+
+        Returns
+        -------
+        torch.Tensor (..., num_dims)
+
+        Raises
+        ------
+        TypeError
+            If `x` is no tensor, or not real.
+        ValueError
+            If its last axis is not `num_dims` long.
+        """
+        self._check(x)
+        return self._nll(x)
+
+    @abstractmethod
+    def _nll(self, x: torch.Tensor) -> torch.Tensor:
+        """The same by the law of the subclass, of residuals that fit."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The negative log-likelihood of every residual, reduced."""

@@ -153,24 +153,5 @@ class StudentsTLoss(ColumnLoss):
         """The degrees of freedom of each column."""
         return torch.exp(self.log_df)
 
-    def nll(self, x: torch.Tensor) -> torch.Tensor:
-        """Negative log-likelihood of each residual, in nats.
-
-        Parameters
-        ----------
-        x : torch.Tensor (..., num_dims)
-            Residuals.
-
-        Returns
-        -------
-        torch.Tensor (..., num_dims)
-
-        Raises
-        ------
-        TypeError
-            If `x` is no tensor.
-        ValueError
-            If its last axis is not `num_dims` long.
-        """
-        self._check(x)
+    def _nll(self, x: torch.Tensor) -> torch.Tensor:
         return students_t_nll(x, self.df(), self.scale())
