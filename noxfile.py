@@ -79,6 +79,9 @@ def group(name: str) -> list[str]:
 def install(session: nox.Session, package: str = ".", *requirements: str) -> None:
     # Most modules of the large packages are never imported: to compile them all takes longer.
     session.install("-q", "--no-compile", package, *requirements)
+    # And those that are, once: containers often forbid what every process would compile again then,
+    # 4 of the 7 s of CPU time in which torch is imported.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Compiled kernels of another checkout or of an earlier run must never be what is tested.
     cache = Path(session.create_tmp()) / "numba"
     shutil.rmtree(cache, ignore_errors=True)
