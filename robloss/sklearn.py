@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 
 from robloss._args import library_of
+from robloss._callers import level_of_caller
 from robloss._fit.linear import fit_linear
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL
 from robloss._fit.result import ConvergenceWarning as OwnWarning
@@ -214,7 +215,8 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         if not fit.converged:
             warning = f"The fit did not converge: {fit.message}"
-            warnings.warn(warning, ConvergenceWarning, stacklevel=2)
+            level = level_of_caller("sklearn", "joblib")
+            warnings.warn(warning, ConvergenceWarning, stacklevel=level)
         self.fit_ = fit
         self.coef_ = fit.coef if fit.coef.ndim == 1 else fit.coef.T
         self.intercept_ = fit.intercept

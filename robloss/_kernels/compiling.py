@@ -20,6 +20,8 @@ from numba.core import cgutils
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
+from robloss._callers import level_of_caller
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Constants that kernels take from elsewhere in the package.
@@ -77,7 +79,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
             "It is compiled instead, which takes seconds. If this comes again, empty that folder, "
             "or set NUMBA_CACHE_DIR to another.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=level_of_caller("numba", "torch"),
         )
 
 

@@ -146,6 +146,13 @@ def test_a_fit_that_does_not_converge_warns_in_the_class_of_scikit_learn():
     assert not model.converged_
 
 
+def test_the_warning_is_at_the_line_that_called_scikit_learn():
+    model = make_pipeline(StandardScaler(), RobustRegressor(max_iter=1))
+    with pytest.warns(ConvergenceWarning) as record:
+        GridSearchCV(model, {"robustregressor__l2": [0.0]}, cv=2).fit(X, Y)
+    assert [one.filename for one in record] == [__file__] * 3
+
+
 def test_a_warm_start_goes_on_from_where_the_fit_ended():
     model = RobustRegressor(warm_start=True).fit(X, Y)
     assert model.n_iter_ > 1
