@@ -61,6 +61,23 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.generic))
 
 
+def as_float(name: str, value: Any) -> float:
+    """A real number as float.
+
+    Raises
+    ------
+    ValueError
+        If it is too large for one, as whole numbers of Python may be.
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(
+            f"`{name}` must lie in the range of float64, but got a number beyond it. "
+            "Floats go up to 1.8e308; pass a smaller number."
+        ) from None
+
+
 def library_of(array: Array) -> str | None:
     """Name the library of an array; None where it is not an array of any known kind."""
     if isinstance(array, (np.ndarray, np.generic)):
@@ -217,11 +234,13 @@ def as_number(name: str, value: Any, kind: str = "a number") -> float:
     ------
     TypeError
         For anything else.
+    ValueError
+        For a number too large for a float.
     """
     is_scalar = getattr(value, "ndim", None) == 0 and not isinstance(value, np.bool_)
     if not (is_number(value) or is_scalar):
         raise TypeError(f"`{name}` must be {kind}, but got {value!r}. Pass one number.")
-    return float(value)
+    return as_float(name, value)
 
 
 def number_in(domain: Domain, value: Any, kind: str = "a number") -> float:
@@ -286,6 +305,7 @@ def _on_one_device(domains: tuple[Domain, ...], arguments: Arguments) -> Argumen
 # Elements that kernels need less time for than Python does to look at the arguments.
 SMALL = 1024
 _NUMBERS = frozenset({float, int})
+_LARGEST = sys.float_info.max  # of what becomes a float
 _FLOAT64 = np.dtype(np.float64)
 # The dtypes that kernels compute in, in the machine's byte order.
 _PLAIN = {dtype: dtype for dtype in (np.dtype(np.float32), _FLOAT64)}
@@ -315,9 +335,9 @@ def is_small_and_plain(given: tuple[Any, ...], out: Any = None) -> bool:
     x, alpha, scale = given
     return (
         type(x) is np.ndarray
-        and type(alpha) in _NUMBERS
+        and (type(alpha) is float or (type(alpha) is int and abs(alpha) <= _LARGEST))
         and type(scale) in _NUMBERS
-        and 0.0 < scale < math.inf
+        and 0.0 < scale <= _LARGEST
         and x.dtype in _PLAIN
         and x.ndim > 0
         and x.size <= SMALL
@@ -337,14 +357,14 @@ def _is_its_like(out: Any, x: Any) -> bool:
     )
 
 
-def _plain(given: tuple[Any, ...]) -> Arguments | None:
+def _plain(domains: tuple[Domain, ...], given: tuple[Any, ...]) -> Arguments | None:
     """Arguments that need no conversion, the common case: NumPy arrays of one dtype, and numbers.
 
     It spares small arrays what costs more than the work on them; None where `_converted` is needed.
     """
     dtype = None
     values = []
-    for value in given:
+    for domain, value in zip(domains, given, strict=True):
         kind = type(value)
         if kind is np.ndarray:
             its = _PLAIN.get(value.dtype)
@@ -352,7 +372,7 @@ def _plain(given: tuple[Any, ...]) -> Arguments | None:
                 return None
             dtype = its
         elif kind is int:
-            value = float(value)
+            value = as_float(domain.name, value)
         elif kind is not float:
             return None
         values.append(value)
@@ -360,7 +380,7 @@ def _plain(given: tuple[Any, ...]) -> Arguments | None:
     return Arguments("numpy", _numpy(), tuple(values), dtype, dtype)
 
 
-def _tensors(given: tuple[Any, ...]) -> Arguments | None:
+def _tensors(domains: tuple[Domain, ...], given: tuple[Any, ...]) -> Arguments | None:
     """Arguments that are torch tensors of floating dtypes, and numbers; None for any others.
 
     It spares small tensors what costs more than the work on them, and compilers of torch the sight
@@ -372,14 +392,14 @@ def _tensors(given: tuple[Any, ...]) -> Arguments | None:
     floats = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
     dtype = None
     values = []
-    for value in given:
+    for domain, value in zip(domains, given, strict=True):
         if isinstance(value, torch.Tensor):
             its = value.dtype
             if its not in floats:
                 return None
             dtype = its if dtype in (None, its) else torch.promote_types(dtype, its)
         elif isinstance(value, float | int) and not isinstance(value, bool):
-            value = float(value)
+            value = as_float(domain.name, value)
         else:
             return None
         values.append(value)
@@ -397,7 +417,7 @@ def _converted(names: tuple[str, ...], given: tuple[Any, ...]) -> Arguments:
     dtypes: list[Any] = []
     for name, value in zip(names, given, strict=True):
         if is_number(value) or (not on_host and isinstance(value, np.generic)):
-            values.append(float(value))
+            values.append(as_float(name, value))
         else:
             array = np.asarray(value) if on_host and not isinstance(value, np.generic) else value
             dtypes.append(real_dtype(name, array, xp))
@@ -431,9 +451,10 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
     TypeError
         For arrays of several libraries, or without a real dtype.
     ValueError
-        For a value outside its domain, shapes that do not broadcast, or tensors on several devices.
+        For a value outside its domain, or beyond the range of floats; shapes that do not broadcast;
+        or tensors on several devices.
     """
-    arguments = _plain(given) or _tensors(given)
+    arguments = _plain(domains, given) or _tensors(domains, given)
     if arguments is None:
         arguments = _converted(tuple(domain.name for domain in domains), given)
     on_host = arguments.library == "numpy"

@@ -2,11 +2,12 @@
 
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from robloss import loss, nll
+from robloss import AlphaMap, fit_location, log_partition, loss, nll
 from robloss._args import common_library, is_number, library_of, prepare
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE
 
@@ -124,6 +125,37 @@ def test_two_libraries():
 def test_out_of_another_kind():
     with pytest.raises(TypeError, match=says("`out` must be a NumPy array, but got list.")):
         loss(np.ones(2), 1.0, out=[0.0, 0.0])
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), Fraction(10**400)])
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("x", lambda value: loss(value, 1.0)),
+        ("alpha", lambda value: loss(np.ones(3), value)),
+        ("scale", lambda value: loss(np.ones(3), 1.0, value)),
+        ("scale", lambda value: nll(np.ones(3), 1.0, value)),
+        ("truncation", lambda value: log_partition(1.0, truncation=value)),
+        ("high", lambda value: AlphaMap(0.0, value)),
+        ("tol", lambda value: fit_location(np.ones(3), tol=value)),
+        ("max_iter", lambda value: fit_location(np.ones(3), max_iter=value)),
+        ("alpha_bounds", lambda value: fit_location(np.ones(3), alpha_bounds=(0, value))),
+    ],
+)
+def test_a_number_too_large_for_floats(name, function, value):
+    sentence = (
+        f"`{name}` must lie in the range of float64, but got a number beyond it. "
+        "Floats go up to 1.8e308; pass a smaller number."
+    )
+    with pytest.raises(ValueError, match=says(sentence)):
+        function(value)
+
+
+def test_the_largest_numbers_are_taken():
+    largest = int(np.finfo(float).max)
+    for number in (largest, largest + 1):  # which is rounded to it
+        assert loss(np.ones(3), -number, 1.0).tolist() == loss(np.ones(3), -float(largest)).tolist()
+        assert loss(np.ones(3), 2, number).tolist() == [0.0] * 3
 
 
 @pytest.mark.parametrize("value", [1, 1.5, math.inf, 10**400])

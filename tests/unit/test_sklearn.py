@@ -138,6 +138,11 @@ def test_one_weight_is_for_all_rows(weight):
     assert model.fit_.observations == 63
 
 
+def test_a_weight_too_large_for_floats():
+    with pytest.raises(ValueError, match="`sample_weight` must lie in the range of float64"):
+        RobustRegressor().fit(X, Y, sample_weight=10**400)
+
+
 def test_a_fit_that_does_not_converge_warns_in_the_class_of_scikit_learn():
     with pytest.warns(ConvergenceWarning, match="The fit did not converge") as record:
         model = RobustRegressor(max_iter=1).fit(X, Y)
