@@ -35,13 +35,16 @@ class Arguments(NamedTuple):
     compute: Any
     dtype: Any
 
-    @property
-    def values(self) -> tuple[Any, ...]:
-        """The arguments in the dtype to compute in."""
-        return tuple(
-            value if isinstance(value, float) else self.xp.astype(value, self.compute, copy=False)
-            for value in self.given
-        )
+
+def values_of(arguments: Arguments) -> tuple[Any, ...]:
+    """The arguments in the dtype to compute in."""
+    astype, dtype = arguments.xp.astype, arguments.compute
+    return tuple(
+        [
+            value if isinstance(value, float) else astype(value, dtype, copy=False)
+            for value in arguments.given
+        ]
+    )
 
 
 @cache
@@ -259,20 +262,28 @@ def number_in(domain: Domain, value: Any, kind: str = "a number") -> float:
 
 def _check_shapes(domains: tuple[Domain, ...], values: tuple[Any, ...]) -> None:
     shapes = [() if isinstance(value, float) else tuple(value.shape) for value in values]
-    if len({*shapes} - {()}) < 2:
+    if all(shape in (shapes[0], ()) for shape in shapes):
         return
     if any(isinstance(side, float) for shape in shapes for side in shape):
         return  # a Dask array may not know its shape
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
+    if not _go_together(shapes):
         listed = ", ".join(
             f"`{domain.name}` {shape}" for domain, shape in zip(domains, shapes, strict=True)
         )
         raise ValueError(
             f"Arguments must have shapes that broadcast together, but got {listed}. "
             "Add axes of length 1 where they should be paired."
-        ) from None
+        )
+
+
+def _go_together(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether shapes broadcast; as NumPy tells by an error, which compilers of torch cannot."""
+    for place in range(1, 1 + max([len(shape) for shape in shapes])):
+        sides = [shape[-place] for shape in shapes if len(shape) >= place]
+        long = [side for side in sides if side != 1]
+        if any(side != long[0] for side in long):
+            return False
+    return True
 
 
 def _on_one_device(domains: tuple[Domain, ...], arguments: Arguments) -> Arguments:
@@ -398,7 +409,7 @@ def _tensors(domains: tuple[Domain, ...], given: tuple[Any, ...]) -> Arguments |
             if its not in floats:
                 return None
             dtype = its if dtype in (None, its) else torch.promote_types(dtype, its)
-        elif isinstance(value, float | int) and not isinstance(value, bool):
+        elif isinstance(value, (float, int)) and not isinstance(value, bool):
             value = as_float(domain.name, value)
         else:
             return None

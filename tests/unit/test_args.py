@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robloss import AlphaMap, fit_location, log_partition, loss, nll
-from robloss._args import common_library, is_number, library_of, prepare
+from robloss._args import common_library, is_number, library_of, prepare, values_of
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE
 
 THREE = (RESIDUAL, ALPHA, SCALE)
@@ -181,7 +181,7 @@ def test_what_a_backend_gets():
     arguments = prepare(THREE, (np.float32([1, 2]), 1, np.array(2, "f2")))
     assert arguments.library == "numpy"
     assert arguments.dtype == arguments.compute == np.float32
-    x, alpha, scale = arguments.values
+    x, alpha, scale = values_of(arguments)
     assert type(alpha) is float
     assert x.dtype == scale.dtype == np.float32
     arguments = prepare(THREE, (np.float16([1, 2]), 1, 1.0))
@@ -190,5 +190,5 @@ def test_what_a_backend_gets():
 
 
 def test_values_are_not_looked_at_without_check():
-    values = prepare(THREE, (1.0, 1.0, np.array([-1.0])), check=False).values
+    values = values_of(prepare(THREE, (1.0, 1.0, np.array([-1.0])), check=False))
     assert values[2].tolist() == [-1.0]
