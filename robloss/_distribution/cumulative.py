@@ -54,8 +54,8 @@ def cdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------
@@ -107,8 +107,8 @@ def ppf(q: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------

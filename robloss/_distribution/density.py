@@ -44,8 +44,8 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------
@@ -115,8 +115,8 @@ def nll(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------
@@ -172,8 +172,8 @@ def pdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------
