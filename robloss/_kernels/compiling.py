@@ -42,7 +42,7 @@ def _digest() -> str:
 def part(function: _Function) -> _Function:
     """Compile a function of vectors as a part of every kernel that calls it, never called itself.
 
-    A call would pass vectors through memory: several times as slow.
+    A call would pass vectors through memory.
     """
     return cast("_Function", njit(error_model="numpy", nogil=True, forceinline=True)(function))
 
