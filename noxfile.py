@@ -39,7 +39,7 @@ OF_EVERY_LIBRARY = [*OF_OPERATIONS, "tests/fit"]
 OF_AGREEMENT = [
     *OF_OPERATIONS,
     *[f"tests/fit/test_{name}.py" for name in (
-        "agreement", "location", "references", "residuals", "sample_weight", "targets",
+        "agreement", "location", "references", "residuals", "sample_weight", "targets", "transfers",
     )],
 ]  # fmt: skip
 

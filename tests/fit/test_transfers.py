@@ -5,8 +5,9 @@ array-api-strict has devices whose arrays NumPy refuses, and lets every way out 
 
 import numpy as np
 import pytest
-import robloss
 from backends import Library
+
+import robloss
 
 strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
 
