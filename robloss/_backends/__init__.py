@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import Arguments, is_small_and_plain, library_of, prepare
+from robloss._args import Arguments, is_small_and_plain, is_tensor, library_of, prepare
 from robloss._domains import Domain
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
@@ -76,6 +76,10 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
             OPERATIONS[name].smooth_form_of or name, *given, out
         )
         return result
+    if out is None and is_tensor(given[0]):
+        losses: Array | None = _backend("torch").quickly(name, given)
+        if losses is not None:
+            return losses
     return evaluate_all((name,), *given, out=None if out is None else (out,), check=check)[0]
 
 

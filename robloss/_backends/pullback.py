@@ -15,6 +15,7 @@ from robloss._args import Arguments
 from robloss._backends import numpy as kernels
 from robloss._backends.slopes import Slopes
 from robloss._backends.totals import total
+from robloss._kernels import multiples
 from robloss._threads import map_chunks
 from robloss._typing import Array
 
@@ -66,13 +67,14 @@ def pullback(
 
 
 def constant_of(grad: Any) -> float | None:
-    """The one number that g is everywhere, or None."""
+    """The one number that g is everywhere, or None where it does not lie dense in memory."""
     if not grad.size:
         return None
-    if not any(grad.strides):
-        return float(grad.item(0))
-    low = grad.min()  # torch lays out the constant gradient of a mean
-    return float(low) if low == grad.max() else None
+    first = float(grad.item(0))
+    if any(grad.strides):  # torch lays out the constant gradient of a mean
+        is_one = grad.flags.c_contiguous and multiples.is_constant(grad.reshape(-1))
+        return first if is_one else None
+    return first
 
 
 def _in_one_pass(
@@ -91,7 +93,8 @@ def _in_one_pass(
     in_x = np.empty(x.shape, x.dtype) if needed[0] else None
     place = None if in_x is None else in_x.reshape(-1)
     found = total(x.reshape(-1), alpha.item(), scale.item(), weights, slopes=place)
-    return Slopes(in_x, found.grad_alpha, found.grad_scale).times(factor, alpha, scale)
+    slopes = Slopes(in_x, found.grad_alpha, found.grad_scale)
+    return slopes.times(factor, (alpha.shape, scale.shape), x.dtype)
 
 
 def _in_chunks(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robloss._backends.totals import total
-from robloss._kernels import sums
+from robloss._kernels import multiples, sums
 from robloss._threads import map_chunks
 from robloss._typing import Array
 
@@ -18,6 +18,8 @@ _ROWS, _COLUMNS = 4096, 16
 # A call of the kernel for each column takes 3 µs; the other way takes a few hundred, and for each
 # element some ns more.
 _FEW_COLUMNS, _MANY_ROWS = 64, 1024
+# Numbers below it are float32's, too: of those NumPy need not be told not to warn, which takes ...
+_SMALL = 2.0**127
 
 
 class Slopes(NamedTuple):
@@ -27,19 +29,29 @@ class Slopes(NamedTuple):
     in_alpha: Any  # a number, or one for each column
     in_scale: Any
 
-    def times(self, factor: float, alpha: Any, scale: Any) -> list[Array | None]:
-        """Those of a multiple of that sum. It is the one use: `in_x` becomes a part of them."""
+    def times(self, factor: float, shapes: Any, dtype: Any) -> list[Array | None]:
+        """Those of a multiple of that sum, for an alpha and a scale of these two shapes.
+
+        It is the one use: `in_x` becomes a part of them.
+        """
         in_x = self.in_x
-        with np.errstate(over="ignore", invalid="ignore"):
-            if factor == 0.0 and in_x is not None:
-                in_x.fill(0.0)
-            elif factor != 1.0 and in_x is not None:
-                in_x *= factor
-            found: list[Array | None] = [in_x]
-            for one, slope in ((alpha, self.in_alpha), (scale, self.in_scale)):
-                value = slope * factor if factor else np.zeros(one.shape)
-                found.append(np.array(value, one.dtype).reshape(one.shape))
-        return found
+        if in_x is not None and factor == 0.0:
+            in_x.fill(0.0)
+        elif in_x is not None and factor != 1.0:
+            multiples.multiply(in_x.reshape(-1), factor)
+        parameters = zip(self[1:], shapes, strict=True)
+        return [in_x, *[_multiple(slope, factor, shape, dtype) for slope, shape in parameters]]
+
+
+def _multiple(slope: Any, factor: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    """A slope times a factor, 0 with that, in an array of its own."""
+    if factor == 0.0:
+        return np.zeros(shape, dtype)
+    value = slope * factor if isinstance(slope, float) else math.inf
+    if not shape and abs(value) < _SMALL:
+        return np.array(value, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(slope * factor, dtype).reshape(shape)
 
 
 def pays(n: int, columns: int) -> bool:
@@ -54,18 +66,18 @@ def loss_with_slopes(x: Any, alpha: Any, scale: Any, in_x: bool) -> tuple[Array,
     ----------
     x : ndarray
         Contiguous.
-    alpha, scale : ndarray
-        Each one number, or a number for each column: each place along the last axis of x.
+    alpha, scale : float or ndarray
+        One number, or a number for each column: each place along the last axis of x.
     in_x : bool
         Whether the gradient in x is wanted.
     """
     loss = np.empty(x.shape, x.dtype)
     slopes = np.empty(x.shape, x.dtype) if in_x else None
-    if alpha.ndim == scale.ndim == 0:
-        place = None if slopes is None else slopes.reshape(-1)
-        found = total(
-            x.reshape(-1), alpha.item(), scale.item(), losses=loss.reshape(-1), slopes=place
-        )
+    if isinstance(alpha, float) and isinstance(scale, float):
+        places = x, loss, slopes
+        if x.ndim != 1:
+            places = [None if one is None else one.reshape(-1) for one in places]
+        found = total(places[0], alpha, scale, None, *places[1:])
         return loss, Slopes(slopes, found.grad_alpha, found.grad_scale)
     return loss, Slopes(slopes, *_by_columns(x, alpha, scale, loss, slopes))
 
@@ -99,6 +111,6 @@ def _by_columns(x: Any, alpha: Any, scale: Any, loss: Any, slopes: Any) -> tuple
     is_steep = (np.asarray(shapes) == 2.0) & (loss_of != 0.0)
     in_alpha[is_steep] = loss_of[is_steep] * math.inf
     return (
-        in_alpha if alpha.ndim else in_alpha.sum(),
-        in_scale if scale.ndim else in_scale.sum(),
+        in_alpha.sum() if isinstance(alpha, float) else in_alpha,
+        in_scale.sum() if isinstance(scale, float) else in_scale,
     )

@@ -2,7 +2,7 @@
 
 Automatic differentiation of the formula would lose the digits of ∂ρ/∂α for small residuals, so all
 derivatives go through the table of partials in `robloss._ops`. The arguments are saved for the
-backward pass, in their own dtype, and beside them at most the slopes in x (`_Plain`).
+backward pass, in their own dtype, and beside them at most the slopes in x (`_Whole`).
 """
 
 from typing import Any
@@ -21,6 +21,19 @@ from robloss._ops import OPERATIONS, Operation
 def evaluate(operation: Operation, arguments: Arguments) -> torch.Tensor:
     """Compute the operation; see `robloss._backends`."""
     return _call(operation.name, arguments.dtype, *_tensors(arguments))
+
+
+def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
+    """The losses that `_Whole` serves, of arguments of which nothing is to be converted.
+
+    For any other call None: `evaluate` serves it.
+    """
+    if torch.compiler.is_compiling() or len(given) != 3 or not _are_plain(given):
+        return None
+    if _is_transformed() or not _is_recorded(given):
+        return None
+    dtype = given[0].dtype
+    return _Whole.apply(name, dtype, *given) if _is_whole(name, dtype, given) else None
 
 
 def result_dtype(arguments: Arguments) -> torch.dtype:
@@ -57,7 +70,7 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
     is_compiling = torch.compiler.is_compiling()
     is_transformed = not is_compiling and _is_transformed()
     is_plain = not is_compiling and not is_transformed and _are_plain(inputs)
-    if is_plain and not (torch.is_grad_enabled() and any(one.requires_grad for one in inputs)):
+    if is_plain and not _is_recorded(inputs):
         return operators.values(name, dtype, list(inputs))
     if row.partials is None:
         working = [one.to(operators.working(dtype)) for one in inputs]
@@ -67,7 +80,8 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
     if is_transformed:
         return _Dual.apply(name, dtype, *inputs)
     if is_plain:
-        return _Plain.apply(name, dtype, *inputs)
+        function = _Whole if _is_whole(name, dtype, inputs) else _Plain
+        return function.apply(name, dtype, *inputs)
     return operators.evaluate(name, dtype, *inputs)
 
 
@@ -92,6 +106,15 @@ def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
             return False
     is_seen: bool = torch._C._len_torch_dispatch_stack() > 0  # noqa: SLF001
     return not is_seen
+
+
+def _is_recorded(inputs: tuple[torch.Tensor, ...]) -> bool:
+    """Whether torch is to differentiate what is made of these."""
+    if torch.is_grad_enabled():
+        for one in inputs:
+            if one.requires_grad:
+                return True
+    return False
 
 
 # ----------------------------------------------------------------------------- derivative rules
@@ -141,59 +164,105 @@ operators.evaluate.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _Plain(torch.autograd.Function):  # type: ignore[misc]
-    """The operator for `_are_plain` tensors.
-
-    With one alpha and one scale, or one for each column, the slopes of the sum of losses cost next
-    to nothing beside the losses. They are kept for a backward pass that asks for a multiple of
-    them, as those of sums and means do; the first such pass takes them with it.
-    """
+    """The operator for `_are_plain` tensors."""
 
     @staticmethod
     def forward(ctx: Any, name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
         """Compute the operation, and save the arguments."""
-        ctx.name, ctx.dtype, ctx.is_whole = name, dtype, False
-        if name in operators.LOSSES and any(ctx.needs_input_grad):
-            x, alpha, scale = [operators.as_array(one) for one in inputs]
-            if _is_whole(dtype, *inputs) and (name == "loss" or not (alpha == 2.0).any()):
-                ctx.is_whole = True
-                loss, slopes = loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])
-                kept = () if slopes.in_x is None else (torch.from_numpy(slopes.in_x),)
-                # Saved like the arguments, so that hooks of saved tensors see what takes room.
-                ctx.save_for_backward(*inputs, *kept)
-                ctx.slopes = slopes._replace(in_x=None)
-                return torch.from_numpy(loss)
+        ctx.name, ctx.dtype = name, dtype
         ctx.save_for_backward(*inputs)
         return operators.values(name, dtype, list(inputs))
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients: once and for all, or to be differentiated again."""
-        saved = list(ctx.saved_tensors)  # once: a checkpoint gives nothing twice
-        inputs = saved[: len(ctx.needs_input_grad) - 2]
-        if torch.is_grad_enabled() or _is_transformed() or not _has_memory(grad):
+        inputs = list(ctx.saved_tensors)
+        if _is_watched(grad):
             return _pulled_back(ctx, grad, inputs)
-        factor = constant_of(operators.as_array(grad)) if ctx.is_whole else None
-        if factor is not None:
-            x, alpha, scale = [operators.as_array(one) for one in inputs]
-            slopes: Slopes | None = ctx.__dict__.pop("slopes", None)
-            if slopes is None:  # a second pass through the same graph gives the same bits
-                slopes = loss_with_slopes(x, alpha, scale, ctx.needs_input_grad[2])[1]
-            elif ctx.needs_input_grad[2]:
-                slopes = slopes._replace(in_x=operators.as_array(saved[-1]))
-            found = slopes.times(factor, alpha, scale)
-            tensors = [None if one is None else torch.from_numpy(one) for one in found]
-            return (None, None, *tensors)
-        needed = list(ctx.needs_input_grad[2:])
-        return (None, None, *operators.slopes(ctx.name, ctx.dtype, needed, grad, inputs))
+        return _pulled_back_once(ctx, grad, inputs)
 
 
-def _is_whole(
-    dtype: torch.dtype, x: torch.Tensor, alpha: torch.Tensor, scale: torch.Tensor
-) -> bool:
-    """Whether there is one alpha and scale, or one for each long column, of a contiguous x."""
+def _pulled_back_once(
+    ctx: Any, grad: torch.Tensor, inputs: list[torch.Tensor]
+) -> tuple[torch.Tensor | None, ...]:
+    """What a backward pass gives that nobody looks at."""
+    needed = list(ctx.needs_input_grad[2:])
+    return (None, None, *operators.slopes(ctx.name, ctx.dtype, needed, grad, inputs))
+
+
+class _Whole(torch.autograd.Function):  # type: ignore[misc]
+    """The losses of `_are_plain` tensors with one alpha and one scale, or one for each column.
+
+    The slopes of their sum cost next to nothing beside them. They are kept for a backward pass that
+    asks for a multiple of them, as those of sums and means do; the first such pass takes them with
+    it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        name: str,
+        dtype: torch.dtype,
+        x: torch.Tensor,
+        alpha: torch.Tensor,
+        scale: torch.Tensor,
+    ) -> torch.Tensor:
+        """Compute losses and slopes, and save the arguments."""
+        ctx.name, ctx.dtype = name, dtype
+        loss, slopes = _slopes_kept(x, alpha, scale, ctx.needs_input_grad[2])
+        ctx.sums = slopes.in_alpha, slopes.in_scale
+        # Saved like the arguments, so that hooks of saved tensors see what takes room.
+        kept = () if slopes.in_x is None else (torch.from_numpy(slopes.in_x),)
+        ctx.save_for_backward(x, alpha, scale, *kept)
+        return torch.from_numpy(loss)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients: once and for all, or to be differentiated again."""
+        x, alpha, scale, *kept = ctx.saved_tensors  # once: a checkpoint gives nothing twice
+        if _is_watched(grad):
+            return _pulled_back(ctx, grad, [x, alpha, scale])
+        factor = constant_of(grad.numpy(force=True))
+        if factor is None:
+            return _pulled_back_once(ctx, grad, [x, alpha, scale])
+        sums = ctx.__dict__.pop("sums", None)
+        if sums is None:  # a second pass through the same graph gives the same bits
+            slopes = _slopes_kept(x, alpha, scale, ctx.needs_input_grad[2])[1]
+        else:
+            slopes = Slopes(kept[0].numpy(force=True) if kept else None, *sums)
+        found = slopes.times(factor, (alpha.shape, scale.shape), operators.NUMPY[ctx.dtype])
+        return None, None, *[None if one is None else torch.from_numpy(one) for one in found]
+
+
+def _slopes_kept(
+    x: torch.Tensor, alpha: torch.Tensor, scale: torch.Tensor, in_x: bool
+) -> tuple[Any, Slopes]:
+    return loss_with_slopes(
+        x.numpy(force=True),
+        alpha.numpy(force=True) if alpha.ndim else alpha.item(),
+        scale.numpy(force=True) if scale.ndim else scale.item(),
+        in_x,
+    )
+
+
+def _is_watched(grad: torch.Tensor) -> bool:
+    """Whether the gradients are to be differentiated, or mapped over several of `grad`."""
+    return torch.is_grad_enabled() or _is_transformed() or not _has_memory(grad)
+
+
+def _is_whole(name: str, dtype: torch.dtype, inputs: tuple[torch.Tensor, ...]) -> bool:
+    """Whether this is the loss of a contiguous x, and alpha and scale are as `_Whole` needs them.
+
+    That is, numbers, or numbers for each long column; and at alpha = 2 it is not `smooth_loss`.
+    """
+    if name not in operators.LOSSES:
+        return False
+    x, alpha, scale = inputs
     if not dtype == x.dtype == alpha.dtype == scale.dtype or not x.is_contiguous():
         return False
     if dtype not in (torch.float32, torch.float64) or not x.numel():
+        return False
+    if name != "loss" and (operators.as_array(alpha) == 2.0).any():
         return False
     ndim = max(alpha.ndim, scale.ndim)
     if ndim == 0:

@@ -25,7 +25,7 @@ _ROWS = {
 }
 # What `robloss._backends.pullback` serves.
 LOSSES = ("loss", "smooth_loss")
-_NUMPY = {
+NUMPY = {
     torch.float64: np.dtype("float64"),
     torch.float32: np.dtype("float32"),
     torch.float16: np.dtype("float16"),
@@ -47,7 +47,7 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
     room = _room(dtype, inputs)
     if row.kernel is None or not all(one.is_cpu for one in inputs):
         return room.copy_(row.formula(xp, *[one.to(working(dtype)) for one in inputs]))
-    if dtype not in _NUMPY:
+    if dtype not in NUMPY:
         return room.copy_(values(row.name, working(dtype), inputs))
     first, *others = inputs
     given = (as_array(first), *[as_array(one) if one.ndim else one.item() for one in others])
@@ -55,7 +55,7 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
         x, alpha, scale = given
         kernels.small(row.name, x, alpha, scale, room.numpy())
         return room
-    compute = _NUMPY[working(dtype)]
+    compute = NUMPY[working(dtype)]
     arguments = Arguments("numpy", np, given, compute, compute)
     kernels.evaluate((row.name,), arguments, (room.numpy(),))
     return room
@@ -76,7 +76,7 @@ def as_array(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Any:
     """The tensor's memory as NumPy sees it, if need be of another dtype."""
     if dtype is not None and tensor.dtype != dtype:
         tensor = tensor.to(dtype)
-    elif tensor.dtype not in _NUMPY:
+    elif tensor.dtype not in NUMPY:
         tensor = tensor.to(torch.float32)
     return tensor.numpy(force=True)
 
