@@ -155,6 +155,16 @@ def constant(array: Array) -> Array:
     return _backend(library).constant(array) if library in _DIFFERENTIATING else array
 
 
+def added(value: Array, term: Array) -> Array:
+    """The sum of an operation's result, which nobody else has, and something not larger.
+
+    It is put into the result where its library lets it: a large array is not held twice.
+    """
+    if type(value) is np.ndarray:
+        return np.add(value, term, out=value)
+    return _backend("torch").added(value, term) if is_tensor(value) else value + term
+
+
 def _prepared(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool) -> Arguments:
     arguments = prepare(domains, given, check)
     if arguments.library == "torch" and arguments.dtype != arguments.compute:

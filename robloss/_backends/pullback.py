@@ -13,7 +13,7 @@ import numpy as np
 from robloss import _formulas
 from robloss._args import Arguments
 from robloss._backends import numpy as kernels
-from robloss._backends.slopes import Slopes
+from robloss._backends.slopes import times
 from robloss._backends.totals import total
 from robloss._kernels import multiples
 from robloss._threads import map_chunks
@@ -93,8 +93,8 @@ def _in_one_pass(
     in_x = np.empty(x.shape, x.dtype) if needed[0] else None
     place = None if in_x is None else in_x.reshape(-1)
     found = total(x.reshape(-1), alpha.item(), scale.item(), weights, slopes=place)
-    slopes = Slopes(in_x, found.grad_alpha, found.grad_scale)
-    return slopes.times(factor, (alpha.shape, scale.shape), x.dtype)
+    slopes = in_x, found.grad_alpha, found.grad_scale
+    return times(slopes, factor, (alpha.shape, scale.shape), x.dtype)
 
 
 def _in_chunks(

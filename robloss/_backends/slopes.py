@@ -4,7 +4,7 @@ To keep the gradients for a backward pass spares it a pass of its own, which tak
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,25 +22,26 @@ _FEW_COLUMNS, _MANY_ROWS = 64, 1024
 _SMALL = 2.0**127
 
 
-class Slopes(NamedTuple):
-    """The gradients of Σ ρ."""
+# The gradients of Σ ρ in x, or None, and in alpha and scale: each a number, or one for each column.
+Slopes = tuple[Array | None, Any, Any]
 
-    in_x: Array | None
-    in_alpha: Any  # a number, or one for each column
-    in_scale: Any
 
-    def times(self, factor: float, shapes: Any, dtype: Any) -> list[Array | None]:
-        """Those of a multiple of that sum, for an alpha and a scale of these two shapes.
+def times(slopes: Slopes, factor: float, shapes: Any, dtype: Any) -> list[Array | None]:
+    """The gradients of a multiple of Σ ρ, for an alpha and a scale of two shapes.
 
-        It is the one use: `in_x` becomes a part of them.
-        """
-        in_x = self.in_x
-        if in_x is not None and factor == 0.0:
-            in_x.fill(0.0)
-        elif in_x is not None and factor != 1.0:
-            multiples.multiply(in_x.reshape(-1), factor)
-        parameters = zip(self[1:], shapes, strict=True)
-        return [in_x, *[_multiple(slope, factor, shape, dtype) for slope, shape in parameters]]
+    It is the one use of the slopes: those in x become a part of the result.
+    """
+    in_x, in_alpha, in_scale = slopes
+    if in_x is not None and factor == 0.0:
+        in_x.fill(0.0)
+    elif in_x is not None and factor != 1.0:
+        multiples.multiply(in_x.reshape(-1), factor)
+    of_alpha, of_scale = shapes
+    return [
+        in_x,
+        _multiple(in_alpha, factor, of_alpha, dtype),
+        _multiple(in_scale, factor, of_scale, dtype),
+    ]
 
 
 def _multiple(slope: Any, factor: float, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -78,8 +79,8 @@ def loss_with_slopes(x: Any, alpha: Any, scale: Any, in_x: bool) -> tuple[Array,
         if x.ndim != 1:
             places = [None if one is None else one.reshape(-1) for one in places]
         found = total(places[0], alpha, scale, None, *places[1:])
-        return loss, Slopes(slopes, found.grad_alpha, found.grad_scale)
-    return loss, Slopes(slopes, *_by_columns(x, alpha, scale, loss, slopes))
+        return loss, (slopes, found.grad_alpha, found.grad_scale)
+    return loss, (slopes, *_by_columns(x, alpha, scale, loss, slopes))
 
 
 def _by_columns(x: Any, alpha: Any, scale: Any, loss: Any, slopes: Any) -> tuple[Any, Any]:

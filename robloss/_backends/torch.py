@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from robloss._args import Arguments
 from robloss._backends import torch_operators as operators
 from robloss._backends.pullback import constant_of
-from robloss._backends.slopes import Slopes, loss_with_slopes, pays
+from robloss._backends.slopes import Slopes, loss_with_slopes, pays, times
 from robloss._ops import OPERATIONS, Operation
 
 
@@ -32,8 +32,7 @@ def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
         return None
     if _is_transformed() or not _is_recorded(given):
         return None
-    dtype = given[0].dtype
-    return _Whole.apply(name, dtype, *given) if _is_whole(name, dtype, given) else None
+    return _Whole.apply(name, *given) if _is_whole(name, given[0].dtype, given) else None
 
 
 def result_dtype(arguments: Arguments) -> torch.dtype:
@@ -45,6 +44,13 @@ def result_dtype(arguments: Arguments) -> torch.dtype:
 def constant(array: torch.Tensor) -> torch.Tensor:
     """The tensor, cut from what it was computed from; itself where nothing is recorded."""
     return array.detach()
+
+
+def added(value: torch.Tensor, term: torch.Tensor) -> torch.Tensor:
+    """The sum: in the memory of the value, where nobody looks at what is done to it."""
+    if torch.compiler.is_compiling() or _is_transformed() or not _are_plain((value, term)):
+        return value + term
+    return value.add_(term)
 
 
 def _tensors(arguments: Arguments) -> list[torch.Tensor]:
@@ -79,9 +85,10 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
     # trace no function that has them.
     if is_transformed:
         return _Dual.apply(name, dtype, *inputs)
+    if is_plain and _is_whole(name, dtype, inputs):
+        return _Whole.apply(name, *inputs)
     if is_plain:
-        function = _Whole if _is_whole(name, dtype, inputs) else _Plain
-        return function.apply(name, dtype, *inputs)
+        return _Plain.apply(name, dtype, *inputs)
     return operators.evaluate(name, dtype, *inputs)
 
 
@@ -126,22 +133,26 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
 
 
 def _backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    return _pulled_back(ctx, grad, list(ctx.saved_tensors))
+    inputs = list(ctx.saved_tensors)
+    needed = list(ctx.needs_input_grad[2 : 2 + len(inputs)])
+    rest = (None,) * (len(ctx.needs_input_grad) - 2 - len(inputs))
+    return (None, None, *_pulled_back(ctx.name, ctx.dtype, needed, grad, inputs), *rest)
 
 
 def _pulled_back(
-    ctx: Any, grad: torch.Tensor, inputs: list[torch.Tensor]
-) -> tuple[torch.Tensor | None, ...]:
+    name: str,
+    dtype: torch.dtype,
+    needed: list[bool],
+    grad: torch.Tensor,
+    inputs: list[torch.Tensor],
+) -> list[torch.Tensor | None]:
     """What a backward pass gives: with derivatives of its own, where they are asked for."""
-    needed = list(ctx.needs_input_grad[2 : 2 + len(inputs)])
-    rest = (None,) * (len(ctx.needs_input_grad) - 2 - len(inputs))
     found: Any
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # noqa: SLF001
-        found = _differentiable(ctx.name, ctx.dtype, needed, grad, inputs)
+        found = _differentiable(name, dtype, needed, grad, inputs)
     else:
-        found = operators.gradients(ctx.name, ctx.dtype, needed, grad, *inputs)
-    pairs = zip(found, needed, strict=False)
-    return (None, None, *[one if need else None for one, need in pairs], *rest)
+        found = operators.gradients(name, dtype, needed, grad, *inputs)
+    return [one if need else None for one, need in zip(found, needed, strict=False)]
 
 
 def _differentiable(
@@ -176,18 +187,9 @@ class _Plain(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients: once and for all, or to be differentiated again."""
-        inputs = list(ctx.saved_tensors)
-        if _is_watched(grad):
-            return _pulled_back(ctx, grad, inputs)
-        return _pulled_back_once(ctx, grad, inputs)
-
-
-def _pulled_back_once(
-    ctx: Any, grad: torch.Tensor, inputs: list[torch.Tensor]
-) -> tuple[torch.Tensor | None, ...]:
-    """What a backward pass gives that nobody looks at."""
-    needed = list(ctx.needs_input_grad[2:])
-    return (None, None, *operators.slopes(ctx.name, ctx.dtype, needed, grad, inputs))
+        needed, inputs = list(ctx.needs_input_grad[2:]), list(ctx.saved_tensors)
+        gradients = _pulled_back if _is_watched(grad) else operators.slopes
+        return (None, None, *gradients(ctx.name, ctx.dtype, needed, grad, inputs))
 
 
 class _Whole(torch.autograd.Function):  # type: ignore[misc]
@@ -200,19 +202,13 @@ class _Whole(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(
-        ctx: Any,
-        name: str,
-        dtype: torch.dtype,
-        x: torch.Tensor,
-        alpha: torch.Tensor,
-        scale: torch.Tensor,
+        ctx: Any, name: str, x: torch.Tensor, alpha: torch.Tensor, scale: torch.Tensor
     ) -> torch.Tensor:
         """Compute losses and slopes, and save the arguments."""
-        ctx.name, ctx.dtype = name, dtype
-        loss, slopes = _slopes_kept(x, alpha, scale, ctx.needs_input_grad[2])
-        ctx.sums = slopes.in_alpha, slopes.in_scale
+        loss, (in_x, *others) = _slopes_kept(x, alpha, scale, ctx.needs_input_grad[1])
+        ctx.name, ctx.others = name, others
         # Saved like the arguments, so that hooks of saved tensors see what takes room.
-        kept = () if slopes.in_x is None else (torch.from_numpy(slopes.in_x),)
+        kept = () if in_x is None else (torch.from_numpy(in_x),)
         ctx.save_for_backward(x, alpha, scale, *kept)
         return torch.from_numpy(loss)
 
@@ -220,18 +216,20 @@ class _Whole(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients: once and for all, or to be differentiated again."""
         x, alpha, scale, *kept = ctx.saved_tensors  # once: a checkpoint gives nothing twice
-        if _is_watched(grad):
-            return _pulled_back(ctx, grad, [x, alpha, scale])
-        factor = constant_of(grad.numpy(force=True))
+        is_watched = _is_watched(grad)
+        g = None if is_watched else grad.numpy(force=True)
+        factor = None if g is None else constant_of(g)
         if factor is None:
-            return _pulled_back_once(ctx, grad, [x, alpha, scale])
-        sums = ctx.__dict__.pop("sums", None)
-        if sums is None:  # a second pass through the same graph gives the same bits
-            slopes = _slopes_kept(x, alpha, scale, ctx.needs_input_grad[2])[1]
+            needed, inputs = list(ctx.needs_input_grad[1:]), [x, alpha, scale]
+            gradients = _pulled_back if is_watched else operators.slopes
+            return (None, *gradients(ctx.name, x.dtype, needed, grad, inputs))
+        others = ctx.__dict__.pop("others", None)
+        if others is None:  # a second pass through the same graph gives the same bits
+            slopes = _slopes_kept(x, alpha, scale, ctx.needs_input_grad[1])[1]
         else:
-            slopes = Slopes(kept[0].numpy(force=True) if kept else None, *sums)
-        found = slopes.times(factor, (alpha.shape, scale.shape), operators.NUMPY[ctx.dtype])
-        return None, None, *[None if one is None else torch.from_numpy(one) for one in found]
+            slopes = kept[0].numpy(force=True) if kept else None, *others
+        found = times(slopes, factor, (alpha.shape, scale.shape), g.dtype)
+        return (None, *[None if one is None else torch.from_numpy(one) for one in found])
 
 
 def _slopes_kept(

@@ -53,8 +53,9 @@ def total(
     if x.size <= _CHUNK:
         found = np.empty(6)
         sums.evaluate(x, weights, alpha, scale, found, losses, slopes)
-        values = found.tolist()
-        loss, grad_alpha, grad_scale = map(_rounded, values[::2], values[1::2])
+        one, one_lo, two, two_lo, three, three_lo = found.tolist()
+        loss = _rounded(one, one_lo)
+        grad_alpha, grad_scale = _rounded(two, two_lo), _rounded(three, three_lo)
     else:
         loss, grad_alpha, grad_scale = _in_chunks(x, alpha, scale, weights, losses, slopes)
     if alpha == 2.0 and loss != 0.0:
