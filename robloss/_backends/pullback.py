@@ -13,7 +13,7 @@ import numpy as np
 from robloss import _formulas
 from robloss._args import Arguments
 from robloss._backends import numpy as kernels
-from robloss._backends.slopes import times
+from robloss._backends.slopes import multiplied
 from robloss._backends.totals import total
 from robloss._kernels import multiples
 from robloss._threads import map_chunks
@@ -67,14 +67,15 @@ def pullback(
 
 
 def constant_of(grad: Any) -> float | None:
-    """The one number that g is everywhere, or None where it does not lie dense in memory."""
+    """The one number that g is everywhere, or None."""
     if not grad.size:
         return None
     first = float(grad.item(0))
-    if any(grad.strides):  # torch lays out the constant gradient of a mean
-        is_one = grad.flags.c_contiguous and multiples.is_constant(grad.reshape(-1))
-        return first if is_one else None
-    return first
+    if not any(grad.strides):
+        return first
+    # torch lays out the constant gradient of a mean; what is repeated is looked at once.
+    distinct = grad[tuple([slice(None) if stride else 0 for stride in grad.strides])]
+    return first if multiples.is_constant(distinct.reshape(-1)) else None
 
 
 def _in_one_pass(
@@ -94,7 +95,7 @@ def _in_one_pass(
     place = None if in_x is None else in_x.reshape(-1)
     found = total(x.reshape(-1), alpha.item(), scale.item(), weights, slopes=place)
     slopes = in_x, found.grad_alpha, found.grad_scale
-    return times(slopes, factor, (alpha.shape, scale.shape), x.dtype)
+    return multiplied(slopes, factor, (alpha.shape, scale.shape), x.dtype)
 
 
 def _in_chunks(

@@ -15,10 +15,12 @@ from robloss._typing import Array
 
 # Rows and columns of a block that is turned: it stays in a second-level cache.
 _ROWS, _COLUMNS = 4096, 16
-# A call of the kernel for each column takes 3 µs; the other way takes a few hundred, and for each
-# element some ns more.
-_FEW_COLUMNS, _MANY_ROWS = 64, 1024
-# Numbers below it are float32's, too: of those NumPy need not be told not to warn, which takes ...
+# Each column costs 2 µs. The other way costs 300 µs, and more for each element: a step with 64
+# columns took 300 µs against 300 with one row and 700 against 1460 with 1024, one with 1000 columns
+# 2210 µs against 320 with one row and 5000 against 6900 with 256.
+_FEW_COLUMNS, _MANY_ROWS = 64, 256
+# NumPy warns of no number below it that becomes a float32. To tell it not to warn takes 5 of the
+# 90 µs of a step with 1000 elements.
 _SMALL = 2.0**127
 
 
@@ -26,17 +28,19 @@ _SMALL = 2.0**127
 Slopes = tuple[Array | None, Any, Any]
 
 
-def times(slopes: Slopes, factor: float, shapes: Any, dtype: Any) -> list[Array | None]:
+def multiplied(slopes: Slopes, factor: float, shapes: Any, dtype: Any) -> list[Array | None]:
     """The gradients of a multiple of Σ ρ, for an alpha and a scale of two shapes.
 
     It is the one use of the slopes: those in x become a part of the result.
     """
     in_x, in_alpha, in_scale = slopes
+    of_alpha, of_scale = shapes
     if in_x is not None and factor == 0.0:
         in_x.fill(0.0)
     elif in_x is not None and factor != 1.0:
-        multiples.multiply(in_x.reshape(-1), factor)
-    of_alpha, of_scale = shapes
+        flat = in_x.reshape(-1)
+        multiples.multiply(flat, factor)
+        in_x = flat.reshape(in_x.shape)
     return [
         in_x,
         _multiple(in_alpha, factor, of_alpha, dtype),
@@ -48,9 +52,8 @@ def _multiple(slope: Any, factor: float, shape: tuple[int, ...], dtype: Any) -> 
     """A slope times a factor, 0 with that, in an array of its own."""
     if factor == 0.0:
         return np.zeros(shape, dtype)
-    value = slope * factor if isinstance(slope, float) else math.inf
-    if not shape and abs(value) < _SMALL:
-        return np.array(value, dtype)
+    if not shape and abs(slope * factor) < _SMALL:
+        return np.array(slope * factor, dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array(slope * factor, dtype).reshape(shape)
 
@@ -72,10 +75,12 @@ def loss_with_slopes(x: Any, alpha: Any, scale: Any, in_x: bool) -> tuple[Array,
     in_x : bool
         Whether the gradient in x is wanted.
     """
+    # In NumPy's memory, for which it asks the system for large pages: of 6·10^6 numbers in float64
+    # this took 38 ms, and 90 in torch's.
     loss = np.empty(x.shape, x.dtype)
     slopes = np.empty(x.shape, x.dtype) if in_x else None
     if isinstance(alpha, float) and isinstance(scale, float):
-        places = x, loss, slopes
+        places: Any = x, loss, slopes
         if x.ndim != 1:
             places = [None if one is None else one.reshape(-1) for one in places]
         found = total(places[0], alpha, scale, None, *places[1:])
@@ -112,6 +117,6 @@ def _by_columns(x: Any, alpha: Any, scale: Any, loss: Any, slopes: Any) -> tuple
     is_steep = (np.asarray(shapes) == 2.0) & (loss_of != 0.0)
     in_alpha[is_steep] = loss_of[is_steep] * math.inf
     return (
-        in_alpha.sum() if isinstance(alpha, float) else in_alpha,
-        in_scale.sum() if isinstance(scale, float) else in_scale,
+        float(in_alpha.sum()) if isinstance(alpha, float) else in_alpha,
+        float(in_scale.sum()) if isinstance(scale, float) else in_scale,
     )

@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from robloss._args import Arguments
 from robloss._backends import torch_operators as operators
 from robloss._backends.pullback import constant_of
-from robloss._backends.slopes import Slopes, loss_with_slopes, pays, times
+from robloss._backends.slopes import Slopes, loss_with_slopes, multiplied, pays
 from robloss._ops import OPERATIONS, Operation
 
 
@@ -24,9 +24,10 @@ def evaluate(operation: Operation, arguments: Arguments) -> torch.Tensor:
 
 
 def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
-    """The losses that `_Whole` serves, of arguments of which nothing is to be converted.
+    """The losses that `_Whole` serves, of tensors of which nothing is to be converted or checked.
 
-    For any other call None: `evaluate` serves it.
+    None for any other call: `evaluate` serves it. This spares a step of learning what 1000 numbers
+    cost it most, the look at what else its arguments could be: 20 of 120 µs.
     """
     if torch.compiler.is_compiling() or len(given) != 3 or not _are_plain(given):
         return None
@@ -106,7 +107,8 @@ _PLAIN = (torch.Tensor, torch.nn.Parameter)
 def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
     """Whether these are tensors in the memory of the CPU, and nobody looks at what is done to them.
 
-    A function of Python then gives the same as the operator, and takes half as long to call.
+    A function of Python then gives the same as the operator, which takes more than twice as long to
+    call: 45 µs against 17 for the influence of 1000 numbers, to be differentiated.
     """
     for one in inputs:
         if type(one) not in _PLAIN or not one.is_cpu:
@@ -217,8 +219,7 @@ class _Whole(torch.autograd.Function):  # type: ignore[misc]
         """The gradients: once and for all, or to be differentiated again."""
         x, alpha, scale, *kept = ctx.saved_tensors  # once: a checkpoint gives nothing twice
         is_watched = _is_watched(grad)
-        g = None if is_watched else grad.numpy(force=True)
-        factor = None if g is None else constant_of(g)
+        factor = None if is_watched else constant_of(grad.numpy(force=True))
         if factor is None:
             needed, inputs = list(ctx.needs_input_grad[1:]), [x, alpha, scale]
             gradients = _pulled_back if is_watched else operators.slopes
@@ -228,7 +229,7 @@ class _Whole(torch.autograd.Function):  # type: ignore[misc]
             slopes = _slopes_kept(x, alpha, scale, ctx.needs_input_grad[1])[1]
         else:
             slopes = kept[0].numpy(force=True) if kept else None, *others
-        found = times(slopes, factor, (alpha.shape, scale.shape), g.dtype)
+        found = multiplied(slopes, factor, (alpha.shape, scale.shape), operators.NUMPY[x.dtype])
         return (None, *[None if one is None else torch.from_numpy(one) for one in found])
 
 
@@ -260,13 +261,13 @@ def _is_whole(name: str, dtype: torch.dtype, inputs: tuple[torch.Tensor, ...]) -
         return False
     if dtype not in (torch.float32, torch.float64) or not x.numel():
         return False
-    if name != "loss" and (operators.as_array(alpha) == 2.0).any():
-        return False
     ndim = max(alpha.ndim, scale.ndim)
     if ndim == 0:
-        return True
+        return name == "loss" or alpha.item() != 2.0
     columns = x.shape[-1] if x.ndim else 0
-    return ndim == 1 and {*alpha.shape, *scale.shape} == {columns} and pays(x.numel(), columns)
+    if ndim > 1 or {*alpha.shape, *scale.shape} != {columns} or not pays(x.numel(), columns):
+        return False
+    return name == "loss" or not bool((operators.as_array(alpha) == 2.0).any())
 
 
 def _has_memory(tensor: torch.Tensor) -> bool:
