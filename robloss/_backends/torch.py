@@ -33,7 +33,11 @@ def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
         return None
     if _is_transformed() or not _is_recorded(given):
         return None
-    return _Whole.apply(name, *given) if _is_whole(name, given[0].dtype, given) else None
+    if not _is_whole(name, given[0].dtype, given):
+        return None
+    # Past what torch's own `apply` looks for, transforms and what is left of them: they are not.
+    result: torch.Tensor = super(torch.autograd.Function, _Whole).apply(name, *given)
+    return result
 
 
 def result_dtype(arguments: Arguments) -> torch.dtype:
@@ -102,6 +106,8 @@ def _is_transformed() -> bool:
 
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+# Whether a tensor comes from a transform of `torch.func`, perhaps one that is over.
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # noqa: SLF001
 
 
 def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
@@ -111,7 +117,7 @@ def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
     call: 45 µs against 17 for the influence of 1000 numbers, to be differentiated.
     """
     for one in inputs:
-        if type(one) not in _PLAIN or not one.is_cpu:
+        if type(one) not in _PLAIN or not one.is_cpu or _is_wrapped(one):
             return False
     is_seen: bool = torch._C._len_torch_dispatch_stack() > 0  # noqa: SLF001
     return not is_seen

@@ -467,6 +467,21 @@ def test_gradients_of_each_sample(torch, backend):
         torch.testing.assert_close([part[row] for part in found], list(expected))
 
 
+def test_a_tensor_that_outlives_a_transform(torch, backend):
+    """It is what it was made of outside."""
+    inputs = x, *others = leaves(backend, ((5,), (), ()))
+    kept = []
+
+    def doubled(factor):
+        kept.append(factor * x)
+        return kept[0].sum()
+
+    torch.func.grad(doubled)(torch.full_like(x, 2.0))
+    results = robloss.loss(kept[0], *others), robloss.loss(2.0 * x, *others)
+    found, expected = (torch.autograd.grad(one.sum(), inputs) for one in results)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("in_dims", [(0, None, None), (1, 0, None), (None, None, 0), (0, 0, 0)])
 def test_mapped_axes(torch, backend, in_dims):
     x, alpha, scale = (
