@@ -12,7 +12,7 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False  # nox's own default is an error where CI is set
 nox.options.sessions = [
-    "lint", "types", "tests", "together", "minimums", "pythons", "docs", "demo",
+    "lint", "types", "together", "tests(numpy)", "minimums", "pythons", "demo",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parent
@@ -28,9 +28,8 @@ LIBRARIES = {
     "dask": ["dask[array]"],
 }
 
-# One environment for these: it is made once, and kernels are compiled once. Environments could not
-# share machine code: Numba keeps it by the path of its source.
-OTHERS = ["array-api-strict", "dask", "jax", "torch"]
+ALL_LIBRARIES = [one for needs in LIBRARIES.values() for one in needs]
+FRAMES = ["pandas>=2.2", "polars>=1"]
 
 # What the tests of other libraries than NumPy are; the rest does not depend on the library.
 OF_OPERATIONS = ["tests/conformance", "tests/test_accuracy.py", "tests/unit/test_partition.py"]
@@ -40,7 +39,7 @@ OF_EVERY_LIBRARY = [*OF_OPERATIONS, "tests/fit"]
 OF_AGREEMENT = [
     *OF_OPERATIONS,
     *[f"tests/fit/test_{name}.py" for name in (
-        "agreement", "location", "references", "residuals", "sample_weight", "targets",
+        "agreement", "location", "references", "residuals", "sample_weight", "targets", "transfers",
     )],
 ]  # fmt: skip
 
@@ -57,16 +56,20 @@ OF_EVERY_VERSION = [
     )],
 ]  # fmt: skip
 
-# What `together` tests, with all that it needs at hand; the others leave it out.
-OF_ALL_TOGETHER = [
+# What `fronts` tests, with all that it needs at hand; the others leave it out.
+OF_FRONTS = [
     f"tests/unit/test_{name}.py"
     for name in ("digits", "numerics", "performance", "performance_page", "sklearn")
 ]
-LEFT_TO_TOGETHER = [f"--ignore={file}" for file in OF_ALL_TOGETHER]
+LEFT_TO_FRONTS = [f"--ignore={file}" for file in OF_FRONTS]
 
 # To each process a row of neighbours, which share what is prepared and compiled for them; one that
 # has done its own takes over from the end of another's.
 ON_ALL_CPUS = ["-n", "auto", "--dist", "worksteal"]
+
+# A process on each CPU is enough: the threads of torch and of BLAS wait for each other by spinning.
+# Of tests/fit/test_residuals.py with torch, on 2 CPUs: 26 s of CPU time with this, 81 s without.
+ONE_THREAD_EACH = {"OMP_NUM_THREADS": "1"}
 
 
 def group(name: str) -> list[str]:
@@ -76,6 +79,9 @@ def group(name: str) -> list[str]:
 def install(session: nox.Session, package: str = ".", *requirements: str) -> None:
     # Most modules of the large packages are never imported: to compile them all takes longer.
     session.install("-q", "--no-compile", package, *requirements)
+    # And those that are, once: containers often forbid what every process would compile again then,
+    # 4 of the 7 s of CPU time in which torch is imported.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Compiled kernels of another checkout or of an earlier run must never be what is tested.
     cache = Path(session.create_tmp()) / "numba"
     shutil.rmtree(cache, ignore_errors=True)
@@ -90,6 +96,13 @@ def readme_block(name: str) -> str:
         message = f"README.md has no fenced block after <!-- {name} -->"
         raise ValueError(message)
     return found[1]
+
+
+def run_tests(session: nox.Session, *options: str) -> None:
+    # Options that choose tests of one run may leave another none, which pytest says by 5.
+    codes = [0, 5] if session.posargs else [0]
+    command = ["pytest", *ON_ALL_CPUS, *options, *session.posargs]
+    session.run(*command, env=ONE_THREAD_EACH, success_codes=codes)
 
 
 @nox.session
@@ -108,43 +121,45 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-# By session the libraries of each run, and what is run.
-TESTS = {
-    "numpy": [(["numpy"], LEFT_TO_TOGETHER)],
-    "others": [
+@nox.session
+@nox.parametrize("others", [False, True], ids=["numpy", "others"])
+def tests(session: nox.Session, others: bool) -> None:
+    """The suite: all of it with NumPy alone, and what depends on the library on the others."""
+    if others:
+        install(session, ".", *group("tests"), *ALL_LIBRARIES)
+        test_others(session)
+    else:
+        install(session, ".", *group("tests"))
+        run_tests(session, "--library", "numpy", *LEFT_TO_FRONTS)
+
+
+def test_others(session: nox.Session) -> None:
+    for libraries, part in [
         (["dask", "torch"], [*OF_EVERY_LIBRARY, OF_TORCH]),
         (["array-api-strict", "jax"], OF_AGREEMENT),
-    ],
-}
-
-
-@nox.session
-@nox.parametrize("runs", list(TESTS.values()), ids=list(TESTS))
-def tests(session: nox.Session, runs: list[tuple[list[str], list[str]]]) -> None:
-    """The suite: all of it with NumPy alone, and what depends on the library on the others."""
-    needs = [one for libraries, _ in runs for name in libraries for one in LIBRARIES[name]]
-    install(session, ".", *group("tests"), *needs)
-    for libraries, part in runs:
+    ]:
         chosen = [option for library in libraries for option in ("--library", library)]
-        # Options that choose tests of one run may leave the other none, which pytest says by 5.
-        codes = [0, 5] if session.posargs else [0]
-        command = ["pytest", *ON_ALL_CPUS, *chosen, *part, *session.posargs]
-        session.run(*command, success_codes=codes)
+        # What takes no library is tested with NumPy.
+        run_tests(session, *chosen, "-m", "takes_library", *part)
 
 
 @nox.session
-def together(session: nox.Session) -> None:
+def fronts(session: nox.Session) -> None:
     """What needs Matplotlib, SciPy or several libraries: fronts, examples, tiny benchmarks."""
-    libraries = [one for name in OTHERS for one in LIBRARIES[name]]
-    frames = ["pandas>=2.2", "polars>=1"]
-    install(
-        session,
-        ".[cli,progress,scipy,sklearn]",
-        *group("tests"),
-        *group("benchmarks"),
-        *libraries,
-        *frames,
-    )
+    install(session, *NEEDS_OF_FRONTS)
+    test_fronts(session)
+
+
+NEEDS_OF_FRONTS = [
+    ".[cli,progress,scipy,sklearn]",
+    *group("tests"),
+    *group("benchmarks"),
+    *ALL_LIBRARIES,
+    *FRAMES,
+]
+
+
+def test_fronts(session: nox.Session) -> None:
     names = (
         "cli",
         "plot",
@@ -158,13 +173,44 @@ def together(session: nox.Session) -> None:
     files = [f"tests/unit/test_{name}.py" for name in names]
     files.append("tests/fit/test_bad_input.py")  # whose table has the front for scikit-learn
     files.append("tests/unit/test_distribution.py::test_named_laws_of_scipy")
-    session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *OF_ALL_TOGETHER, *files)
+    run_tests(session, "--library", "numpy", *OF_FRONTS, *files)
     # Every example of the docstrings, of README and of the documentation's pages.
     needs_gpu = "--ignore-glob=*/_backends/cupy.py"  # imports CuPy, which is not installed here
-    session.run("pytest", "--doctest-modules", needs_gpu, "--pyargs", "robloss")
-    session.run("pytest", "--doctest-glob=*.md", "README.md", "docs")
+    pages = [str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/*.md"))]
+    options = ["--doctest-modules", "--doctest-glob=*.md", needs_gpu]
+    run_tests(session, *options, "--pyargs", "robloss", "README.md", *pages)
     # All peers run and compute the same values.
     session.run("python", "-W", "ignore", "benchmarks/performance.py", "--quick", "--all-present")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Draw the figures, then build the site; a warning is an error."""
+    install(session, ".[plot,sklearn]", *group("docs"), *LIBRARIES["torch"])
+    build_docs(session)
+
+
+def build_docs(session: nox.Session) -> None:
+    for program in ("figures", "digits", "numerics", "performance", "peers"):
+        session.run("python", f"docs/{program}.py")
+    html = ROOT / "docs" / "_build" / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    session.run("sphinx-build", "-W", "-n", "-E", "--keep-going", "docs", str(html))
+
+
+@nox.session
+def together(session: nox.Session) -> None:
+    """`tests(others)`, `fronts` and `docs` in one environment, which is then removed.
+
+    PyTorch and JAX are installed once and kernels are compiled once: environments could not share
+    machine code, which Numba keeps by the path of its source. With them, other sessions' would
+    take 4 GB of disk.
+    """
+    install(session, *NEEDS_OF_FRONTS, *group("docs"))
+    test_others(session)
+    test_fronts(session)
+    build_docs(session)
+    shutil.rmtree(session.virtualenv.location)
 
 
 @nox.session(python="3.11")
@@ -175,7 +221,7 @@ def minimums(session: nox.Session) -> None:
     # The same formulas in other machine code: fewer points are enough to see it wrong, and single
     # operations in float32, instead of a minute of compiling all of them together.
     part = [*OF_EVERY_VERSION, "--points", "500", "-k", "not (test_lanes and float32)"]
-    session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
+    run_tests(session, "--library", "numpy", *part)
 
 
 @nox.session(python=["3.12", "3.13", "3.14"])
@@ -184,22 +230,8 @@ def pythons(session: nox.Session) -> None:
     install(session, ".", *group("tests"))
     # Without the files that compile most: what they test does not depend on the interpreter.
     slow = [f"--ignore=tests/unit/test_{name}.py" for name in ("cuda", "lanes", "compiling")]
-    part = ["tests/unit", "tests/conformance", *LEFT_TO_TOGETHER, *slow]
-    session.run("pytest", *ON_ALL_CPUS, "--library", "numpy", *part, *session.posargs)
-
-
-@nox.session
-def docs(session: nox.Session) -> None:
-    """Draw the figures, then build the site; a warning is an error."""
-    install(session, ".[plot,sklearn]", *group("docs"), *LIBRARIES["torch"])
-    session.run("python", "docs/figures.py")
-    session.run("python", "docs/digits.py")
-    session.run("python", "docs/numerics.py")
-    session.run("python", "docs/performance.py")
-    session.run("python", "docs/peers.py")
-    html = ROOT / "docs" / "_build" / "html"
-    shutil.rmtree(html, ignore_errors=True)
-    session.run("sphinx-build", "-W", "-n", "-E", "--keep-going", "docs", str(html))
+    part = ["tests/unit", "tests/conformance", *LEFT_TO_FRONTS, *slow]
+    run_tests(session, "--library", "numpy", *part)
 
 
 @nox.session(venv_backend="none")
@@ -242,8 +274,7 @@ def accuracy(session: nox.Session) -> None:
     It takes ten minutes; `-- --points 5000 --seed 7` is quicker, at points of your own.
     It fails where robloss breaks its contract.
     """
-    libraries = [one for needs in LIBRARIES.values() for one in needs]
-    install(session, ".[plot]", *group("tests"), *group("accuracy"), *libraries)
+    install(session, ".[plot]", *group("tests"), *group("accuracy"), *ALL_LIBRARIES)
     session.run("python", "-W", "ignore", "benchmarks/numerics.py", *session.posargs)
     session.run("python", "docs/numerics.py", "--strict")
 
@@ -252,10 +283,10 @@ def accuracy(session: nox.Session) -> None:
 # sessions take its packages as they are, and the checkout as it lies.
 
 
-def on_gpu(session: nox.Session, *command: str) -> None:
+def on_gpu(session: nox.Session, *command: str, **env: str) -> None:
     if shutil.which("nvidia-smi") is None:
         session.skip("no CUDA GPU on this machine (no nvidia-smi)")
-    session.run("python3", *command, external=True, env={"PYTHONPATH": str(ROOT)})
+    session.run("python3", *command, external=True, env={"PYTHONPATH": str(ROOT), **env})
 
 
 @nox.session(venv_backend="none")
@@ -265,7 +296,9 @@ def tests_gpu(session: nox.Session) -> None:
     # Where pytest-benchmark is installed it warns beside xdist, and warnings are errors.
     options = ["-p", "no:benchmark", *ON_ALL_CPUS]
     files = [*OF_EVERY_LIBRARY, "tests/unit/test_cuda.py"]
-    on_gpu(session, "-m", "pytest", *options, *libraries, *files, *session.posargs)
+    on_gpu(
+        session, "-m", "pytest", *options, *libraries, *files, *session.posargs, **ONE_THREAD_EACH
+    )
 
 
 @nox.session(venv_backend="none")

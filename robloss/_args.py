@@ -35,13 +35,16 @@ class Arguments(NamedTuple):
     compute: Any
     dtype: Any
 
-    @property
-    def values(self) -> tuple[Any, ...]:
-        """The arguments in the dtype to compute in."""
-        return tuple(
-            value if isinstance(value, float) else self.xp.astype(value, self.compute, copy=False)
-            for value in self.given
-        )
+
+def values_of(arguments: Arguments) -> tuple[Any, ...]:
+    """The arguments in the dtype to compute in."""
+    astype, dtype = arguments.xp.astype, arguments.compute
+    return tuple(
+        [
+            value if isinstance(value, float) else astype(value, dtype, copy=False)
+            for value in arguments.given
+        ]
+    )
 
 
 @cache
@@ -59,6 +62,23 @@ def _torch() -> Any:
 def is_number(value: object) -> bool:
     """Tell whether a value is a plain real number: weak in type promotion, as in NumPy 2."""
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.generic))
+
+
+def as_float(name: str, value: Any) -> float:
+    """A real number as float.
+
+    Raises
+    ------
+    ValueError
+        If it is too large for one, as whole numbers of Python may be.
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(
+            f"`{name}` must lie in the range of float64, but got a number beyond it. "
+            "Floats go up to 1.8e308; pass a smaller number."
+        ) from None
 
 
 def library_of(array: Array) -> str | None:
@@ -217,11 +237,13 @@ def as_number(name: str, value: Any, kind: str = "a number") -> float:
     ------
     TypeError
         For anything else.
+    ValueError
+        For a number too large for a float.
     """
     is_scalar = getattr(value, "ndim", None) == 0 and not isinstance(value, np.bool_)
     if not (is_number(value) or is_scalar):
         raise TypeError(f"`{name}` must be {kind}, but got {value!r}. Pass one number.")
-    return float(value)
+    return as_float(name, value)
 
 
 def number_in(domain: Domain, value: Any, kind: str = "a number") -> float:
@@ -240,20 +262,28 @@ def number_in(domain: Domain, value: Any, kind: str = "a number") -> float:
 
 def _check_shapes(domains: tuple[Domain, ...], values: tuple[Any, ...]) -> None:
     shapes = [() if isinstance(value, float) else tuple(value.shape) for value in values]
-    if len({*shapes} - {()}) < 2:
+    if all(shape in (shapes[0], ()) for shape in shapes):
         return
     if any(isinstance(side, float) for shape in shapes for side in shape):
         return  # a Dask array may not know its shape
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
+    if not _go_together(shapes):
         listed = ", ".join(
             f"`{domain.name}` {shape}" for domain, shape in zip(domains, shapes, strict=True)
         )
         raise ValueError(
             f"Arguments must have shapes that broadcast together, but got {listed}. "
             "Add axes of length 1 where they should be paired."
-        ) from None
+        )
+
+
+def _go_together(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether shapes broadcast; as NumPy tells by an error, which compilers of torch cannot."""
+    for place in range(1, 1 + max([len(shape) for shape in shapes])):
+        sides = [shape[-place] for shape in shapes if len(shape) >= place]
+        long = [side for side in sides if side != 1]
+        if any(side != long[0] for side in long):
+            return False
+    return True
 
 
 def _on_one_device(domains: tuple[Domain, ...], arguments: Arguments) -> Arguments:
@@ -286,6 +316,7 @@ def _on_one_device(domains: tuple[Domain, ...], arguments: Arguments) -> Argumen
 # Elements that kernels need less time for than Python does to look at the arguments.
 SMALL = 1024
 _NUMBERS = frozenset({float, int})
+_LARGEST = sys.float_info.max  # of what becomes a float
 _FLOAT64 = np.dtype(np.float64)
 # The dtypes that kernels compute in, in the machine's byte order.
 _PLAIN = {dtype: dtype for dtype in (np.dtype(np.float32), _FLOAT64)}
@@ -315,9 +346,9 @@ def is_small_and_plain(given: tuple[Any, ...], out: Any = None) -> bool:
     x, alpha, scale = given
     return (
         type(x) is np.ndarray
-        and type(alpha) in _NUMBERS
+        and (type(alpha) is float or (type(alpha) is int and abs(alpha) <= _LARGEST))
         and type(scale) in _NUMBERS
-        and 0.0 < scale < math.inf
+        and 0.0 < scale <= _LARGEST
         and x.dtype in _PLAIN
         and x.ndim > 0
         and x.size <= SMALL
@@ -337,14 +368,14 @@ def _is_its_like(out: Any, x: Any) -> bool:
     )
 
 
-def _plain(given: tuple[Any, ...]) -> Arguments | None:
+def _plain(domains: tuple[Domain, ...], given: tuple[Any, ...]) -> Arguments | None:
     """Arguments that need no conversion, the common case: NumPy arrays of one dtype, and numbers.
 
     It spares small arrays what costs more than the work on them; None where `_converted` is needed.
     """
     dtype = None
     values = []
-    for value in given:
+    for domain, value in zip(domains, given, strict=True):
         kind = type(value)
         if kind is np.ndarray:
             its = _PLAIN.get(value.dtype)
@@ -352,7 +383,7 @@ def _plain(given: tuple[Any, ...]) -> Arguments | None:
                 return None
             dtype = its
         elif kind is int:
-            value = float(value)
+            value = as_float(domain.name, value)
         elif kind is not float:
             return None
         values.append(value)
@@ -366,7 +397,7 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _tensors(given: tuple[Any, ...]) -> Arguments | None:
+def _tensors(domains: tuple[Domain, ...], given: tuple[Any, ...]) -> Arguments | None:
     """Arguments that are torch tensors of floating dtypes, and numbers; None for any others.
 
     It spares small tensors what costs more than the work on them, and compilers of torch the sight
@@ -378,14 +409,14 @@ def _tensors(given: tuple[Any, ...]) -> Arguments | None:
     floats = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
     dtype = None
     values = []
-    for value in given:
+    for domain, value in zip(domains, given, strict=True):
         if isinstance(value, torch.Tensor):
             its = value.dtype
             if its not in floats:
                 return None
             dtype = its if dtype in (None, its) else torch.promote_types(dtype, its)
-        elif isinstance(value, float | int) and not isinstance(value, bool):
-            value = float(value)
+        elif isinstance(value, (float, int)) and not isinstance(value, bool):
+            value = as_float(domain.name, value)
         else:
             return None
         values.append(value)
@@ -403,7 +434,7 @@ def _converted(names: tuple[str, ...], given: tuple[Any, ...]) -> Arguments:
     dtypes: list[Any] = []
     for name, value in zip(names, given, strict=True):
         if is_number(value) or (not on_host and isinstance(value, np.generic)):
-            values.append(float(value))
+            values.append(as_float(name, value))
         else:
             array = np.asarray(value) if on_host and not isinstance(value, np.generic) else value
             dtypes.append(real_dtype(name, array, xp))
@@ -437,9 +468,10 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
     TypeError
         For arrays of several libraries, or without a real dtype.
     ValueError
-        For a value outside its domain, shapes that do not broadcast, or tensors on several devices.
+        For a value outside its domain, or beyond the range of floats; shapes that do not broadcast;
+        or tensors on several devices.
     """
-    arguments = _plain(given) or _tensors(given)
+    arguments = _plain(domains, given) or _tensors(domains, given)
     if arguments is None:
         arguments = _converted(tuple(domain.name for domain in domains), given)
     on_host = arguments.library == "numpy"

@@ -48,7 +48,8 @@ def loss(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Arra
         If the arguments come from different array libraries, or are not real.
     ValueError
         If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
-        such a value gives NaN), or if the shapes do not broadcast.
+        such a value gives NaN), if the shapes do not broadcast, or if torch tensors lie on several
+        devices.
 
     See Also
     --------
@@ -122,7 +123,8 @@ def influence(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
         If the arguments come from different array libraries, or are not real.
     ValueError
         If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
-        such a value gives NaN), or if the shapes do not broadcast.
+        such a value gives NaN), if the shapes do not broadcast, or if torch tensors lie on several
+        devices.
 
     See Also
     --------
@@ -179,7 +181,8 @@ def weight(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Ar
         If the arguments come from different array libraries, or are not real.
     ValueError
         If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
-        such a value gives NaN), or if the shapes do not broadcast.
+        such a value gives NaN), if the shapes do not broadcast, or if torch tensors lie on several
+        devices.
 
     See Also
     --------
@@ -238,7 +241,8 @@ def curvature(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
         If the arguments come from different array libraries, or are not real.
     ValueError
         If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
-        such a value gives NaN), or if the shapes do not broadcast.
+        such a value gives NaN), if the shapes do not broadcast, or if torch tensors lie on several
+        devices.
 
     See Also
     --------
@@ -296,7 +300,8 @@ def grad_alpha(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
         If the arguments come from different array libraries, or are not real.
     ValueError
         If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
-        such a value gives NaN), or if the shapes do not broadcast.
+        such a value gives NaN), if the shapes do not broadcast, or if torch tensors lie on several
+        devices.
 
     See Also
     --------
@@ -357,7 +362,8 @@ def grad_scale(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
         If the arguments come from different array libraries, or are not real.
     ValueError
         If a Python number or NumPy array for `scale` leaves (0, inf) (in other libraries' arrays
-        such a value gives NaN), or if the shapes do not broadcast.
+        such a value gives NaN), if the shapes do not broadcast, or if torch tensors lie on several
+        devices.
 
     See Also
     --------
@@ -428,7 +434,8 @@ def evaluate(
     ValueError
         If `outputs` holds another name, or one twice, or not as many as `out` holds arrays; if
         arrays in `out` overlap; if a Python number or NumPy array for `scale` leaves (0, inf) (in
-        other libraries' arrays such a value gives NaN), or if the shapes do not broadcast.
+        other libraries' arrays such a value gives NaN), if the shapes do not broadcast, or if torch
+        tensors lie on several devices.
 
     See Also
     --------

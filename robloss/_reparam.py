@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import is_number
+from robloss._args import as_float, is_number
 from robloss._backends import compose
 from robloss._domains import Domain
 from robloss._typing import Array
@@ -216,10 +216,7 @@ def _bound(name: str, value: Any) -> float:
             f"`{name}` must be a real number, but got {type(value).__name__}. "
             "One map has one pair of bounds."
         )
-    try:
-        bound = float(value)
-    except OverflowError:
-        bound = math.inf
+    bound = as_float(name, value)
     if not math.isfinite(bound):
         raise ValueError(f"`{name}` must be finite, but got {bound!r}. Pass a finite bound.")
     return bound

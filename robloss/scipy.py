@@ -21,7 +21,7 @@ __all__ = ["f_scale", "least_squares_loss"]
 _Floats = npt.NDArray[np.float64]
 
 _HALVES = 2.0**27 + 1  # Veltkamp's constant: it parts a float64 into two of 26 bits
-# Elements done at once: 10⁵ took 8.3 ms so, and 18 with temporary arrays of their whole length.
+# Elements done at once: 10⁵ took 3.3 ms so, and 7.4 with temporary arrays of their whole length.
 _PIECE = 2**14
 _SMALL = 2.0**-480  # |x| below which ρ = x²/2 to working precision, and x² may be subnormal
 

@@ -7,7 +7,8 @@ from typing import Any, Self
 import array_api_compat
 import numpy as np
 
-from robloss._args import library_of
+from robloss._args import as_float, library_of
+from robloss._callers import level_of_caller
 from robloss._fit.linear import fit_linear
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL
 from robloss._fit.result import ConvergenceWarning as OwnWarning
@@ -214,7 +215,8 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         if not fit.converged:
             warning = f"The fit did not converge: {fit.message}"
-            warnings.warn(warning, ConvergenceWarning, stacklevel=2)
+            level = level_of_caller("sklearn", "joblib")
+            warnings.warn(warning, ConvergenceWarning, stacklevel=level)
         self.fit_ = fit
         self.coef_ = fit.coef if fit.coef.ndim == 1 else fit.coef.T
         self.intercept_ = fit.intercept
@@ -300,7 +302,8 @@ def _beside(X: Array, of_rows: Any) -> Array:
     """Numbers of rows, or one for all of them, in the library, device and dtype of X."""
     xp, device = array_api_compat.array_namespace(X), array_api_compat.device(X)
     if isinstance(of_rows, numbers.Real):
-        return xp.full(X.shape[0], of_rows, dtype=X.dtype, device=device)
+        weight = as_float("sample_weight", of_rows)
+        return xp.full(X.shape[0], weight, dtype=X.dtype, device=device)
     if library_of(of_rows) != library_of(X):
         of_rows = to_host(of_rows)
     return xp.asarray(of_rows, dtype=X.dtype, device=device)

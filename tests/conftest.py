@@ -33,7 +33,6 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[TABLES] = []
-    config.addinivalue_line("markers", "backends(predicate): the libraries that a test is for")
     hypothesis.settings.load_profile("full" if is_full(config) else "quick")
 
 
@@ -78,7 +77,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("backend", members or [None], ids=ids, indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marker
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if "backend" in item.fixturenames:
+            item.add_marker("takes_library")
+
     def is_of_another_library(item):
         return item.get_closest_marker("backends") and item.callspec.params["backend"] is None
 

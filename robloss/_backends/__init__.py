@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import Arguments, is_small_and_plain, is_tensor, library_of, prepare
+from robloss._args import (
+    Arguments,
+    is_small_and_plain,
+    is_tensor,
+    library_of,
+    prepare,
+    values_of,
+)
 from robloss._domains import Domain
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
@@ -106,12 +113,12 @@ def evaluate_all(
     if library == "numpy":
         results: tuple[Array, ...] = backend.evaluate(names, arguments, out)
         return results
-    refused = next((one for one in out or () if one is not None), None)
-    if refused is not None:
-        raise TypeError(
-            f"`out` must be left out for {library} arrays, but got "
-            f"{type(refused).__name__}. Only NumPy results can be written in place."
-        )
+    for one in out or ():
+        if one is not None:
+            raise TypeError(
+                f"`out` must be left out for {library} arrays, but got {type(one).__name__}. "
+                "Only NumPy results can be written in place."
+            )
     if library == "dask":
         again = [partial(evaluate, name, check=False) for name in names]
         return tuple([backend.map_chunks(function, arguments) for function in again])
@@ -146,7 +153,7 @@ def compose(
         again = partial(compose, function, domains, check=False)
         return _backend("dask").map_chunks(again, arguments)
     with _quiet(arguments.library):
-        return _returned(function(arguments.xp, *arguments.values), arguments)
+        return _returned(function(arguments.xp, *values_of(arguments)), arguments)
 
 
 def constant(array: Array) -> Array:
@@ -169,7 +176,8 @@ def _prepared(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool) 
     arguments = prepare(domains, given, check)
     if arguments.library == "torch" and arguments.dtype != arguments.compute:
         dtype = _backend("torch").result_dtype(arguments)
-        return Arguments(*arguments[:4], dtype)
+        library, xp, given, compute, _ = arguments
+        return Arguments(library, xp, given, compute, dtype)
     return arguments
 
 

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from robloss._args import Arguments
+from robloss._args import Arguments, values_of
 from robloss._ops import Operation
 from robloss._typing import Array
 
 
 def as_arrays(xp: Any, *values: Any) -> tuple[Array, ...]:
     """Turn numbers among prepared arguments into 0-d arrays beside the arrays: device and dtype."""
-    example = next((value for value in values if not isinstance(value, float)), None)
+    arrays = [value for value in values if not isinstance(value, float)]
+    example = arrays[0] if arrays else None
     dtype = xp.float64 if example is None else example.dtype
     # Not array_api_compat.device: torch.compile warns at every call of it.
     device = getattr(example, "device", None)
@@ -21,4 +22,4 @@ def as_arrays(xp: Any, *values: Any) -> tuple[Array, ...]:
 
 def evaluate(operation: Operation, arguments: Arguments) -> Array:
     """Compute the formula; see `robloss._backends`."""
-    return operation.formula(arguments.xp, *as_arrays(arguments.xp, *arguments.values))
+    return operation.formula(arguments.xp, *as_arrays(arguments.xp, *values_of(arguments)))

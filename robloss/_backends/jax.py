@@ -12,7 +12,7 @@ import jax
 import jax.numpy as xp
 from jax.custom_derivatives import SymbolicZero
 
-from robloss._args import Arguments
+from robloss._args import Arguments, values_of
 from robloss._backends.generic import as_arrays
 from robloss._ops import OPERATIONS, Operation
 from robloss._typing import Array
@@ -43,7 +43,7 @@ def _function(name: str) -> Any:
 
 def evaluate(operation: Operation, arguments: Arguments) -> Array:
     """Compute the operation; see `robloss._backends`."""
-    return _function(operation.name)(*as_arrays(arguments.xp, *arguments.values))
+    return _function(operation.name)(*as_arrays(arguments.xp, *values_of(arguments)))
 
 
 def constant(array: Array) -> Array:

@@ -60,7 +60,7 @@ def added(value: torch.Tensor, term: torch.Tensor) -> torch.Tensor:
 
 def _tensors(arguments: Arguments) -> list[torch.Tensor]:
     """The arguments as they are given, numbers as tensors beside them."""
-    if float not in map(type, arguments.given):
+    if float not in [type(one) for one in arguments.given]:
         return list(arguments.given)
     device = _device(arguments)
     return [

@@ -61,8 +61,8 @@ def efficiency(alpha: Array, scale: Array) -> Array:
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------
@@ -110,9 +110,9 @@ def scale_for_efficiency(alpha: Array, efficiency: Array = 0.95) -> Array:
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain, or asks for an efficiency that no
-        scale has (in other libraries' arrays such a value gives NaN), or if the shapes do not
-        broadcast.
+        If a Python number or NumPy array leaves its domain, or asks for an efficiency that no scale
+        has (in other libraries' arrays such a value gives NaN), if the shapes do not broadcast, or
+        if torch tensors lie on several devices.
 
     See Also
     --------

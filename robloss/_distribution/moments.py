@@ -36,8 +36,8 @@ def entropy(alpha: Array, scale: Array = 1.0) -> Array:
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------
@@ -79,8 +79,8 @@ def variance(alpha: Array, scale: Array = 1.0) -> Array:
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------
@@ -132,8 +132,8 @@ def fisher_information(alpha: Array, scale: Array = 1.0) -> Array:
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), or if the shapes do not broadcast.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, or if torch tensors lie on several devices.
 
     See Also
     --------

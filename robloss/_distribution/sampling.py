@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from robloss._args import Arguments, is_number, prepare
+from robloss._args import Arguments, is_number, prepare, values_of
 from robloss._backends import evaluate
 from robloss._backends.generic import as_arrays
 from robloss._distribution.generators import (
@@ -100,8 +100,9 @@ def sample(
         If the arguments come from different array libraries or are not real, or if `rng` is of
         another library.
     ValueError
-        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a
-        value gives NaN), if the shapes do not broadcast, or if `shape` or a seed is negative.
+        If a Python number or NumPy array leaves its domain (in other libraries' arrays such a value
+        gives NaN), if the shapes do not broadcast, if torch tensors lie on several devices, or if
+        `shape` or a seed is negative.
 
     See Also
     --------
@@ -150,7 +151,7 @@ def _sample(
     if arguments.library == "dask":
         return _on_chunks(arguments, leading, rng)
     xp = arguments.xp
-    alpha, scale = as_arrays(xp, *arguments.values)
+    alpha, scale = as_arrays(xp, *values_of(arguments))
     whole = leading + np.broadcast_shapes(tuple(alpha.shape), tuple(scale.shape))
     if arguments.library == "jax":
         unit = _jax_loop()(jax_key(rng), alpha, whole)

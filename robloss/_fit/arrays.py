@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._backends import evaluate
+from robloss._backends import evaluate, evaluate_all
 from robloss._fit.linear_data import LinearData
 from robloss._fit.sums import (
     NO_SHAPE,
@@ -131,8 +131,8 @@ class ArrayData(LinearData):
 
     def law(self, z: Array, alpha: float) -> tuple[Array, Array, Array, Array]:
         """ρ, ψ, ψ′ and w of each row."""
-        loss, psi, curvature, weight = (
-            evaluate(name, z, alpha, 1.0) for name in ("loss", "influence", "curvature", "weight")
+        loss, psi, curvature, weight = evaluate_all(
+            ("loss", "influence", "curvature", "weight"), z, alpha, 1.0
         )
         return loss, psi, curvature, weight
 

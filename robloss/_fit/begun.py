@@ -24,7 +24,7 @@ def _numbers(start: Any, shape: tuple[int, ...]) -> HostArray:
     given = start.params if isinstance(start, Fit | Fits) else start
     try:
         host = to_host(given) if library_of(given) else np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(
             f"`start` must be an array of parameters or an earlier fit, but got {start!r}. "
             "Pass one of these."

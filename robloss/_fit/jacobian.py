@@ -82,15 +82,14 @@ class ByDifferences:
         xp, here = array_api_compat.array_namespace(theta), to_host(theta)
         relative = float(xp.finfo(theta.dtype).eps) ** (1 / 3)
         least = np.where(self.start == 0, 1.0, np.abs(self.start))
-        columns = []
-        for j, value in enumerate(here):
-            step = relative * max(least[j], abs(value))
-            above, below = here.copy(), here.copy()
-            above[j], below[j] = value + step, value - step
-            one, other = as_like(above, theta), as_like(below, theta)
-            width = float(one[j] - other[j])
-            # The sign makes a new array: the function may return the same one at every call.
-            columns.append((-self.function(other) + self.function(one)) / width)
+        step = np.diag(relative * np.maximum(least, np.abs(here)))
+        above, below = as_like(here + step, theta), as_like(here - step, theta)
+        widths = np.diag(to_host(above - below)).tolist()  # as the dtype has rounded the ends
+        # The sign makes a new array: the function may return the same one at every call.
+        columns = [
+            (-self.function(below[j, :]) + self.function(above[j, :])) / width
+            for j, width in enumerate(widths)
+        ]
         return xp.stack(columns, axis=-1)
 
 

@@ -138,7 +138,7 @@ class Likelihood:
     def refuses(self, point: Point, most: float) -> bool:
         """Whether the residuals alone tell that F is above `most` at a point, or is not finite.
 
-        They take no derivatives; of linear models they take as long as these.
+        They take no derivatives; a linear model has both in one pass over its rows.
         """
         data = self.data
         if not isinstance(data, ResidualData):

@@ -7,7 +7,14 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import as_number, as_numpy, column_names, common_library, real_dtype
+from robloss._args import (
+    as_number,
+    as_numpy,
+    column_names,
+    common_library,
+    library_of,
+    real_dtype,
+)
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked, truth
 from robloss._fit.progress import Iterate
 from robloss._fit.responses import LinearModel
@@ -70,6 +77,17 @@ def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
             f"but got {len(names)}. Leave it out for x0, x1, …"
         )
     return tuple(str(name) for name in names)
+
+
+def _target_names(given: Any, y: Array) -> tuple[str, ...]:
+    """Those of a data frame or a series; an array may have a name that was not meant for it."""
+    columns = column_names(given)
+    if columns is not None:
+        return tuple(columns)
+    if y.ndim == 2:
+        return tuple(f"y{j}" for j in range(y.shape[1]))
+    name = None if library_of(given) else getattr(given, "name", None)
+    return ("y",) if name is None else (str(name),)
 
 
 def _ridge(value: Any) -> float:
@@ -250,11 +268,13 @@ def fit_linear(
     constant, together = truth("intercept", intercept), truth("shared", shared)
     ridge = _ridge(l2)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    of_y = y
     xp, X, y = _as_data(X, y, {"X": X, "y": y, **weights})
     rows = counted(sample_weight, xp, X)
     names = _names(given, X.shape[1])
+    targets = _target_names(of_y, y)
     columns = None if given is None else names if of_frame is None else tuple(of_frame)
-    model = LinearModel(xp, X, rows, constant, ridge, names, columns, options)
+    model = LinearModel(xp, X, rows, constant, ridge, names, targets, columns, options)
     with np.errstate(all="ignore"):  # a step that overflows is refused, not warned of
         if y.ndim == 1:
             return model.alone(y, start)

@@ -47,6 +47,8 @@ class LinearModel:
     intercept : bool
     l2 : float
     feature_names : tuple of str
+    target_names : tuple of str
+        Of the responses.
     columns : tuple of str, or None
         What the columns of a data frame to predict for must be called, if that is known.
     options : Options
@@ -58,6 +60,7 @@ class LinearModel:
     intercept: bool
     l2: float
     feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
     columns: tuple[str, ...] | None
     options: Options
 
@@ -91,11 +94,12 @@ class LinearModel:
             options, self.l2 / self.counted.unit, watch(options, data.params, self.counted.unit)
         )
 
-    def alone(self, y: Array, start: Any) -> LinearFit:
+    def alone(self, y: Array, start: Any, place: int = 0) -> LinearFit:
         """Fit one response (n,)."""
         data = self._data(y)
         search = self._search(data)
-        return self._result(search, found_from(start, search, data), self._names)
+        found, targets = found_from(start, search, data), self.target_names[place : place + 1]
+        return self._result(search, found, self._names, targets)
 
     def each(self, y: Array, start: Any) -> LinearFits:
         """Fit the responses (n, k) one after the other, each with its own shape and scale."""
@@ -104,7 +108,7 @@ class LinearModel:
         fits = []
         for j in range(k):
             with of_column("y", y, j):
-                fits.append(self.alone(y[:, j], starts[j]))
+                fits.append(self.alone(y[:, j], starts[j], j))
         return LinearFits(tuple(fits), (k,))
 
     def together(self, y: Array, start: Any) -> LinearFit:
@@ -117,10 +121,12 @@ class LinearModel:
         if start is not None:
             problem = begun(problem, start)
         search = self._search(problem.data)
-        names = (f"y{j}: {name}" for j in range(len(problems)) for name in self._names)
-        return self._result(search, search.best(problem), tuple(names))
+        names = tuple(f"{one}: {name}" for one in self.target_names for name in self._names)
+        return self._result(search, search.best(problem), names, self.target_names)
 
-    def _result(self, search: Search, found: Found[Any], names: tuple[str, ...]) -> LinearFit:
+    def _result(
+        self, search: Search, found: Found[Any], names: tuple[str, ...], targets: tuple[str, ...]
+    ) -> LinearFit:
         data, theta = found.data, found.outcome.local.point.theta
         coef, constant = data.coefficients(theta)
         return LinearFit(
@@ -129,6 +135,7 @@ class LinearModel:
             coef=coef,
             intercept=constant,
             feature_names=self.feature_names,
+            target_names=targets,
             fitted_intercept=self.intercept,
             _columns=self.columns,
             **finished(search, found, self.counted.unit),

@@ -312,12 +312,15 @@ class LinearFit(Fit):
     intercept : float or array (k,)
         0.0 where none was asked for.
     feature_names : tuple of str
+    target_names : tuple of str
+        Of the responses: those of a data frame or a series, or else y, or y0, y1, … of several.
     fitted_intercept : bool
     """
 
     coef: Array
     intercept: Any
     feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
     fitted_intercept: bool
     _columns: tuple[str, ...] | None
 
@@ -423,7 +426,7 @@ class LinearFit(Fit):
         real_dtype("X", X, xp)
         return xp.astype(X, self.coef.dtype, copy=False)
 
-    def plot(self, *, target_name: str = "y", ax: Any = None) -> Any:
+    def plot(self, *, target_name: str | None = None, ax: Any = None) -> Any:
         """Draw the fit with the data it was made from.
 
         With one feature the data and the line, see `robloss.plot.fit`; with more the three panels
@@ -432,7 +435,7 @@ class LinearFit(Fit):
         Parameters
         ----------
         target_name : str, optional
-            Name of y, for the labels.
+            Name of y for the labels, instead of that in `target_names`.
         ax : matplotlib.axes.Axes, or a sequence of three for panels, optional
             Where to draw; by default in a new figure.
 
@@ -446,12 +449,12 @@ class LinearFit(Fit):
                 "Fit one column of y, or leave out `shared`."
             )
         (data,) = self._optimum.data.around(self._optimum.point.theta).parts
-        draw = _pictures()
+        draw, name = _pictures(), target_name or self.target_names[0]
         if len(self.feature_names) == 1:
-            return draw.fit(self, data.features, data.y, target_name=target_name, ax=ax)
+            return draw.fit(self, data.features, data.y, target_name=name, ax=ax)
         weights = None if data.row_weights is None else data.row_weights.values
         return draw.diagnostics(
-            self, data.features, sample_weight=weights, target_name=target_name, axes=ax
+            self, data.features, sample_weight=weights, target_name=name, axes=ax
         )
 
 

@@ -72,10 +72,10 @@ def _quantiles(weights: HostArray) -> list[str]:
     ]
 
 
-def _place(index: tuple[int, ...]) -> str:
+def _place(index: tuple[int, ...], targets: tuple[str, ...]) -> str:
     """Which row, and of several responses which."""
     row, *response = index
-    return f"{row} of y{response[0]}" if response else str(row)
+    return f"{row} of {targets[response[0]]}" if response else str(row)
 
 
 def _weights(fit: "Fit") -> list[str]:
@@ -90,9 +90,11 @@ def _weights(fit: "Fit") -> list[str]:
         f"{np.count_nonzero(is_ordinary)} of {weights.size} rows have a weight above {_ORDINARY}; "
         f"{count}, farther than {fit.outlier_distance:.4g}" + (":" if len(outliers) else ".")
     ]
+    targets: tuple[str, ...] = getattr(fit, "target_names", ())
     order = np.argsort(-np.abs(residuals[is_outlier]), kind="stable")[:_LISTED]
     lines += [
-        f"  row {_place(index):<10} residual {residuals[index]:<12.4g} weight {weights[index]:.4g}"
+        f"  row {_place(index, targets):<10} residual {residuals[index]:<12.4g} "
+        f"weight {weights[index]:.4g}"
         for index in map(tuple, outliers[order])
     ]
     if len(outliers) > _LISTED:
@@ -117,10 +119,13 @@ def summary(fit: "Fit") -> str:
     bounds = ("bounds of alpha", f"[{low:g}, {high:g}]") if "alpha" in fit.adapted else ()
     rows = math.prod(fit.residuals.shape)
     counted = [] if fit.observations == rows else [_pair("weighted", f"{fit.observations:.7g}")]
+    targets = getattr(fit, "target_names", ("y",))
+    named = [_pair("response", targets[0])] if len(targets) == 1 and targets != ("y",) else []
     return "\n".join(
         [
             fit.title,
             thick,
+            *named,
             _pair("observations", str(rows), "nll", f"{fit.nll:.7g}"),
             *counted,
             _pair("iterations", str(fit.n_iter), "status", fit.status),

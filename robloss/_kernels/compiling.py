@@ -20,6 +20,8 @@ from numba.core import cgutils
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
+from robloss._callers import level_of_caller
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Constants that kernels take from elsewhere in the package.
@@ -40,7 +42,7 @@ def _digest() -> str:
 def part(function: _Function) -> _Function:
     """Compile a function of vectors as a part of every kernel that calls it, never called itself.
 
-    A call would pass vectors through memory: several times as slow.
+    A call would pass vectors through memory.
     """
     return cast("_Function", njit(error_model="numpy", nogil=True, forceinline=True)(function))
 
@@ -77,7 +79,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
             "It is compiled instead, which takes seconds. If this comes again, empty that folder, "
             "or set NUMBA_CACHE_DIR to another.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=level_of_caller("numba", "torch"),
         )
 
 

@@ -125,8 +125,8 @@ def _beside(
     colours = spectrum(len(alphas))
     for ax, function in ((left, first), (right, second)):
         for alpha, colour in zip(alphas, colours, strict=True):
-            label = f"α = {number(alpha)}"
-            ax.plot(x, function(x, alpha, scale), color=colour, linewidth=2.0, label=label)
+            values = function(x, alpha, scale)
+            ax.plot(x, values, color=colour, linewidth=2.0, label=f"α = {number(alpha)}")
         ax.set_xlim(x[0], x[-1])
         ax.set_xlabel(f"x   (c = {number(scale)})")
         tidy(ax)

@@ -9,7 +9,7 @@ except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
     raise ModuleNotFoundError(
-        "`robloss.torch` needs PyTorch 2.5 or newer; install it, e.g. pip install 'robloss[torch]'."
+        "`robloss.torch` needs PyTorch 2.7 or newer; install it, e.g. pip install 'robloss[torch]'."
     ) from error
 
 __all__ = ["AdaptiveImageLoss", "AdaptiveLoss", "GeneralLoss", "StudentsTLoss"]

@@ -1,5 +1,6 @@
 """torch's view of the operators: compilers, transforms, what is saved, what is left untouched."""
 
+import inspect
 import itertools
 import os
 import signal
@@ -354,6 +355,28 @@ def test_tensors_on_several_devices_are_refused(torch, backend, function):
         function(x, alpha)
     with pytest.raises(ValueError, match="`alpha` and `scale` must be on one device"):
         function(torch.tensor(1.0), alpha, x)
+
+
+# Every function of several arrays, and what else it must be given.
+OF_SEVERAL = {
+    name: {"outputs": ("loss", "weight")} if name == "evaluate" else {}
+    for name in robloss.__all__
+    if "shapes do not broadcast" in " ".join((getattr(robloss, name).__doc__ or "").split())
+}
+
+
+@pytest.mark.parametrize("name", OF_SEVERAL)
+def test_every_docstring_says_so_and_is_right(torch, backend, name):
+    function, given = getattr(robloss, name), OF_SEVERAL[name]
+    assert "tensors lie on several devices" in " ".join(function.__doc__.split())
+    first, second, *_ = [one for one in inspect.signature(function).parameters if one not in given]
+    near, far = backend.array([0.5, 0.6]), torch.full((2,), 0.5, device="meta")
+    with pytest.raises(ValueError, match=f"`{first}` and `{second}` must be on one device"):
+        function(**given, **{first: near, second: far})
+
+
+def test_there_are_many_functions_of_several_arrays(backend):
+    assert {"loss", "nll", "sample", "scale_for_efficiency", "evaluate"} <= {*OF_SEVERAL}
 
 
 @pytest.mark.parametrize("function", [robloss.loss, robloss.nll, robloss.weight, robloss.cdf])

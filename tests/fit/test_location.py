@@ -188,6 +188,7 @@ ERRORS = {
     "too many": (X[:, 0], {"start": X[0]}, ValueError, r"`start` must hold 1 param.* \(2,\)"),
     "no number": (X, {"start": [0.0, math.nan]}, ValueError, "`start` must be finite"),
     "a word": (X, {"start": "mean"}, TypeError, "`start` must be an array of parameters or an"),
+    "too large": (X, {"start": [10**400]}, TypeError, "`start` must be an array of parameters or"),
     "no columns": (X[:, :0], {}, ValueError, r"`x` must not be empty, but got shape"),
 }
 

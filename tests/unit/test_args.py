@@ -2,12 +2,13 @@
 
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from robloss import loss, nll
-from robloss._args import common_library, is_number, library_of, prepare
+from robloss import AlphaMap, fit_location, log_partition, loss, nll
+from robloss._args import common_library, is_number, library_of, prepare, values_of
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE
 
 THREE = (RESIDUAL, ALPHA, SCALE)
@@ -126,6 +127,37 @@ def test_out_of_another_kind():
         loss(np.ones(2), 1.0, out=[0.0, 0.0])
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), Fraction(10**400)])
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("x", lambda value: loss(value, 1.0)),
+        ("alpha", lambda value: loss(np.ones(3), value)),
+        ("scale", lambda value: loss(np.ones(3), 1.0, value)),
+        ("scale", lambda value: nll(np.ones(3), 1.0, value)),
+        ("truncation", lambda value: log_partition(1.0, truncation=value)),
+        ("high", lambda value: AlphaMap(0.0, value)),
+        ("tol", lambda value: fit_location(np.ones(3), tol=value)),
+        ("max_iter", lambda value: fit_location(np.ones(3), max_iter=value)),
+        ("alpha_bounds", lambda value: fit_location(np.ones(3), alpha_bounds=(0, value))),
+    ],
+)
+def test_a_number_too_large_for_floats(name, function, value):
+    sentence = (
+        f"`{name}` must lie in the range of float64, but got a number beyond it. "
+        "Floats go up to 1.8e308; pass a smaller number."
+    )
+    with pytest.raises(ValueError, match=says(sentence)):
+        function(value)
+
+
+def test_the_largest_numbers_are_taken():
+    largest = int(np.finfo(float).max)
+    for number in (largest, largest + 1):  # which is rounded to it
+        assert loss(np.ones(3), -number, 1.0).tolist() == loss(np.ones(3), -float(largest)).tolist()
+        assert loss(np.ones(3), 2, number).tolist() == [0.0] * 3
+
+
 @pytest.mark.parametrize("value", [1, 1.5, math.inf, 10**400])
 def test_plain_numbers(value):
     assert is_number(value)
@@ -149,7 +181,7 @@ def test_what_a_backend_gets():
     arguments = prepare(THREE, (np.float32([1, 2]), 1, np.array(2, "f2")))
     assert arguments.library == "numpy"
     assert arguments.dtype == arguments.compute == np.float32
-    x, alpha, scale = arguments.values
+    x, alpha, scale = values_of(arguments)
     assert type(alpha) is float
     assert x.dtype == scale.dtype == np.float32
     arguments = prepare(THREE, (np.float16([1, 2]), 1, 1.0))
@@ -158,5 +190,5 @@ def test_what_a_backend_gets():
 
 
 def test_values_are_not_looked_at_without_check():
-    values = prepare(THREE, (1.0, 1.0, np.array([-1.0])), check=False).values
+    values = values_of(prepare(THREE, (1.0, 1.0, np.array([-1.0])), check=False))
     assert values[2].tolist() == [-1.0]

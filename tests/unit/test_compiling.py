@@ -124,6 +124,8 @@ def test_a_cache_that_fails_stops_nothing(harm, heals, copy, tmp_path):
     values, log_partition, *from_disk = printed.splitlines()
     assert (values, log_partition) == ("inf 2.0 inf", "0.9189385332046727")
     assert set(from_disk) == {"0"}
+    # At the line of the program, past numba's.
+    assert errors.count("<string>:") == 1
     assert errors.count("RuntimeWarning: The machine code kept in") == 1
     assert str(cache) in errors
     if heals:

@@ -51,6 +51,32 @@ def test_a_frame_is_its_columns_with_their_names(library):
     np.testing.assert_allclose(fitted, same.predict(STACKLOSS.X), rtol=1e-12)
 
 
+def test_responses_have_the_names_of_their_columns(library):
+    y = frame(library, {"loss": STACKLOSS.y, "share": STACKLOSS.y[::-1].copy()})
+    each = robloss.fit_linear(STACKLOSS.X, y)
+    assert [fit.target_names for fit in each] == [("loss",), ("share",)]
+    for name in ("loss", "share"):
+        assert f"response{name:>30}" in each.summary()
+    shared = robloss.fit_linear(STACKLOSS.X, y, shared=True)
+    assert shared.target_names == ("loss", "share")
+    assert shared.names[4] == "share: intercept"
+    assert " of share " in shared.summary()
+
+
+@pytest.mark.parametrize("module", ["pandas", "polars"])
+def test_a_response_has_the_name_of_its_series(module):
+    module = pytest.importorskip(module, reason=f"{module} is not installed")
+    fit = robloss.fit_linear(STACKLOSS.X, module.DataFrame({"loss": STACKLOSS.y})["loss"])
+    assert fit.target_names == ("loss",)
+    assert f"response{'loss':>30}" in fit.summary()
+
+
+def test_what_is_no_frame_has_no_name(library):
+    fit = robloss.fit_linear(frame(library, COLUMNS), STACKLOSS.y)
+    assert fit.target_names == ("y",)
+    assert "response" not in fit.summary()
+
+
 def test_names_that_are_given_go_first(library):
     fit = robloss.fit_linear(frame(library, COLUMNS), STACKLOSS.y, feature_names=["a", "b", "c"])
     assert fit.feature_names == ("a", "b", "c")

@@ -9,6 +9,7 @@ import mpmath
 import numpy as np
 import oracle
 import pytest
+from backends import Library
 from flint import arb, ctx
 
 from robloss._backends import evaluate
@@ -152,19 +153,23 @@ generic = pytest.mark.parametrize("function", GENERIC)
 EDGES = [*LEGAL, -1.0, -math.inf, math.nan]
 
 
+@pytest.mark.backends(lambda library: library is Library.STRICT)
 @generic
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0), (3, 1, 2)])
-def test_shape_dtype_and_device(function, shape):
-    xp = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
+def test_shape_dtype_and_device(function, shape, backend):
+    import array_api_strict as xp
+
     for dtype in (xp.float32, xp.float64):
         for device in (xp.Device("CPU_DEVICE"), xp.Device("device1")):
             value = function(xp, xp.ones(shape, dtype=dtype, device=device))
             assert (value.shape, value.dtype, value.device) == (shape, dtype, device)
 
 
+@pytest.mark.backends(lambda library: library is Library.STRICT)
 @generic
-def test_array_api_strict_agrees(function):
-    xp = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
+def test_array_api_strict_agrees(function, backend):
+    import array_api_strict as xp
+
     strict = function(xp, xp.asarray(EDGES))
     np.testing.assert_array_equal(np.asarray(strict), function(xnp, np.asarray(EDGES)))
 
@@ -176,8 +181,10 @@ def _autodiff_points():
     return alpha, slope, np.isfinite(slope)
 
 
-def test_jax_transforms():
-    jax = pytest.importorskip("jax", reason="jax is not installed")
+@pytest.mark.backends(lambda library: library is Library.JAX)
+def test_jax_transforms(backend):
+    import jax
+
     alpha, slope, regular = _autodiff_points()
 
     def value(a):
@@ -191,9 +198,11 @@ def test_jax_transforms():
     np.testing.assert_allclose(gradient[regular], slope[regular], rtol=1e-4, atol=1e-37)
 
 
-def test_torch_transforms():
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    xp = pytest.importorskip("array_api_compat.torch")
+@pytest.mark.backends(lambda library: library is Library.TORCH)
+def test_torch_transforms(backend):
+    import array_api_compat.torch as xp
+    import torch
+
     alpha, slope, regular = _autodiff_points()
 
     def value(a):

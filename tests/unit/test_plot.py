@@ -1,6 +1,7 @@
 """Pictures: what is drawn where, and that nothing of pyplot is touched."""
 
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -74,6 +75,8 @@ def test_a_fit_draws_itself(phones, library, offset):
     assert ax.get_ylabel() == "calls"
     mine = Figure().subplots()
     assert fit.plot(ax=mine) is mine
+    assert mine.get_ylabel() == "y"
+    assert replace(fit, target_names=("calls",)).plot().get_ylabel() == "calls"
 
 
 def test_the_less_a_point_weighs_the_larger_it_is(phones):

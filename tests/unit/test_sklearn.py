@@ -138,12 +138,24 @@ def test_one_weight_is_for_all_rows(weight):
     assert model.fit_.observations == 63
 
 
+def test_a_weight_too_large_for_floats():
+    with pytest.raises(ValueError, match="`sample_weight` must lie in the range of float64"):
+        RobustRegressor().fit(X, Y, sample_weight=10**400)
+
+
 def test_a_fit_that_does_not_converge_warns_in_the_class_of_scikit_learn():
     with pytest.warns(ConvergenceWarning, match="The fit did not converge") as record:
         model = RobustRegressor(max_iter=1).fit(X, Y)
     assert [one.category for one in record] == [ConvergenceWarning]
     assert record[0].filename == __file__
     assert not model.converged_
+
+
+def test_the_warning_is_at_the_line_that_called_scikit_learn():
+    model = make_pipeline(StandardScaler(), RobustRegressor(max_iter=1))
+    with pytest.warns(ConvergenceWarning) as record:
+        GridSearchCV(model, {"robustregressor__l2": [0.0]}, cv=2).fit(X, Y)
+    assert [one.filename for one in record] == [__file__] * 3
 
 
 def test_a_warm_start_goes_on_from_where_the_fit_ended():

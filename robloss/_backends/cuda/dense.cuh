@@ -31,11 +31,6 @@ dense(const Stored* __restrict__ x, const Numbers<Real> by, Stored* __restrict__
         _Pragma("unroll") for (int i = 0; i < SIZE; ++i) pack.at[i] = Stored(out[i].NAME); \
         store(NAME, start, size, pack);                                         \
     }
-    PUT(loss, LOSS)
-    PUT(influence, INFLUENCE)
-    PUT(weight, WEIGHT)
-    PUT(curvature, CURVATURE)
-    PUT(grad_alpha, GRAD_ALPHA)
-    PUT(grad_scale, GRAD_SCALE)
+    EVERY_OUTPUT(PUT)
 #undef PUT
 }

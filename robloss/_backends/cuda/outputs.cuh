@@ -1,5 +1,13 @@
 // The operations on one element: the fast path, and `exact` where that does not serve.
 
+#define EVERY_OUTPUT(DO)       \
+    DO(loss, LOSS)             \
+    DO(influence, INFLUENCE)   \
+    DO(weight, WEIGHT)         \
+    DO(curvature, CURVATURE)   \
+    DO(grad_alpha, GRAD_ALPHA) \
+    DO(grad_scale, GRAD_SCALE)
+
 enum Wanted { LOSS = 1, INFLUENCE = 2, WEIGHT = 4, CURVATURE = 8, GRAD_ALPHA = 16, GRAD_SCALE = 32 };
 
 template <class T>
@@ -11,12 +19,10 @@ struct Outputs {
 template <int WANTED, class T>
 __device__ __noinline__ Outputs<T> exactly(double x, double alpha, double scale) {
     Outputs<T> out = {};
-    if (WANTED & LOSS) out.loss = T(exact::loss(x, alpha, scale));
-    if (WANTED & INFLUENCE) out.influence = T(exact::influence(x, alpha, scale));
-    if (WANTED & WEIGHT) out.weight = T(exact::weight(x, alpha, scale));
-    if (WANTED & CURVATURE) out.curvature = T(exact::curvature(x, alpha, scale));
-    if (WANTED & GRAD_ALPHA) out.grad_alpha = T(exact::grad_alpha(x, alpha, scale));
-    if (WANTED & GRAD_SCALE) out.grad_scale = T(exact::grad_scale(x, alpha, scale));
+#define COMPUTE(NAME, BIT) \
+    if (WANTED & BIT) out.NAME = T(exact::NAME(x, alpha, scale));
+    EVERY_OUTPUT(COMPUTE)
+#undef COMPUTE
     return out;
 }
 

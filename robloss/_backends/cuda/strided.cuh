@@ -42,11 +42,9 @@ strided(const Operands from, const Numbers<Real> by, Stored* __restrict__ loss,
         } else if (!of_numbers<WANTED, MEMBER>(x, by, out)) {
             out = exactly<WANTED, Real>(x, by.alpha, by.scale);
         }
-        if (WANTED & LOSS) loss[i] = Stored(out.loss);
-        if (WANTED & INFLUENCE) influence[i] = Stored(out.influence);
-        if (WANTED & WEIGHT) weight[i] = Stored(out.weight);
-        if (WANTED & CURVATURE) curvature[i] = Stored(out.curvature);
-        if (WANTED & GRAD_ALPHA) grad_alpha[i] = Stored(out.grad_alpha);
-        if (WANTED & GRAD_SCALE) grad_scale[i] = Stored(out.grad_scale);
+#define PUT(NAME, BIT) \
+    if (WANTED & BIT) NAME[i] = Stored(out.NAME);
+        EVERY_OUTPUT(PUT)
+#undef PUT
     }
 }

@@ -36,12 +36,10 @@ sums(const Stored* __restrict__ x, const Stored* __restrict__ weights, const Num
             if (!of_numbers<WANTED, MEMBER>(Real(given.at[i]), by, out)) {
                 out = exactly<WANTED, Real>(given.at[i], by.alpha, by.scale);
             }
-            if (WANTED & LOSS) loss += weighs * out.loss;
-            if (WANTED & INFLUENCE) influence += weighs * out.influence;
-            if (WANTED & WEIGHT) weight += weighs * out.weight;
-            if (WANTED & CURVATURE) curvature += weighs * out.curvature;
-            if (WANTED & GRAD_ALPHA) grad_alpha += weighs * out.grad_alpha;
-            if (WANTED & GRAD_SCALE) grad_scale += weighs * out.grad_scale;
+#define ADD(NAME, BIT) \
+    if (WANTED & BIT) NAME += weighs * out.NAME;
+            EVERY_OUTPUT(ADD)
+#undef ADD
         }
     }
     int row = 0;
@@ -51,11 +49,6 @@ sums(const Stored* __restrict__ x, const Stored* __restrict__ weights, const Num
         if (threadIdx.x == 0) partial[(long long)(row) * gridDim.x + blockIdx.x] = sum;        \
         ++row;                                                                                 \
     }
-    PUT(loss, LOSS)
-    PUT(influence, INFLUENCE)
-    PUT(weight, WEIGHT)
-    PUT(curvature, CURVATURE)
-    PUT(grad_alpha, GRAD_ALPHA)
-    PUT(grad_scale, GRAD_SCALE)
+    EVERY_OUTPUT(PUT)
 #undef PUT
 }
