@@ -101,7 +101,7 @@ def gradients(
     found = launch.pullback(above, arguments, names, is_constant, is_smooth, card)
     if found is None:
         return None
-    results = {"influence": found.in_x}
+    results: dict[str, Any] = {"influence": found.in_x}
     if found.partial is not None:
         results |= zip(names[found.in_x is not None :], found.partial.sum(dim=1), strict=True)
     return [
@@ -175,7 +175,7 @@ def _compiled(kernel: Kernel, capability: tuple[int, int]) -> bytes:
         log = b" " * _asked(nvrtc.nvrtcGetProgramLogSize(program))
         _asked(nvrtc.nvrtcGetProgramLog(program, log))
         raise RuntimeError(log.rstrip(b"\0").decode().strip() or repr(done[0]))
-    code = b" " * _asked(nvrtc.nvrtcGetCUBINSize(program))
+    code: bytes = b" " * _asked(nvrtc.nvrtcGetCUBINSize(program))
     _asked(nvrtc.nvrtcGetCUBIN(program, code))
     _asked(nvrtc.nvrtcDestroyProgram(program))
     return code

@@ -27,7 +27,7 @@ _ROWS = {
 }
 # What `robloss._backends.pullback` serves.
 LOSSES = ("loss", "smooth_loss")
-_NUMPY = {
+NUMPY = {
     torch.float64: np.dtype("float64"),
     torch.float32: np.dtype("float32"),
     torch.float16: np.dtype("float16"),
@@ -50,7 +50,8 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
     if row is not OPERATIONS[name] and OPERATIONS[name].beside_two_of is not None:
         place = len(inputs) // 2
         inputs = [*inputs]
-        inputs[place] = _formulas.beside_two(xp, inputs[place].to(working(dtype)))
+        # torch's own namespace serves here, and takes half the time of the wrapped one.
+        inputs[place] = _formulas.beside_two(torch, inputs[place].to(working(dtype)))
     if not on_host(inputs):
         found = torch_cuda.values(row.name, dtype, inputs)
         if found is not None:
@@ -58,7 +59,7 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
     room = _room(dtype, inputs)
     if row.kernel is None or not on_host(inputs):
         return room.copy_(row.formula(xp, *[one.to(working(dtype)) for one in inputs]))
-    if dtype not in _NUMPY:
+    if dtype not in NUMPY:
         return room.copy_(values(row.name, working(dtype), inputs))
     first, *others = inputs
     given = (as_array(first), *[as_array(one) if one.ndim else one.item() for one in others])
@@ -66,7 +67,7 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
         x, alpha, scale = given
         kernels.small(row.name, x, alpha, scale, room.numpy())
         return room
-    compute = _NUMPY[working(dtype)]
+    compute = NUMPY[working(dtype)]
     arguments = Arguments("numpy", np, given, compute, compute)
     kernels.evaluate((row.name,), arguments, (room.numpy(),))
     return room
@@ -87,7 +88,7 @@ def as_array(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Any:
     """The tensor's memory as NumPy sees it, if need be of another dtype."""
     if dtype is not None and tensor.dtype != dtype:
         tensor = tensor.to(dtype)
-    elif tensor.dtype not in _NUMPY:
+    elif tensor.dtype not in NUMPY:
         tensor = tensor.to(torch.float32)
     return tensor.numpy(force=True)
 
@@ -169,11 +170,16 @@ def slopes(
             value if value is None or value.dtype == one.dtype else value.to(one.dtype)
             for value, one in zip(found, given, strict=True)
         ]
-    partials = zip(OPERATIONS[name].partials or (), given, needed, strict=True)
-    return [
-        pulled(grad, values(partial, working(dtype), given), one).contiguous() if need else None
-        for partial, one, need in partials
-    ]
+    grad = grad.to(working(dtype))
+    found = []
+    for partial, one, need in zip(OPERATIONS[name].partials or (), given, needed, strict=True):
+        value = None
+        if need:
+            # As `times`, where the product need not be differentiated.
+            terms = torch.where(grad == 0, 0.0, grad * values(partial, working(dtype), given))
+            value = _summed(terms, one).contiguous()
+        found.append(value)
+    return found
 
 
 def _foreseen_gradients(
@@ -231,7 +237,11 @@ def _three(found: list[torch.Tensor | None], like: torch.Tensor) -> Three:
 
 def pulled(grad: torch.Tensor, slope: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
     """The gradient in an argument: of its shape and dtype."""
-    return times(grad.to(slope.dtype), slope).sum_to_size(one.shape).to(one.dtype)
+    return _summed(times(grad.to(slope.dtype), slope), one)
+
+
+def _summed(terms: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+    return terms.sum_to_size(one.shape).to(one.dtype)
 
 
 def times(grad: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ import robloss
 from robloss._backends.cuda import Kernel, launch
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.backends(lambda library: library.option == "torch")
 on_host = pytest.mark.skipif(bool(cuda_host.missing), reason=cuda_host.missing)
 
 SEED = 2019
