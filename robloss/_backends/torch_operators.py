@@ -2,9 +2,8 @@
 
 The first computes an operation, the second what its backward pass asks for: tensors on the CPU by
 the kernels, on memory that is shared with NumPy, those on a CUDA device by the CUDA kernels, others
-by the formula. Compilers and transforms
-see the two as they see torch's own: they know the shape of a result without computing it, and what
-it means to map one.
+by the formula. Compilers and transforms see the two as they see torch's own: they know the shape of
+a result without computing it, and what it means to map one.
 """
 
 from typing import Any
