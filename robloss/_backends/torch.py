@@ -270,8 +270,9 @@ def _is_whole(name: str, dtype: torch.dtype, inputs: tuple[torch.Tensor, ...]) -
     ndim = max(alpha.ndim, scale.ndim)
     if ndim == 0:
         return name == "loss" or alpha.item() != 2.0
-    columns = x.shape[-1] if x.ndim else 0
-    if ndim > 1 or {*alpha.shape, *scale.shape} != {columns} or not pays(x.numel(), columns):
+    if ndim > min(x.ndim, 1) or {*alpha.shape, *scale.shape} != {x.shape[-1]}:
+        return False
+    if not pays(x.numel(), x.shape[-1]):
         return False
     return name == "loss" or not bool((operators.as_array(alpha) == 2.0).any())
 
