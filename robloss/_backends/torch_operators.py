@@ -1,9 +1,9 @@
 """Operators of torch's own: ``robloss::evaluate`` and ``robloss::gradients``.
 
 The first computes an operation, the second what its backward pass asks for: tensors on the CPU by
-the kernels, on memory that is shared with NumPy, others by the formula. Compilers and transforms
-see the two as they see torch's own: they know the shape of a result without computing it, and what
-it means to map one.
+the kernels, on memory that is shared with NumPy, those on a CUDA device by the CUDA kernels, others
+by the formula. Compilers and transforms see the two as they see torch's own: they know the shape of
+a result without computing it, and what it means to map one.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from robloss import _formulas
 from robloss._args import Arguments, is_small_and_plain
 from robloss._backends import numpy as kernels
+from robloss._backends import torch_cuda
 from robloss._backends.pullback import pullback
 from robloss._ops import OPERATIONS
 
@@ -37,6 +38,11 @@ def working(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype == torch.float64 else torch.float32
 
 
+def on_host(tensors: list[torch.Tensor]) -> bool:
+    """Whether they lie in the memory of the CPU."""
+    return all(one.is_cpu for one in tensors)
+
+
 def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor:
     """Values of an operation, in memory of their own."""
     row = _ROWS[name]
@@ -45,8 +51,12 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
         inputs = [*inputs]
         # torch's own namespace serves here, and takes half the time of the wrapped one.
         inputs[place] = _formulas.beside_two(torch, inputs[place].to(working(dtype)))
+    if not on_host(inputs):
+        found = torch_cuda.values(row.name, dtype, inputs)
+        if found is not None:
+            return found
     room = _room(dtype, inputs)
-    if row.kernel is None or not all(one.is_cpu for one in inputs):
+    if row.kernel is None or not on_host(inputs):
         return room.copy_(row.formula(xp, *[one.to(working(dtype)) for one in inputs]))
     if dtype not in NUMPY:
         return room.copy_(values(row.name, working(dtype), inputs))
@@ -146,7 +156,11 @@ def slopes(
     given: list[torch.Tensor],
 ) -> list[torch.Tensor | None]:
     """The gradients that are needed, in memory of their own."""
-    if name in LOSSES and all(one.is_cpu for one in (grad, *given)):
+    if name in LOSSES and not on_host([grad, *given]):
+        fused = torch_cuda.gradients(name, dtype, needed, grad, given)
+        if fused is not None:
+            return fused
+    elif name in LOSSES:
         g, x, alpha, scale = [as_array(one, working(dtype)) for one in (grad, *given)]
         smooth = name == "smooth_loss"
         arrays = pullback(g, x, alpha, scale, tuple(needed), smooth=smooth)
