@@ -119,7 +119,8 @@ def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
     for one in inputs:
         if type(one) not in _PLAIN or not one.is_cpu or _is_wrapped(one):
             return False
-    is_seen: bool = torch._C._len_torch_dispatch_stack() > 0  # noqa: SLF001
+    # Of the kernels' work `torch.jit.trace` would record an array that has no values yet.
+    is_seen: bool = torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()  # noqa: SLF001
     return not is_seen
 
 
@@ -251,8 +252,10 @@ def _slopes_kept(
 
 
 def _is_watched(grad: torch.Tensor) -> bool:
-    """Whether the gradients are to be differentiated, or mapped over several of `grad`."""
-    return torch.is_grad_enabled() or _is_transformed() or not _has_memory(grad)
+    """Whether the gradients are to be differentiated, compiled or mapped over several of `grad`."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return True
+    return _is_transformed() or not _has_memory(grad)
 
 
 def _is_whole(name: str, dtype: torch.dtype, inputs: tuple[torch.Tensor, ...]) -> bool:
@@ -270,8 +273,9 @@ def _is_whole(name: str, dtype: torch.dtype, inputs: tuple[torch.Tensor, ...]) -
     ndim = max(alpha.ndim, scale.ndim)
     if ndim == 0:
         return name == "loss" or alpha.item() != 2.0
-    columns = x.shape[-1] if x.ndim else 0
-    if ndim > 1 or {*alpha.shape, *scale.shape} != {columns} or not pays(x.numel(), columns):
+    if ndim > min(x.ndim, 1) or {*alpha.shape, *scale.shape} != {x.shape[-1]}:
+        return False
+    if not pays(x.numel(), x.shape[-1]):
         return False
     return name == "loss" or not bool((operators.as_array(alpha) == 2.0).any())
 

@@ -25,6 +25,7 @@ SHAPES = [
     ((4, 3), (4, 1), ()),
     ((), (5,), ()),
     ((), (), ()),
+    ((), (0,), ()),
     ((0,), (), ()),
     ((0, 3), (3,), ()),
     ((2, 3, 4, 5), (3, 1, 1), (1, 5)),
@@ -562,6 +563,17 @@ def test_tracing_sees_the_operators(torch, backend):
     torch.testing.assert_close(graph(x + 1, alpha, scale), robloss.loss(x + 1, alpha, scale))
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+@pytest.mark.parametrize("learned", [False, True], ids=["alone", "to be differentiated"])
+@pytest.mark.parametrize("name", ["loss", "nll", "weight"])
+def test_the_older_tracing_sees_them_too(torch, backend, name, learned):
+    function = getattr(robloss, name)
+    inputs = [one.detach().requires_grad_(learned) for one in leaves(backend, ((5,), (), ()))]
+    graph = torch.jit.trace(lambda *given: 1.0 * function(*given), inputs)
+    other = [0.5 * one for one in inputs]
+    torch.testing.assert_close(graph(*other), function(*other))
+
+
 # ---------------------------------------------------------------------------------------- compilers
 
 
@@ -642,6 +654,19 @@ def test_no_graph_breaks(torch, backend, fresh):
     arguments = leaves(backend, ((6, 3), (3,), (3,)))
     for function in (robloss.loss, robloss.nll):
         assert torch._dynamo.explain(function)(*arguments).graph_break_count == 0
+
+
+@pytest.mark.parametrize("name", ["loss", "nll", "influence"])
+def test_a_backward_pass_compiled_in_one_graph(torch, backend, fresh, name):
+    """That of a loss that is not compiled."""
+    from torch._dynamo.compiled_autograd import _enable
+
+    inputs = leaves(backend, ((6, 3), (), ()))
+    value = getattr(robloss, name)(*inputs).sum()
+    wanted = torch.autograd.grad(value, inputs, retain_graph=True)
+    with _enable(torch.compile(backend="aot_eager", fullgraph=True)):
+        value.backward()
+    torch.testing.assert_close(tuple(one.grad for one in inputs), wanted)
 
 
 def test_exported(torch, backend):
