@@ -89,3 +89,28 @@ def test_a_fixed_scale(device):
     assert module.df().tolist() == [1.0, 1.0]
     module(torch.ones(2, device=device)).backward()
     assert module.log_df.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_masked_residuals_add_nothing(bad, device):
+    module = StudentsTLoss(1, reduction="none", device=device)
+    x = torch.tensor([[1.0], [bad]], device=device, requires_grad=True)
+    inputs = [x, *module.parameters()]
+    found = torch.autograd.grad(module(x)[:1].sum(), inputs)
+    only = torch.autograd.grad(module(x[:1]).sum(), inputs)
+    torch.testing.assert_close(found, only)
+
+
+def test_residuals_that_are_not_finite(device):
+    module = StudentsTLoss(2, reduction="none", device=device)
+    x = torch.tensor([torch.inf, torch.nan], device=device, requires_grad=True)
+    values = module(x)
+    values.sum().backward()
+    assert values[0] == torch.inf
+    assert values[1].isnan()
+    assert x.grad[0] == 0
+    assert x.grad[1].isnan()
+    # The slope in the logarithm of the scale tends to −ν, here times that of softplus.
+    assert module.latent_scale.grad[0] == pytest.approx(-(1 - 1e-5) * (1 - math.exp(-1)))
+    assert module.latent_scale.grad[1].isnan()
+    assert module.log_df.grad[1].isnan()
