@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from robloss._distribution.sampling import leading_axes
 from robloss._loss import loss
 from robloss.torch._columns import ColumnLoss
 
@@ -144,7 +145,7 @@ class StudentsTLoss(ColumnLoss):
     ) -> None:
         super().__init__(num_dims, scale_min, scale_init, reduction)
         factory = {"device": device, "dtype": dtype}
-        self.log_df = nn.Parameter(torch.empty(self.num_dims, **factory))
+        self.log_df = nn.Parameter(self._empty(factory))
         self._register_scale(factory)
         self.reset_parameters()
 
@@ -156,6 +157,39 @@ class StudentsTLoss(ColumnLoss):
     def df(self) -> torch.Tensor:
         """The degrees of freedom of each column."""
         return torch.exp(self.log_df)
+
+    def sample(
+        self, shape: int | tuple[int, ...] = (), generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Random residuals of every column, as it is now.
+
+        Parameters
+        ----------
+        shape : int or tuple of int, default ()
+            How many to draw for each column: the leading axes of the result.
+        generator : torch.Generator, optional
+            On the device of the parameters; default: torch's global one.
+
+        Returns
+        -------
+        torch.Tensor (..., num_dims)
+            In the unit of the residuals; differentiable in the parameters.
+
+        References
+        ----------
+        R. W. Bailey, Mathematics of Computation 62 (1994) 779: a polar method.
+        """
+        df = self.df()
+        # The least uniform number bounds the tails: that of float32 would end them early.
+        wide = df if df.device.type == "mps" else df.double()
+        options = {"generator": generator, "dtype": wide.dtype, "device": wide.device}
+        whole = (*leading_axes(shape), *df.shape)
+        angle = 2 * math.pi * torch.rand(whole, **options)
+        energy = -2 * torch.log1p(-torch.rand(whole, **options))
+        is_normal = torch.isinf(wide)
+        finite = torch.where(is_normal, 1.0, wide)
+        square = torch.where(is_normal, energy, finite * torch.expm1(energy / finite))
+        return self.scale() * (torch.sqrt(square) * torch.cos(angle)).to(df.dtype)
 
     def _nll(self, x: torch.Tensor) -> torch.Tensor:
         return students_t_nll(x, self.df(), self.scale())
