@@ -4,6 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import robloss  # noqa: E402
 from robloss.torch import AdaptiveImageLoss, AdaptiveLoss, GeneralLoss, StudentsTLoss  # noqa: E402
 
 pytestmark = pytest.mark.backends(lambda library: library.module == "torch")
@@ -55,6 +56,21 @@ def test_batches_of_any_size_share_a_graph(name, device):
         x = _batch(count, shape, device)
         torch.testing.assert_close(compiled(x), module(x))
     assert len(graphs) <= 2
+
+
+def test_shapes_in_a_tensor_share_a_graph(device):
+    graphs = []
+
+    def compiler(graph, _):
+        graphs.append(graph)
+        return graph
+
+    torch.compiler.reset()
+    compiled = torch.compile(robloss.loss, fullgraph=True, backend=compiler)
+    x = _batch(5, (3,), device)
+    for alpha in torch.linspace(2, -2, 12, device=device):
+        torch.testing.assert_close(compiled(x, alpha, 0.1), robloss.loss(x, alpha, 0.1))
+    assert len(graphs) == 1
 
 
 @pytest.mark.parametrize("strict", [False, True])
