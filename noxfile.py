@@ -162,6 +162,7 @@ NEEDS_OF_FRONTS = [
 def test_fronts(session: nox.Session) -> None:
     names = (
         "cli",
+        "performance_gpu",
         "plot",
         "progress_bar",
         "scipy_front",

@@ -21,14 +21,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import contest
+import gpu_steps
 import numpy as np
 import record
-from contest import Call, Contest, Contestant, MissingError, Result
+from contest import Call, Contest, MissingError, Result
 from contestants import PLAIN, SAMPLE, Task, elementwise_check, plain_loss, same
+from gpu_steps import on_host
 from peers import reference_loss
 
 import robloss
@@ -51,14 +54,16 @@ SUMMED = ("loss", "grad_alpha", "grad_scale")
 ELEMENTWISE = tuple(name for name, row in OPERATIONS.items() if row.kernel == "elementwise")
 COPIES_AHEAD = 3  # some 0.6 ms at 10⁸ float32 on an H200: ten times what a call takes Python
 SEED = 0
+FITS = 3  # rounds
 
-OURS = "robloss"
+OURS = gpu_steps.OURS
 NOTES = {
     OURS: "the CUDA kernels, on CuPy arrays, into new ones.",
     "generic path": "the same formula operation by operation with CuPy's own functions: what "
     "robloss does where a kernel cannot be built.",
     "torch.compile": "`torch.compile` of the article's formula, which loses digits.",
     "reference formula": "the formula of robust_loss_pytorch written out in torch.",
+    gpu_steps.ON_TWO_CORES: "the fit of NumPy arrays, on two threads of this machine.",
 }
 
 
@@ -199,11 +204,6 @@ def residuals(cp: Any, n: int, dtype: str) -> Any:
     return (SCALE * rng.standard_normal(n) / rng.standard_normal(n)).astype(dtype)
 
 
-def on_host(value: Any) -> Any:
-    """An array of CuPy or torch as NumPy's."""
-    return value.get() if hasattr(value, "get") else value.cpu().numpy()
-
-
 def checked(job: Job, plan: Plan) -> Callable[[Any], None]:
     """Compare with the article's formula: sums of all elements, or some elements of arrays."""
     if plan.table == "sums":
@@ -222,23 +222,6 @@ def checked(job: Job, plan: Plan) -> Callable[[Any], None]:
     return check_some
 
 
-def _entering(name: str, way: Way, job: Job) -> Contestant:
-    """A contestant that fails takes no part: one library must not keep the others from running."""
-
-    def prepared() -> Call:
-        try:
-            call = way(job)
-            call()
-            job.cp.cuda.runtime.deviceSynchronize()
-        except Exception as error:
-            if name == OURS:
-                raise
-            raise MissingError(f"{type(error).__name__}: {error}") from error
-        return call
-
-    return Contestant(name, prepared)
-
-
 def made(cp: Any, plan: Plan, x: Any) -> Contest:
     """A contest on an array."""
     alpha = plan.alpha
@@ -250,7 +233,10 @@ def made(cp: Any, plan: Plan, x: Any) -> Contest:
         target.data.copy_from_device_async(x.data, x.nbytes)
 
     contest.CLOCKS["device"] = device_clock(cp, copy)
-    contestants = tuple(_entering(name, way, job) for name, way in plan.ways.items())
+    wait = cp.cuda.runtime.deviceSynchronize
+    contestants = tuple(
+        gpu_steps.entering(name, partial(way, job), wait) for name, way in plan.ways.items()
+    )
     about = plan.about | {"n": x.size}
     return Contest(about, contestants, checked(job, plan), copy, clock="device")
 
@@ -273,6 +259,22 @@ def measure(cp: Any, n: int, rounds: int) -> Result:
     return total
 
 
+def steps(cp: Any, n: int, rounds: int) -> Result:
+    """A step of learning in torch, and fits, which take part in few rounds."""
+    total = Result()
+    try:
+        for one in gpu_steps.contests(cp, partial(device_clock, cp), n):
+            found = contest.run(one, rounds if one.clock == "device" else FITS, least=0.0)
+            for row in found.rows:
+                print(f"{row['what']}, {row['dtype']}: {row['who']} {row['seconds'][1]:.4g} s")
+            total.rows += found.rows
+            total.missing += found.missing
+    except (MissingError, ImportError) as reason:
+        about = {"table": "training", "what": gpu_steps.STEP, "who": "torch"}
+        total.missing.append(about | {"reason": str(reason)})
+    return total
+
+
 # ----------------------------------------------------------------------------------------- record
 
 
@@ -289,7 +291,8 @@ def head(cp: Any, found: Result, n: int, minutes: float, quick: bool) -> dict:
     """Of the record: where, when and with what."""
     runtime = cp.cuda.runtime
     card = runtime.getDeviceProperties(0)
-    copies = [row for row in found.rows if row["who"] == contest.REFERENCE]
+    of_loss = [row for row in found.rows if row["table"] == "loss"]
+    copies = [row for row in of_loss if row["who"] == contest.REFERENCE]
     return {
         "quick": quick,
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
@@ -326,6 +329,8 @@ def main() -> None:
     n, rounds = (100_003, 3) if options.quick else (options.elements, options.rounds)
     start = time.perf_counter()
     found = measure(cp, n, rounds)
+    of_steps = steps(cp, n, rounds)
+    found = Result(found.rows + of_steps.rows, found.missing + of_steps.missing)
     minutes = (time.perf_counter() - start) / 60
     for one in found.missing:
         print("missing:", one, file=sys.stderr)

@@ -36,6 +36,11 @@ def memory_times(row: dict) -> list[float] | None:
     return [one / row["traffic"] for one in row["copies"]] if row["copies"] else None
 
 
+def over_ours(row: dict) -> list[float] | None:
+    """Quartiles of the time over that of robloss in the same round."""
+    return row["ours"]
+
+
 def targets() -> list[Target]:
     """What the project set itself."""
     ours = {"who": OURS, "alpha": "0.7"}
@@ -48,6 +53,13 @@ def targets() -> list[Target]:
         Target(f"{TOGETHER}, float32", share, 0.8, None, "set", several, fraction, at_least=True),
         Target("loss, float64", "× the time of its traffic", 2.5, None, "loss",
                loss | {"dtype": "float64"}, memory_times),
+        Target("torch, forward and backward, float32", "× faster than the generic path", 5, None,
+               "training", {"who": "generic path", "dtype": "float32"}, over_ours, at_least=True),
+        Target("torch, forward and backward, float32", "× faster than the reference formula", 15,
+               None, "training", {"who": "reference formula", "dtype": "float32"}, over_ours,
+               at_least=True),
+        Target("fit_linear, n = 10⁷, p = 10", "× faster than on two cores", 20, None, "fit",
+               {"who": "robloss, two cores"}, over_ours, at_least=True),
     ]  # fmt: skip
 
 
@@ -55,6 +67,16 @@ def _fractions(rows: list[dict], name: str) -> str:
     """A line per contest, a column per contestant."""
     rows = [row | {"fraction": fraction(row)} for row in rows if row["who"] != COPY]
     return crossed(rows, name, ("what", "dtype", "alpha"), median_of("fraction"))
+
+
+def _ratios(rows: list[dict], name: str) -> str:
+    """A line per contestant: its time, and how many times ours that is."""
+    lines = [
+        [f"{row['who']}, {row['dtype']}", spread(row["seconds"], seconds), spread(row.get("ours"))]
+        for row in rows
+        if row["table"] == name and row["who"] != COPY
+    ]
+    return table(["", "time", "× ours"], lines)
 
 
 def _times(rows: list[dict]) -> str:
@@ -90,6 +112,8 @@ def page(record: dict) -> str:
         sets=_fractions(rows, "set"),
         sums=_fractions(rows, "sums"),
         operations=_fractions(rows, "operation"),
+        training=_ratios(rows, "training"),
+        fits=_ratios(rows, "fit"),
         missing="\n".join(dict.fromkeys(missing)) or "Everybody took part in everything.",
         all=_times(rows),
     )

@@ -397,6 +397,12 @@ def _plain(domains: tuple[Domain, ...], given: tuple[Any, ...]) -> Arguments | N
     return Arguments("numpy", _numpy(), tuple(values), dtype, dtype)
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a torch tensor; torch is not imported to tell."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def _tensors(domains: tuple[Domain, ...], given: tuple[Any, ...]) -> Arguments | None:
     """Arguments that are torch tensors of floating dtypes, and numbers; None for any others.
 

@@ -51,6 +51,9 @@ class Host:
     def strides(self, array: np.ndarray) -> tuple[int, ...]:
         return array.strides
 
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.empty(shape, dtype)
+
     def start(self, kernel: Kernel, blocks: int, arguments: tuple[Any, ...]) -> bool:
         self.started.append(kernel)
         given = [

@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import Arguments, is_small_and_plain, library_of, prepare, values_of
+from robloss._args import (
+    Arguments,
+    is_small_and_plain,
+    is_tensor,
+    library_of,
+    prepare,
+    values_of,
+)
 from robloss._domains import Domain
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
@@ -76,6 +83,10 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
             OPERATIONS[name].smooth_form_of or name, *given, out
         )
         return result
+    if out is None and is_tensor(given[0]):
+        losses: Array | None = _backend("torch").quickly(name, given)
+        if losses is not None:
+            return losses
     return evaluate_all((name,), *given, out=None if out is None else (out,), check=check)[0]
 
 
@@ -149,6 +160,16 @@ def constant(array: Array) -> Array:
     """The array as automatic differentiation sees no way through; the array itself elsewhere."""
     library = library_of(array)
     return _backend(library).constant(array) if library in _DIFFERENTIATING else array
+
+
+def added(value: Array, term: Array) -> Array:
+    """The sum of an operation's result, which nobody else has, and something not larger.
+
+    It is put into the result where its library lets it: a large array is not held twice.
+    """
+    if type(value) is np.ndarray:
+        return np.add(value, term, out=value)
+    return _backend("torch").added(value, term) if is_tensor(value) else value + term
 
 
 def _prepared(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool) -> Arguments:

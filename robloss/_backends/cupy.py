@@ -1,6 +1,5 @@
 """CuPy arrays: the CUDA kernels, in one pass over the data; else the formula."""
 
-import warnings
 from functools import cache
 from typing import Any
 
@@ -8,12 +7,9 @@ import cupy
 
 from robloss._args import Arguments
 from robloss._backends import generic
-from robloss._backends.cuda import WANTED, Kernel, launch
-from robloss._callers import level_of_caller
+from robloss._backends.cuda import WANTED, Kernel, launch, telling
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
-
-_told: set[str] = set()
 
 
 @cache
@@ -23,22 +19,9 @@ def _built(kernel: Kernel, device: int) -> Any:  # noqa: ARG001 - CuPy builds fo
     try:
         raw.compile()
     except Exception as error:  # noqa: BLE001 - CuPy, its compiler and the disk raise what they like
-        _warn(f"{type(error).__name__}: {error}")
+        telling.warn(f"{type(error).__name__}: {error}", "CuPy")
         return None
     return raw
-
-
-def _warn(reason: str) -> None:
-    """Say why, once for all kernels that it concerns: others may be built, or on another device."""
-    if reason in _told:
-        return
-    _told.add(reason)
-    warnings.warn(
-        f"CUDA kernels of robloss cannot be built ({reason}). CuPy's own functions are used "
-        "instead, which go over the data many times.",
-        RuntimeWarning,
-        stacklevel=level_of_caller(),
-    )
 
 
 class _CuPy:
@@ -51,6 +34,10 @@ class _CuPy:
     def strides(self, array: Array) -> tuple[int, ...]:
         """Its strides, in bytes."""
         return tuple(array.strides)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """A new array on the current device."""
+        return cupy.empty(shape, dtype=dtype)
 
     def start(self, kernel: Kernel, blocks: int, arguments: tuple[Any, ...]) -> bool:
         """Start a kernel on the current stream; False where it cannot be built."""

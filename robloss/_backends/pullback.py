@@ -13,8 +13,9 @@ import numpy as np
 from robloss import _formulas
 from robloss._args import Arguments
 from robloss._backends import numpy as kernels
-from robloss._backends.slopes import Slopes
+from robloss._backends.slopes import multiplied
 from robloss._backends.totals import total
+from robloss._kernels import multiples
 from robloss._threads import map_chunks
 from robloss._typing import Array
 
@@ -69,10 +70,12 @@ def constant_of(grad: Any) -> float | None:
     """The one number that g is everywhere, or None."""
     if not grad.size:
         return None
+    first = float(grad.item(0))
     if not any(grad.strides):
-        return float(grad.item(0))
-    low = grad.min()  # torch lays out the constant gradient of a mean
-    return float(low) if low == grad.max() else None
+        return first
+    # torch lays out the constant gradient of a mean; what is repeated is looked at once.
+    distinct = grad[tuple([slice(None) if stride else 0 for stride in grad.strides])]
+    return first if multiples.is_constant(distinct.reshape(-1)) else None
 
 
 def _in_one_pass(
@@ -91,7 +94,8 @@ def _in_one_pass(
     in_x = np.empty(x.shape, x.dtype) if needed[0] else None
     place = None if in_x is None else in_x.reshape(-1)
     found = total(x.reshape(-1), alpha.item(), scale.item(), weights, slopes=place)
-    return Slopes(in_x, found.grad_alpha, found.grad_scale).times(factor, alpha, scale)
+    slopes = in_x, found.grad_alpha, found.grad_scale
+    return multiplied(slopes, factor, (alpha.shape, scale.shape), x.dtype)
 
 
 def _in_chunks(

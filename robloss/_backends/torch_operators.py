@@ -1,9 +1,9 @@
 """Operators of torch's own: ``robloss::evaluate`` and ``robloss::gradients``.
 
 The first computes an operation, the second what its backward pass asks for: tensors on the CPU by
-the kernels, on memory that is shared with NumPy, others by the formula. Compilers and transforms
-see the two as they see torch's own: they know the shape of a result without computing it, and what
-it means to map one.
+the kernels, on memory that is shared with NumPy, those on a CUDA device by the CUDA kernels, others
+by the formula. Compilers and transforms see the two as they see torch's own: they know the shape of
+a result without computing it, and what it means to map one.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from robloss import _formulas
 from robloss._args import Arguments, is_small_and_plain
 from robloss._backends import numpy as kernels
+from robloss._backends import torch_cuda
 from robloss._backends.pullback import pullback
 from robloss._ops import OPERATIONS
 
@@ -25,7 +26,7 @@ _ROWS = {
 }
 # What `robloss._backends.pullback` serves.
 LOSSES = ("loss", "smooth_loss")
-_NUMPY = {
+NUMPY = {
     torch.float64: np.dtype("float64"),
     torch.float32: np.dtype("float32"),
     torch.float16: np.dtype("float16"),
@@ -37,17 +38,27 @@ def working(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype == torch.float64 else torch.float32
 
 
+def on_host(tensors: list[torch.Tensor]) -> bool:
+    """Whether they lie in the memory of the CPU."""
+    return all(one.is_cpu for one in tensors)
+
+
 def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor:
     """Values of an operation, in memory of their own."""
     row = _ROWS[name]
     if row is not OPERATIONS[name] and OPERATIONS[name].beside_two_of is not None:
         place = len(inputs) // 2
         inputs = [*inputs]
-        inputs[place] = _formulas.beside_two(xp, inputs[place].to(working(dtype)))
+        # torch's own namespace serves here, and takes half the time of the wrapped one.
+        inputs[place] = _formulas.beside_two(torch, inputs[place].to(working(dtype)))
+    if not on_host(inputs):
+        found = torch_cuda.values(row.name, dtype, inputs)
+        if found is not None:
+            return found
     room = _room(dtype, inputs)
-    if row.kernel is None or not all(one.is_cpu for one in inputs):
+    if row.kernel is None or not on_host(inputs):
         return room.copy_(row.formula(xp, *[one.to(working(dtype)) for one in inputs]))
-    if dtype not in _NUMPY:
+    if dtype not in NUMPY:
         return room.copy_(values(row.name, working(dtype), inputs))
     first, *others = inputs
     given = (as_array(first), *[as_array(one) if one.ndim else one.item() for one in others])
@@ -55,7 +66,7 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
         x, alpha, scale = given
         kernels.small(row.name, x, alpha, scale, room.numpy())
         return room
-    compute = _NUMPY[working(dtype)]
+    compute = NUMPY[working(dtype)]
     arguments = Arguments("numpy", np, given, compute, compute)
     kernels.evaluate((row.name,), arguments, (room.numpy(),))
     return room
@@ -76,7 +87,7 @@ def as_array(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Any:
     """The tensor's memory as NumPy sees it, if need be of another dtype."""
     if dtype is not None and tensor.dtype != dtype:
         tensor = tensor.to(dtype)
-    elif tensor.dtype not in _NUMPY:
+    elif tensor.dtype not in NUMPY:
         tensor = tensor.to(torch.float32)
     return tensor.numpy(force=True)
 
@@ -145,7 +156,11 @@ def slopes(
     given: list[torch.Tensor],
 ) -> list[torch.Tensor | None]:
     """The gradients that are needed, in memory of their own."""
-    if name in LOSSES and all(one.is_cpu for one in (grad, *given)):
+    if name in LOSSES and not on_host([grad, *given]):
+        fused = torch_cuda.gradients(name, dtype, needed, grad, given)
+        if fused is not None:
+            return fused
+    elif name in LOSSES:
         g, x, alpha, scale = [as_array(one, working(dtype)) for one in (grad, *given)]
         smooth = name == "smooth_loss"
         arrays = pullback(g, x, alpha, scale, tuple(needed), smooth=smooth)
@@ -154,11 +169,16 @@ def slopes(
             value if value is None or value.dtype == one.dtype else value.to(one.dtype)
             for value, one in zip(found, given, strict=True)
         ]
-    partials = zip(OPERATIONS[name].partials or (), given, needed, strict=True)
-    return [
-        pulled(grad, values(partial, working(dtype), given), one).contiguous() if need else None
-        for partial, one, need in partials
-    ]
+    grad = grad.to(working(dtype))
+    found = []
+    for partial, one, need in zip(OPERATIONS[name].partials or (), given, needed, strict=True):
+        value = None
+        if need:
+            # As `times`, where the product need not be differentiated.
+            terms = torch.where(grad == 0, 0.0, grad * values(partial, working(dtype), given))
+            value = _summed(terms, one).contiguous()
+        found.append(value)
+    return found
 
 
 def _foreseen_gradients(
@@ -216,7 +236,11 @@ def _three(found: list[torch.Tensor | None], like: torch.Tensor) -> Three:
 
 def pulled(grad: torch.Tensor, slope: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
     """The gradient in an argument: of its shape and dtype."""
-    return times(grad.to(slope.dtype), slope).sum_to_size(one.shape).to(one.dtype)
+    return _summed(times(grad.to(slope.dtype), slope), one)
+
+
+def _summed(terms: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+    return terms.sum_to_size(one.shape).to(one.dtype)
 
 
 def times(grad: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:

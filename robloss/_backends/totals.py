@@ -50,8 +50,24 @@ def total(
     losses, slopes : ndarray (n,), optional
         Where to put ρ and w ψ: of the same dtype, contiguous, apart from x and the weights.
     """
-    count = max(1, -(-x.size // _CHUNK))
-    found = np.zeros((count, 3, 2))
+    if x.size <= _CHUNK:
+        found = np.empty(6)
+        sums.evaluate(x, weights, alpha, scale, found, losses, slopes)
+        one, one_lo, two, two_lo, three, three_lo = found.tolist()
+        loss = _rounded(one, one_lo)
+        grad_alpha, grad_scale = _rounded(two, two_lo), _rounded(three, three_lo)
+    else:
+        loss, grad_alpha, grad_scale = _in_chunks(x, alpha, scale, weights, losses, slopes)
+    if alpha == 2.0 and loss != 0.0:
+        grad_alpha = loss * math.inf
+    return Total(loss, grad_alpha, grad_scale)
+
+
+def _in_chunks(
+    x: Any, alpha: float, scale: float, weights: Any, losses: Any, slopes: Any
+) -> list[float]:
+    """The three sums of a large array."""
+    found = np.empty((-(-x.size // _CHUNK), 3, 2))
 
     def work(start: int, stop: int) -> None:
         w, loss, slope = [
@@ -60,20 +76,12 @@ def total(
         place = found[start // _CHUNK].reshape(6)
         sums.evaluate(x[start:stop], w, alpha, scale, place, loss, slope)
 
-    if count == 1:
-        work(0, x.size)
-        loss, grad_alpha, grad_scale = map(_rounded, found[0].tolist())
-    else:
-        map_chunks(work, x.size, _CHUNK)
-        loss, grad_alpha, grad_scale = (_sum(found[:, row]) for row in range(3))
-    if alpha == 2.0 and loss != 0.0:
-        grad_alpha = loss * math.inf
-    return Total(loss, grad_alpha, grad_scale)
+    map_chunks(work, x.size, _CHUNK)
+    return [_sum(found[:, row]) for row in range(3)]
 
 
-def _rounded(pair: list[float]) -> float:
+def _rounded(value: float, rest: float) -> float:
     """A number and its remainder as one; infinities have no remainder."""
-    value, rest = pair
     return value + rest if math.isfinite(value) else value
 
 

@@ -3,10 +3,8 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from robloss._args import is_number
-from robloss._backends import compose, constant, evaluate
+from robloss._backends import added, compose, constant, evaluate
 from robloss._backends.generic import as_arrays
 from robloss._distribution.integrals import log_integral, log_whole
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE, TRUNCATION
@@ -211,12 +209,7 @@ def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     log_z = log_whole(alpha)
     log_z = float(log_z) if is_number(alpha) else log_z
     # Numbers, or few, as a rule: the many are gone through once.
-    return _plus(value, log_z + (math.log(scale) if is_number(scale) else xp.log(scale)))
-
-
-def _plus(value: Array, term: Array) -> Array:
-    """The sum, put into `value` if that is NumPy's: a large array is not held twice."""
-    return np.add(value, term, out=value) if type(value) is np.ndarray else value + term
+    return added(value, log_z + (math.log(scale) if is_number(scale) else xp.log(scale)))
 
 
 def _nll_truncated(xp: Any, x: Array, alpha: Array, scale: Array, truncation: Array) -> Array:

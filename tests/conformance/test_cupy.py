@@ -59,6 +59,8 @@ def test_which_kernel_serves(cp, started):
         robloss.loss(array, 0.5)
     assert [kernel.name for kernel in started] == ["dense"] * 3 + ["strided"] * 2
     robloss.loss(x, cp.asarray(0.5, dtype="float32"))
+    assert [kernel.name for kernel in started[5:]] == ["derive", "dense"]
+    robloss.loss(x, cp.full((10,), 0.5, dtype="float32"))
     assert started[-1].member == "LANES"
 
 

@@ -234,10 +234,17 @@ def test_hooks_of_saved_tensors_change_no_gradient(torch, backend, columns):
     with torch.autograd.graph.save_on_cpu():
         found = [mean(*inputs)]
     found.append(checkpoint(mean, *inputs, use_reentrant=False))
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, laid_out_anew):
+        found.append(mean(*inputs))
     for result in found:
         for again in (True, False):
             gradients = torch.autograd.grad(result, inputs, retain_graph=again)
             torch.testing.assert_close(gradients, expected, rtol=0, atol=0)
+
+
+def laid_out_anew(tensor):
+    """The same numbers, column by column."""
+    return tensor.T.contiguous().T if tensor.ndim == 2 else tensor.clone()
 
 
 def test_no_slopes_are_made_where_nothing_is_recorded(torch, backend, monkeypatch):
@@ -256,6 +263,40 @@ def test_no_slopes_are_made_where_nothing_is_recorded(torch, backend, monkeypatc
         robloss.loss(x, alpha, scale)
 
 
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        lambda t: t.sum(),
+        lambda t: 3.0 * t.sum(),
+        lambda t: t.mean(),
+        lambda t: t.sum(1).mean(),
+        lambda t: t.mean(0).sum(),
+        lambda t: 0.0 * t.mean(),
+    ],
+    ids=["sum", "multiple", "mean", "mean of rows", "sum of columns", "zero"],
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("columns", [(), (3,)], ids=["one alpha", "an alpha per column"])
+def test_multiples_of_the_sum_take_the_slopes_that_are_kept(
+    torch, backend, monkeypatch, columns, dtype, reduce
+):
+    if backend.option != "torch":
+        pytest.skip("slopes are kept on the CPU only")
+    inputs = leaves(backend, ((1100, 3), columns, columns), dtype)
+    monkeypatch.setattr("robloss._backends.torch_operators.slopes", None)
+    result = robloss.loss(*inputs)
+    seen = []
+    result.register_hook(lambda grad: seen.append(grad.clone()))
+    found = torch.autograd.grad(reduce(result), inputs)
+    other = seen[0].clone()
+    other[7, 1] += 1.0
+    with pytest.raises(TypeError):  # this is no multiple of the sum
+        torch.autograd.grad(robloss.loss(*inputs), inputs, other)
+    wanted = expected_gradients(backend.to_numpy(seen[0]).astype("float64"), inputs)
+    for gradient, (value, size) in zip(found, wanted, strict=True):
+        assert np.all(np.abs(backend.to_numpy(gradient) - value) <= SUMS[dtype] * size)
+
+
 def test_arguments_are_not_written_to(torch, backend):
     arguments = leaves(backend, ((9,), (), ()))
     before = [one.detach().clone() for one in arguments]
@@ -263,6 +304,44 @@ def test_arguments_are_not_written_to(torch, backend):
     torch.autograd.grad(result.sum(), arguments)
     for one, was in zip(arguments, before, strict=True):
         assert torch.equal(one, was)
+
+
+def test_a_step_of_learning_prepares_nothing(torch, backend, monkeypatch):
+    """And what comes without that has the bits of what comes with it, where alpha is a number."""
+    if backend.option != "torch":
+        pytest.skip("this is for the CPU alone")
+    monkeypatch.setattr("robloss._backends.torch.quickly", lambda *given: None)
+    x = leaves(backend, ((1100, 3), (), ()))[0]
+    cases = [[backend.array(np.full(shape, 0.7)) for _ in range(2)] for shape in ((), (3,))]
+    with_it = [
+        (robloss.loss(x, *case), torch.autograd.grad(robloss.loss(x, *case).sum(), x))
+        for case in cases
+    ]
+    monkeypatch.undo()
+    monkeypatch.setattr("robloss._backends.prepare", None)
+    for case, (value, gradient) in zip(cases, with_it, strict=True):
+        found = robloss.loss(x, *case)
+        assert torch.equal(found, value)
+        assert torch.equal(torch.autograd.grad(found.sum(), x)[0], gradient[0])
+    for others in ((0.7, 0.7), (cases[0][0].float(), 0.7), (cases[1][0][:2], cases[0][0])):
+        with pytest.raises(TypeError):  # these are prepared
+            robloss.loss(x, *others)
+
+
+def test_an_nll_is_made_in_the_place_of_the_loss(torch, backend, monkeypatch):
+    if backend.option != "torch":
+        pytest.skip("this is for the CPU alone")
+    inputs = leaves(backend, ((1100, 3), (3,), ()))
+    made = []
+    added = robloss._backends.added
+    monkeypatch.setattr(
+        "robloss._distribution.density.added",
+        lambda value, term: (made.append(value.data_ptr()), added(value, term))[1],
+    )
+    value = robloss.nll(*inputs)
+    assert made == [value.data_ptr()]
+    expected = robloss.loss(*inputs) + robloss.log_partition(inputs[1]) + inputs[2].log()
+    torch.testing.assert_close(value, expected)
 
 
 # ---------------------------------------------------------------------------------------- devices
@@ -409,6 +488,21 @@ def test_gradients_of_each_sample(torch, backend):
         one = [x[row].clone(), alpha[row].clone(), scale.clone()]
         expected = torch.autograd.grad(mean(*[t.requires_grad_() for t in one]), one)
         torch.testing.assert_close([part[row] for part in found], list(expected))
+
+
+def test_a_tensor_that_outlives_a_transform(torch, backend):
+    """It is what it was made of outside."""
+    inputs = x, *others = leaves(backend, ((5,), (), ()))
+    kept = []
+
+    def doubled(factor):
+        kept.append(factor * x)
+        return kept[0].sum()
+
+    torch.func.grad(doubled)(torch.full_like(x, 2.0))
+    results = robloss.loss(kept[0], *others), robloss.loss(2.0 * x, *others)
+    found, expected = (torch.autograd.grad(one.sum(), inputs) for one in results)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("in_dims", [(0, None, None), (1, 0, None), (None, None, 0), (0, 0, 0)])

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from robloss.compat import AdaptiveLossFunction, StudentsTLossFunction  # noqa: E402
 from robloss.torch import AdaptiveLoss, GeneralLoss, StudentsTLoss  # noqa: E402
+from robloss.torch._reduction import reduced  # noqa: E402
 
 pytestmark = pytest.mark.backends(lambda library: library.module == "torch")
 
@@ -133,6 +134,25 @@ def test_reductions(make, device):
     assert each.shape == x.shape
     assert torch.equal(mean, each.mean())
     assert torch.equal(total, each.sum())
+
+
+def test_the_gradient_of_a_mean_is_not_laid_out(device):
+    if device != "cpu":
+        pytest.skip("torch's mean serves elsewhere")
+    values = torch.rand(10, 3, requires_grad=True)
+    seen = []
+    values.register_hook(seen.append)
+    for result in (reduced(values, "mean"), values.mean()):
+        torch.autograd.grad(result, values)
+    assert torch.equal(*seen)
+    assert seen[0].stride() == (0, 0)
+    assert seen[1].stride() != (0, 0)
+
+
+def test_means_of_narrow_floats_pass_through_no_narrow_sum(device):
+    ones = torch.ones(100_000, dtype=torch.float16, device=device)
+    assert reduced(ones, "mean") == 1.0
+    assert torch.isinf(ones.sum())
 
 
 @pytest.mark.parametrize("shape", [(3,), (1, 3), (5, 3), (2, 4, 5, 3), (0, 3)])

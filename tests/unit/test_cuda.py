@@ -272,6 +272,112 @@ def test_host_code_of_sums_without_weights():
     assert launch.total(("loss",), stepped, None, Host()) is None
 
 
+# ---------------------------------------------------------------------- numbers on the device
+
+
+@on_host
+@each_dtype
+@pytest.mark.parametrize("alpha", [*ALPHAS, -1e300, 1e-300, 0.3, 60.0, math.nan])
+@pytest.mark.parametrize("scale", [1.3, 1e-30, 1e15, 0.0, -1.0, math.inf, math.nan])
+def test_what_the_device_derives_of_numbers_is_what_the_host_does(alpha, scale, dtype):
+    with np.errstate(over="ignore"):
+        alpha, scale = aligned(alpha, dtype), aligned(scale, dtype)
+    (room,) = launch.derive(alpha, scale, np.uint8, dtype, Host())
+    found = room.view(parameters.layout(dtype))
+    beside = np.where(alpha == 2, np.nextafter(alpha, alpha.dtype.type(0)), alpha)
+    for numbers, one in zip(found, (alpha, beside), strict=True):
+        expected = parameters.numbers(float(one), float(scale), dtype)[0]
+        np.testing.assert_array_equal(numbers["of"], expected["of"])
+        values, wanted = (row["derived"].astype(np.longdouble) for row in (numbers, expected))
+        eps = np.longdouble(np.finfo(dtype).eps)
+        for place in (0, 2, 4, 6, 8, 11, 13, 16, 19):  # pairs
+            pair, sure = (row[place] + row[place + 1] for row in (values, wanted))
+            # What a pair leaves off, and what np.longdouble does of its sum.
+            tolerance = max(4 * eps**2, 4 * np.finfo(np.longdouble).eps)
+            tiny = np.finfo(dtype).smallest_normal * eps
+            np.testing.assert_allclose(pair, sure, rtol=tolerance, atol=tiny)
+        for place in (10, 15, 18):  # limits, which need not be exact
+            np.testing.assert_allclose(values[place], wanted[place], rtol=8 * eps)
+
+
+@on_host
+@each_dtype
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_host_code_of_numbers_on_the_device_is_as_exact(alpha, dtype):
+    alpha, scale = aligned(alpha, dtype), aligned(1.3, dtype)
+    for name in ELEMENTWISE:
+        exact = truth(name, of_numbers(float(alpha), float(scale), 100, SEED, dtype), dtype)
+        if len(exact.points) == 0:  # the slope at alpha = 2
+            continue
+        card = Host()
+        x = aligned(exact.points[:, 0], dtype)
+        values = evaluate(WANTED, x, alpha, scale, card=card)[WANTED.index(name)]
+        assert [kernel.name for kernel in card.started] == ["derive", "dense"]
+        row = judge("host", name, dtype, "", exact, values.astype(float), kernel_allowance)
+        assert row.ratio <= 1, row
+
+
+def pulled(grad, x, alpha, scale, names, *, is_constant=False, is_smooth=False):
+    arguments = prepare(OPERATIONS["loss"].parameters, (x, alpha, scale))
+    found = launch.pullback(grad, arguments, names, is_constant, is_smooth, Host())
+    sums = [] if found.partial is None else found.partial.sum(axis=1)
+    return found.in_x, *sums
+
+
+SLOPES = ("influence", "grad_alpha", "grad_scale")
+
+
+@on_host
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("alpha", [0.5, 2.0, -5.0, 1.9])
+@pytest.mark.parametrize("is_constant", [False, True])
+def test_host_code_of_the_backward_pass(dtype, alpha, is_constant):
+    x = aligned(X[:51], dtype)
+    grad = aligned(0.5 if is_constant else np.cos(np.arange(51.0)), dtype)
+    numbers = aligned(alpha, dtype), aligned(1.5, dtype)
+    given = [one.astype(float) for one in (x, *numbers)]
+    found = pulled(grad, x, *numbers, SLOPES, is_constant=is_constant, is_smooth=True)
+    if alpha == 2.0:
+        beside = given[1] - np.finfo("float64" if dtype == "float64" else "float32").eps
+    rtol = {"float64": 1e-13, "float32": 1e-6, "float16": 1e-3}[dtype]
+    for name, value in zip(SLOPES, found, strict=True):
+        if name == "grad_alpha" and alpha == 2.0:
+            terms = grad * robloss.grad_alpha(given[0], beside, given[2])
+        else:
+            terms = grad.astype(float) * getattr(robloss, name)(*given)
+        if name == "influence":
+            assert value.dtype == x.dtype
+            np.testing.assert_allclose(value, terms, rtol=rtol, atol=1e-7 * rtol)
+        else:
+            size = float(np.sum(np.abs(terms)))
+            np.testing.assert_allclose(value, math.fsum(terms), atol=max(rtol, 1e-13) * size)
+    for some in [("influence",), ("grad_alpha",), ("influence", "grad_scale")]:
+        alone = pulled(grad, x, *numbers, some, is_constant=is_constant, is_smooth=True)
+        for name, value in zip(some, [one for one in alone if one is not None], strict=True):
+            # At alpha = 2 another set of operations leaves other elements to `exact`.
+            np.testing.assert_allclose(value, found[SLOPES.index(name)], rtol=rtol)
+
+
+@on_host
+@each_dtype
+def test_host_code_leaves_out_what_weighs_nothing(dtype):
+    x = aligned([np.nan, np.inf, 3.0, -1.0], dtype)
+    grad = aligned([0.0, 0.0, -2.0, 1.0], dtype)
+    found = pulled(grad, x, aligned(1.5, dtype), aligned(1.0, dtype), SLOPES)
+    some = pulled(*[aligned(one[2:], dtype) for one in (grad, x)],
+                  aligned(1.5, dtype), aligned(1.0, dtype), SLOPES)  # fmt: skip
+    np.testing.assert_array_equal(found[0], [0.0, 0.0, *some[0]])
+    assert found[1:] == some[1:]
+
+
+@on_host
+def test_the_slope_in_alpha_at_two_is_infinite_unless_it_is_made_smooth():
+    x, one = aligned([1.0], "float64"), aligned(1.0, "float64")
+    given = one, x, aligned(2.0, "float64"), one, ("grad_alpha",)
+    assert pulled(*given)[1] == math.inf
+    assert 0 < pulled(*given, is_smooth=True)[1] < math.inf
+
+
 # ------------------------------------------------------------------------------------ parameters
 
 
@@ -322,8 +428,11 @@ def compiled(kernel, folder, *options):
         Kernel("dense", "float16", WANTED, "STEEP_POWER"),
         Kernel("strided", "float64", WANTED, "LANES"),
         Kernel("sums", "float32", ("loss", "grad_alpha", "grad_scale"), "POWER"),
+        Kernel("derive", "float64", (), "DERIVED"),
+        Kernel("dense", "float32", ("loss",), "DERIVED"),
+        Kernel("pullback", "float32", ("influence", "grad_alpha", "grad_scale"), "DERIVED", True),
     ],
-    ids=lambda kernel: f"{kernel.name}-{kernel.dtype}",
+    ids=lambda kernel: f"{kernel.name}-{kernel.dtype}-{kernel.member}",
 )
 def test_nvcc_compiles(kernel, tmp_path):
     compiled(kernel, tmp_path, "-arch=sm_80", "-cubin")
@@ -405,7 +514,8 @@ def test_cupys_own_functions_serve_where_kernels_cannot_be_built(monkeypatch):
             raise OSError("no compiler")
 
     runtime = SimpleNamespace(getDevice=lambda: 0)
-    cupy = SimpleNamespace(RawKernel=RawKernel, cuda=SimpleNamespace(runtime=runtime))
+    cuda = SimpleNamespace(runtime=runtime)
+    cupy = SimpleNamespace(RawKernel=RawKernel, cuda=cuda, empty=np.empty)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.delitem(sys.modules, "robloss._backends.cupy", raising=False)
     backend = importlib.import_module("robloss._backends.cupy")

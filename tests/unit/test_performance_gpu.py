@@ -4,12 +4,14 @@ import itertools
 from types import SimpleNamespace
 
 import gpu
+import gpu_steps
 import numpy as np
 import performance_gpu
 import pytest
 import targets
 from record import read, write
 
+import robloss
 from robloss._backends.numpy import evaluate
 
 
@@ -81,7 +83,7 @@ def record(monkeypatch, tmp_path):
     return read(tmp_path / "r.json")
 
 
-def _fails(job):
+def _fails(*_):
     raise RuntimeError("no such card")
 
 
@@ -100,6 +102,36 @@ def test_what_is_measured_and_what_is_made_of_it(record):
     assert "Paper (1 multiprocessors)" in text
     assert "{" not in text
     assert "no such card" in text
+
+
+@pytest.mark.parametrize("dtype", gpu_steps.DTYPES)
+def test_steps_of_learning_are_the_same_for_everybody(dtype, monkeypatch):
+    pytest.importorskip("torch", reason="torch is not installed")
+    monkeypatch.setattr(gpu_steps.contestants, "compiled_reference", _fails)
+
+    def clock_of(ahead):
+        ahead()
+        return gpu.contest.CLOCKS["wall"]
+
+    made = gpu_steps.training(clock_of, 1000, dtype, "cpu")
+    found = gpu.contest.run(made, 2, least=0.0)
+    assert {row["who"] for row in found.rows} >= {gpu_steps.OURS, gpu_steps.REFERENCE, "copy"}
+    assert [one["who"] for one in found.missing] == [gpu_steps.COMPILED]
+    with pytest.raises(gpu.contest.WrongValueError):
+        made.check(
+            [
+                2 * one
+                for one in gpu_steps.step(robloss.loss, gpu_steps.residuals("cpu", 1000, dtype))()
+            ]
+        )
+
+
+def test_fits_end_at_the_same_coefficients():
+    pytest.importorskip("torch", reason="torch is not installed")
+    cp = SimpleNamespace(asarray=lambda array: array.view(_Array))
+    made = gpu_steps.fit(cp, 2000, "cpu")
+    found = gpu.contest.run(made, 1, least=0.0)
+    assert gpu_steps.ON_TWO_CORES in {row["who"] for row in found.rows}
 
 
 def test_a_fraction_is_that_of_the_traffic():

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 
 from robloss import _quadrature
+from robloss._backends.cuda.parameters import MODERATE
 from robloss._kernels.constants import FLOAT32, FLOAT64
 
 WANTED = ("loss", "influence", "weight", "curvature", "grad_alpha", "grad_scale")
@@ -41,7 +42,7 @@ _EXACT = {
     "QUADRATURE_REACH": _quadrature.REACH,
 }
 
-_PARTS = ("pairs", "family", "slope", "exact", "outputs", "memory")
+_PARTS = ("pairs", "family", "numbers", "slope", "exact", "outputs", "memory", "blocks")
 
 
 def _series(kind: str, name: str, numbers: tuple[float, ...]) -> str:
@@ -86,20 +87,24 @@ class Kernel:
 
     Attributes
     ----------
-    name : {"dense", "strided", "sums"}
+    name : {"dense", "strided", "sums", "derive", "pullback"}
         Its function, and the file that it stands in.
     dtype : {"float16", "float32", "float64"}
         Of the arrays.
     operations : tuple of str
         What it computes.
-    member : {"POWER", "STEEP_POWER", "LANES"}
-        Which member of the family, the last for alpha or scale per element.
+    member : {"POWER", "STEEP_POWER", "DERIVED", "LANES"}
+        Which member of the family: of numbers of the host, of numbers on the device, or of alpha or
+        scale per element.
+    is_smooth : bool, default False
+        Whether ∂ρ/∂α at alpha = 2, which is infinite, is taken at the next smaller number.
     """
 
     name: str
     dtype: str
     operations: tuple[str, ...]
     member: str
+    is_smooth: bool = False
 
     @property
     def source(self) -> str:
@@ -108,8 +113,9 @@ class Kernel:
         made_for = [
             f"using Stored = {STORED[self.dtype]};",
             f"using Real = {'double' if real(self.dtype) == 'float64' else 'float'};",
-            f"constexpr int WANTED = {bits};",
-            f"constexpr int MEMBER = {self.member};",
+            f"[[maybe_unused]] constexpr int WANTED = {bits};",
+            f"[[maybe_unused]] constexpr int MEMBER = {self.member};",
+            f"[[maybe_unused]] constexpr bool IS_SMOOTH = {str(self.is_smooth).lower()};",
         ]
         return "\n".join([_head(), *map(_text, _PARTS), *made_for, _text(self.name)])
 
@@ -121,6 +127,10 @@ def real(dtype: str) -> str:
 
 @cache
 def _head() -> str:
-    exact = [f"constexpr double {name} = {value!r};" for name, value in _EXACT.items()]
+    constants = _EXACT | {"MODERATE_LOW": MODERATE[0], "MODERATE_HIGH": MODERATE[1]}
+    exact = [
+        f"[[maybe_unused]] constexpr double {name} = {value!r};"
+        for name, value in constants.items()
+    ]
     formats = [_format(kind, *about) for kind, about in _FORMATS.items()]
     return "\n".join(["template <class T> struct Format;", *formats, *exact, _nodes()])

@@ -1,27 +1,30 @@
 // Arrays that lie dense and alike in memory, with numbers for alpha and scale: 16 bytes of each
 // array per thread. To keep the memory busy, as much must be on its way as it moves while one thread
-// waits; the more bytes each asks for, the fewer threads that takes.
+// waits; the more bytes each asks for, the fewer threads that takes. `by` is of no use where `derived`
+// is: what `derive` left.
 
 extern "C" __global__ void __launch_bounds__(256)
 dense(const Stored* __restrict__ x, const Numbers<Real> by, Stored* __restrict__ loss,
       Stored* __restrict__ influence, Stored* __restrict__ weight,
       Stored* __restrict__ curvature, Stored* __restrict__ grad_alpha,
-      Stored* __restrict__ grad_scale, const long long size) {
+      Stored* __restrict__ grad_scale, const long long size,
+      const Numbers<Real>* __restrict__ derived) {
     constexpr int SIZE = Pack<Stored>::SIZE;
     const long long start = thread_index() * SIZE;
     if (start >= size) return;
+    const Numbers<Real>& of = MEMBER == DERIVED ? *derived : by;
     const Pack<Stored> given = load(x, start, size);
     Outputs<Real> out[SIZE];
     bool good[SIZE], all_good = true;
 #pragma unroll
     for (int i = 0; i < SIZE; ++i) {
-        good[i] = of_numbers<WANTED, MEMBER>(Real(given.at[i]), by, out[i]);
+        good[i] = of_numbers<WANTED, MEMBER>(Real(given.at[i]), of, out[i]);
         all_good = all_good && good[i];
     }
     if (!all_good) {
 #pragma unroll
         for (int i = 0; i < SIZE; ++i) {
-            if (!good[i]) out[i] = exactly<WANTED, Real>(given.at[i], by.alpha, by.scale);
+            if (!good[i]) out[i] = exactly<WANTED, Real>(given.at[i], of.alpha, of.scale);
         }
     }
 

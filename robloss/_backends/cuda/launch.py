@@ -32,6 +32,9 @@ class Card(Protocol):
     def strides(self, array: Array) -> tuple[int, ...]:
         """Its strides, in bytes."""
 
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """A new array on the device."""
+
     def start(self, kernel: Kernel, blocks: int, arguments: tuple[Any, ...]) -> bool:
         """Start a kernel on the current stream; False where it cannot be built.
 
@@ -58,7 +61,7 @@ class _Call(NamedTuple):
         self, name: str, member: str, shape: tuple[int, ...], blocks: int, *given: Any
     ) -> tuple[Array, ...] | None:
         """Start a kernel of six outputs, of which those not wanted are null."""
-        made = {one: self.xp.empty(shape, dtype=self.arguments.dtype) for one in self.operations}
+        made = {one: self.card.empty(shape, self.arguments.dtype) for one in self.operations}
         outputs = [self.card.pointer(made[one]) if one in made else 0 for one in WANTED]
         kernel = Kernel(name, self.dtype, in_order(self.operations), member)
         front, back = given[:2], given[2:]
@@ -84,6 +87,9 @@ def evaluate(names: tuple[str, ...], arguments: Arguments, card: Card) -> tuple[
     x, alpha, scale = given = tuple(_readable(call, value) for value in arguments.given)
     if not (isinstance(alpha, float) and isinstance(scale, float)):
         by = np.zeros(1, parameters.layout(real(call.dtype)))
+        if are_numbers(x, alpha, scale) and is_dense(x, card):
+            derived = derive(alpha, scale, arguments.xp.uint8, call.dtype, card)
+            return derived and _dense(call, x, "DERIVED", by, card.pointer(derived[0]))
         return _strided(call, given, "LANES", by)
     member, by = parameters.member(alpha), parameters.numbers(alpha, scale, real(call.dtype))
     if is_dense(x, card):
@@ -116,12 +122,75 @@ def total(
     is_alike = all(one.dtype == arguments.dtype and is_dense(one, card) for one in arrays)
     if dtype not in STORED or not is_alike:
         return None
-    partial = arguments.xp.empty((len(names), BLOCKS_OF_SUM), dtype=arguments.xp.float64)
+    partial = card.empty((len(names), BLOCKS_OF_SUM), arguments.xp.float64)
     at = [card.pointer(one) for one in arrays] + [0] * (2 - len(arrays))
     by = parameters.numbers(alpha, scale, real(dtype))
     given = (*at, by, card.pointer(partial), math.prod(x.shape))
     kernel = Kernel("sums", dtype, names, parameters.member(alpha))
     return partial if card.start(kernel, BLOCKS_OF_SUM, given) else None
+
+
+class Pulled(NamedTuple):
+    """What a backward pass asks for, or None where it does not."""
+
+    in_x: Array | None
+    partial: Array | None  # of those of alpha and scale that are wanted: a row of float64 each
+
+
+def pullback(
+    grad: Array,
+    arguments: Arguments,
+    names: tuple[str, ...],
+    is_constant: bool,
+    is_smooth: bool,
+    card: Card,
+) -> Pulled | None:
+    """Gradients of Σ g ρ in x, alpha and scale; None where no kernel can do it.
+
+    Parameters
+    ----------
+    grad : array
+        g: like x, or anything that begins with the one number that it is.
+    arguments : Arguments
+        Dense x, and one alpha and one scale on the device, all of the dtype of the result.
+    names : tuple of str
+        Which of ``influence``, ``grad_alpha`` and ``grad_scale``, in this order.
+    is_constant, is_smooth : bool
+        Of g, and of ∂ρ/∂α: see `Kernel`.
+    card : Card
+    """
+    x, alpha, scale = arguments.given
+    xp, size = arguments.xp, math.prod(x.shape)
+    dtype = _Call(names, arguments, card).dtype
+    blocks = max(1, min(BLOCKS_OF_SUM, -(-size * x.itemsize // (THREADS * PACK))))
+    rows = sum(name != "influence" for name in names)
+    in_x = card.empty(tuple(x.shape), arguments.dtype) if "influence" in names else None
+    partial = card.empty((rows, blocks), xp.float64) if rows else None
+    derived = derive(alpha, scale, xp.uint8, dtype, card)
+    if derived is None:
+        return None
+    given = (
+        card.pointer(grad), int(not is_constant), card.pointer(x), card.pointer(derived[0]),
+        *[0 if one is None else card.pointer(one) for one in (in_x, partial)], size,
+    )  # fmt: skip
+    kernel = Kernel("pullback", dtype, names, "DERIVED", is_smooth)
+    return Pulled(in_x, partial) if card.start(kernel, blocks, given) else None
+
+
+def derive(alpha: Array, scale: Array, byte: Any, dtype: str, card: Card) -> tuple[Array] | None:
+    """What kernels need of an alpha and a scale on the device, made there; None if it cannot be."""
+    size = 2 * parameters.layout(real(dtype)).itemsize
+    room = card.empty((size,), byte)
+    given = card.pointer(alpha), card.pointer(scale), card.pointer(room)
+    kernel = Kernel("derive", dtype, (), "DERIVED")
+    return (room,) if card.start(kernel, 1, given) else None
+
+
+def are_numbers(x: Any, alpha: Any, scale: Any) -> bool:
+    """Whether alpha and scale are arrays of one element each, which give results no axis."""
+    return not any(isinstance(one, float) for one in (x, alpha, scale)) and all(
+        math.prod(one.shape) == 1 and one.ndim <= x.ndim for one in (alpha, scale)
+    )
 
 
 def in_order(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -167,10 +236,14 @@ def _readable(call: _Call, value: Any) -> Any:
     return array if is_aligned else call.xp.asarray(array, copy=True)
 
 
-def _dense(call: _Call, x: Array, member: str, by: Any) -> tuple[Array, ...] | None:
+def _dense(
+    call: _Call, x: Array, member: str, by: Any, derived: int = 0
+) -> tuple[Array, ...] | None:
     size = math.prod(x.shape)
     blocks = -(-size * x.itemsize // (THREADS * PACK))
-    return call.start("dense", member, tuple(x.shape), blocks, call.card.pointer(x), by, size)
+    return call.start(
+        "dense", member, tuple(x.shape), blocks, call.card.pointer(x), by, size, derived
+    )
 
 
 def _strided(call: _Call, given: tuple[Any, ...], member: str, by: Any) -> tuple[Array, ...] | None:

@@ -53,13 +53,17 @@ struct Numbers {
     Derived<T> derived;
 };
 
-enum Member { POWER, STEEP_POWER, LANES };  // the last: alpha or scale per element
+// DERIVED: alpha and scale are numbers on the device, LANES: one of them is per element.
+enum Member { POWER, STEEP_POWER, DERIVED, LANES };
 
 template <int WANTED, int MEMBER, class T>
 __device__ inline bool of_numbers(T x, const Numbers<T>& by, Outputs<T>& out) {
     const Derived<T>& of = by.derived;
-    return outputs<WANTED>(
-        MEMBER == POWER ? power(x, of) : steep_power(x, of.shape, of.width), of.width, x, out);
+    const bool moderate = MODERATE_LOW <= by.alpha && by.alpha <= MODERATE_HIGH;
+    return outputs<WANTED>(MEMBER == POWER || (MEMBER == DERIVED && moderate)
+                               ? power(x, of)
+                               : steep_power(x, of.shape, of.width),
+                           of.width, x, out);
 }
 
 template <int WANTED, class T>

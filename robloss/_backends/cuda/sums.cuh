@@ -2,21 +2,6 @@
 // block leaves a partial sum of each, in float64; how many blocks there are decides in which order
 // is added up, and so the last digits: they are as many on every card.
 
-constexpr int THREADS = 256;
-
-__device__ inline double summed_by_block(double term) {
-    __shared__ double terms[THREADS];
-    terms[threadIdx.x] = term;
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) terms[threadIdx.x] += terms[threadIdx.x + half];
-    }
-    __syncthreads();
-    const double sum = terms[0];
-    __syncthreads();  // before the next call writes
-    return sum;
-}
-
 extern "C" __global__ void __launch_bounds__(THREADS)
 sums(const Stored* __restrict__ x, const Stored* __restrict__ weights, const Numbers<Real> by,
      double* __restrict__ partial, const long long size) {

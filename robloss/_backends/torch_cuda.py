@@ -1,0 +1,223 @@
+"""torch tensors on a CUDA device: the CUDA kernels, started on torch's current stream.
+
+NVIDIA's own bindings, which torch's packages for CUDA bring along, compile and start them. No value
+of a tensor is looked at on the host, and all memory is torch's: calls may be recorded in a graph of
+CUDA's, once their kernels are built.
+"""
+
+import threading
+from functools import cache
+from typing import Any
+
+import array_api_compat.torch as xp
+import numpy as np
+import torch
+
+from robloss._args import Arguments
+from robloss._backends.cuda import STORED, WANTED, Kernel, launch, telling
+
+_PARTIALS = ("influence", "grad_alpha", "grad_scale")
+_building = threading.Lock()
+_kernels: dict[tuple[Kernel, int], Any] = {}
+
+
+class Card:
+    """How kernels see torch's tensors on one device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def pointer(self, array: torch.Tensor) -> int:
+        """Where a tensor begins."""
+        return int(array.data_ptr())
+
+    def strides(self, array: torch.Tensor) -> tuple[int, ...]:
+        """Its strides, in bytes."""
+        return tuple([step * array.itemsize for step in array.stride()])
+
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """A new tensor on the device."""
+        return torch.empty(shape, dtype=dtype, device=self.device)
+
+    def start(self, kernel: Kernel, blocks: int, arguments: tuple[Any, ...]) -> bool:
+        """Start a kernel on the current stream; False where it cannot be built."""
+        built = _built(kernel, self.device.index)
+        if built is None:
+            return False
+        stream = torch.cuda.current_stream(self.device).cuda_stream
+        _start(built, self.device.index, blocks, stream, arguments)
+        return True
+
+
+@cache
+def card_of(device: torch.device) -> Card | None:
+    """How kernels see tensors there; None where they are not CUDA's."""
+    is_served = device.type == "cuda" and torch.version.cuda is not None
+    return Card(device) if is_served else None
+
+
+def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor | None:
+    """Values of an operation, laid out like x where they have its shape; None without a kernel."""
+    card = _card(inputs)
+    if card is None or name not in WANTED:
+        return None
+    stored = _stored(dtype)
+    inputs = [one.detach() for one in inputs]
+    shape = torch.broadcast_shapes(*[one.shape for one in inputs])
+    order = _memory_order(inputs[0], shape)
+    if order is not None:
+        inputs = [one.expand(shape).permute(order) if one.ndim else one for one in inputs]
+    found = launch.evaluate((name,), Arguments("torch", xp, tuple(inputs), stored, stored), card)
+    if found is None:
+        return None
+    result = found[0].to(dtype)
+    if order is None:
+        return result
+    return result.permute([order.index(axis) for axis in range(len(order))])
+
+
+def gradients(
+    name: str,
+    dtype: torch.dtype,
+    needed: list[bool],
+    grad: torch.Tensor,
+    inputs: list[torch.Tensor],
+) -> list[torch.Tensor | None] | None:
+    """Gradients of Σ g ρ in one pass, for one alpha and one scale; None where that is not so."""
+    card = _card(inputs)
+    if card is None or not any(needed):
+        return None
+    if grad.device != inputs[0].device or grad.shape != inputs[0].shape:
+        return None
+    if not grad.numel() or not launch.are_numbers(*inputs):
+        return None
+    dtype = _stored(dtype)
+    x, alpha, scale = [_dense(one, dtype) for one in inputs]
+    is_constant = not any(grad.stride())
+    above = grad.detach().to(dtype) if is_constant else _dense(grad, dtype)
+    names = tuple([one for one, need in zip(_PARTIALS, needed, strict=True) if need])
+    arguments = Arguments("torch", xp, (x, alpha, scale), dtype, dtype)
+    is_smooth = name == "smooth_loss"
+    found = launch.pullback(above, arguments, names, is_constant, is_smooth, card)
+    if found is None:
+        return None
+    results: dict[str, Any] = {"influence": found.in_x}
+    if found.partial is not None:
+        results |= zip(names[found.in_x is not None :], found.partial.sum(dim=1), strict=True)
+    return [
+        # A copy: results of an operator are no views of each other.
+        results[partial].to(one.dtype, copy=partial != "influence").reshape(one.shape)
+        if need
+        else None
+        for partial, one, need in zip(_PARTIALS, inputs, needed, strict=True)
+    ]
+
+
+def _card(inputs: list[torch.Tensor]) -> Any:
+    device = inputs[0].device
+    return card_of(device) if all(one.device == device for one in inputs) else None
+
+
+def _stored(dtype: torch.dtype) -> torch.dtype:
+    """The dtype that kernels are made for."""
+    return dtype if str(dtype).rpartition(".")[2] in STORED else torch.float32
+
+
+def _dense(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The tensor, or a copy, without gaps and from where packs can be loaded."""
+    tensor = tensor.detach().to(dtype).contiguous()
+    return tensor if tensor.data_ptr() % launch.PACK == 0 else tensor.clone()
+
+
+def _memory_order(x: torch.Tensor, shape: Any) -> list[int] | None:
+    """The axes as `torch.empty_like` of x lays them out, outermost first; None for C's order."""
+    if x.is_contiguous() or x.shape != shape:
+        return None
+    steps = torch.empty_like(x, device="meta").stride()
+    return sorted(range(len(shape)), key=lambda axis: (-steps[axis], axis))
+
+
+# ------------------------------------------------------------------------------ NVIDIA's bindings
+
+
+def _built(kernel: Kernel, device: int) -> Any:
+    """A kernel that can be started; None where it cannot be built, once and for all."""
+    place = kernel, device
+    if place not in _kernels:
+        with _building:
+            if place not in _kernels:
+                _kernels[place] = _build(kernel, device)
+    return _kernels[place]
+
+
+def _build(kernel: Kernel, device: int) -> Any:
+    if torch.cuda.is_current_stream_capturing():
+        # Loading a kernel would spoil the graph, and what failed now would be given up for good.
+        raise RuntimeError(
+            "CUDA kernels of robloss must be built before a graph is captured, but got "
+            f"{kernel.name!r} in one. Run the step once before, as torch asks for its own kernels."
+        )
+    try:
+        return _loaded(_compiled(kernel, torch.cuda.get_device_capability(device)), kernel, device)
+    except Exception as error:  # noqa: BLE001 - bindings, compiler and driver raise what they like
+        telling.warn(f"{type(error).__name__}: {error}", "torch")
+        return None
+
+
+def _compiled(kernel: Kernel, capability: tuple[int, int]) -> bytes:
+    """The machine code; subnormal numbers count, as in torch's own kernels."""
+    from cuda.bindings import nvrtc
+
+    program = _asked(nvrtc.nvrtcCreateProgram(kernel.source.encode(), b"robloss.cu", 0, [], []))
+    options = [f"--gpu-architecture=sm_{capability[0]}{capability[1]}".encode(), b"--std=c++17"]
+    done = nvrtc.nvrtcCompileProgram(program, len(options), options)
+    if done[0]:
+        log = b" " * _asked(nvrtc.nvrtcGetProgramLogSize(program))
+        _asked(nvrtc.nvrtcGetProgramLog(program, log))
+        raise RuntimeError(log.rstrip(b"\0").decode().strip() or repr(done[0]))
+    code: bytes = b" " * _asked(nvrtc.nvrtcGetCUBINSize(program))
+    _asked(nvrtc.nvrtcGetCUBIN(program, code))
+    _asked(nvrtc.nvrtcDestroyProgram(program))
+    return code
+
+
+def _loaded(code: bytes, kernel: Kernel, device: int) -> Any:
+    from cuda.bindings import driver
+
+    _asked(driver.cuCtxPushCurrent(_context(device)))
+    try:
+        module = _asked(driver.cuModuleLoadData(code))
+        return _asked(driver.cuModuleGetFunction(module, kernel.name.encode()))
+    finally:
+        _asked(driver.cuCtxPopCurrent())
+
+
+@cache
+def _context(device: int) -> Any:
+    """torch's own context of a device: a thread that has not used it may have none."""
+    from cuda.bindings import driver
+
+    torch.cuda.init()
+    return _asked(driver.cuDevicePrimaryCtxRetain(_asked(driver.cuDeviceGet(device))))
+
+
+def _start(built: Any, device: int, blocks: int, stream: int, arguments: tuple[Any, ...]) -> None:
+    """Start a kernel; its arguments are copied before this returns."""
+    from cuda.bindings import driver
+
+    held = [np.array(one, "i8") if isinstance(one, int) else one for one in arguments]
+    addresses = np.array([one.ctypes.data for one in held], "u8")
+    _asked(driver.cuCtxPushCurrent(_context(device)))
+    try:
+        sides = blocks, 1, 1, launch.THREADS, 1, 1
+        _asked(driver.cuLaunchKernel(built, *sides, 0, stream, addresses.ctypes.data, 0))
+    finally:
+        _asked(driver.cuCtxPopCurrent())
+
+
+def _asked(answer: tuple[Any, ...]) -> Any:
+    """What one of the bindings' functions gives, beside the error."""
+    error, *found = answer
+    if error:
+        raise RuntimeError(repr(error))
+    return found[0] if found else None

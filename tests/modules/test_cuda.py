@@ -1,0 +1,260 @@
+"""torch's way to the CUDA kernels, on a card that is this machine's processor."""
+
+import ctypes
+import sys
+from types import ModuleType, SimpleNamespace
+
+import cuda_host
+import numpy as np
+import pytest
+
+import robloss
+from robloss._backends.cuda import Kernel, launch
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.backends(lambda library: library.option == "torch")
+on_host = pytest.mark.skipif(bool(cuda_host.missing), reason=cuda_host.missing)
+
+SEED = 2019
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+RTOL = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The kernels that are started, on tensors of the CPU that pass for such of a device."""
+    robloss.loss(torch.ones(1), 1.0)  # the operators come with the first call
+    from robloss._backends import torch as backend
+    from robloss._backends import torch_cuda, torch_operators
+
+    class Paper(torch_cuda.Card):
+        def start(self, kernel, blocks, arguments):
+            found.append(kernel)
+            return cuda_host.Host().start(kernel, blocks, arguments)
+
+    found = []
+    monkeypatch.setattr(torch_cuda, "card_of", Paper)
+    monkeypatch.setattr(torch_operators, "on_host", lambda tensors: False)
+    monkeypatch.setattr(backend, "_are_plain", lambda inputs: False)
+    return found
+
+
+def leaves(*shapes, dtype="float64"):
+    rng = np.random.default_rng(SEED)
+    given = [rng.standard_cauchy(shapes[0]), rng.uniform(0.1, 1.9, shapes[1]),
+             rng.uniform(0.5, 2.0, shapes[2])]  # fmt: skip
+    return [torch.tensor(one, dtype=getattr(torch, dtype)).requires_grad_() for one in given]
+
+
+def names(kernels):
+    return [kernel.name for kernel in kernels]
+
+
+def close(found, expected, dtype):
+    torch.testing.assert_close(found, expected, rtol=RTOL[dtype], atol=RTOL[dtype] * 1e-3)
+
+
+@on_host
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_forward_and_backward_are_three_kernels_and_the_numbers_of_numpy(started, dtype):
+    given = leaves((70, 3), (), (), dtype=dtype)
+    loss = robloss.loss(*given)
+    assert names(started) == ["derive", "dense"]
+    assert loss.dtype == given[0].dtype
+    loss.backward(torch.ones((), dtype=loss.dtype).expand(70, 3))
+    assert names(started[2:]) == ["derive", "pullback"]
+    arrays = [one.detach().double().numpy() for one in given]
+    close(loss.detach().double(), torch.from_numpy(robloss.loss(*arrays)), dtype)
+    for name, one in zip(("influence", "grad_alpha", "grad_scale"), given, strict=True):
+        terms = torch.from_numpy(getattr(robloss, name)(*arrays)).sum_to_size(one.shape)
+        assert one.grad.dtype == one.dtype
+        close(one.grad.double(), terms, dtype)
+
+
+@on_host
+def test_a_gradient_for_each_element(started):
+    given = leaves((40,), (), (1,))
+    grad = torch.linspace(-1.0, 1.0, 40, dtype=torch.float64)
+    found = torch.autograd.grad(robloss.loss(*given), given, grad)
+    arrays = [one.detach().numpy() for one in given]
+    for name, value in zip(("influence", "grad_alpha", "grad_scale"), found, strict=True):
+        terms = grad * torch.from_numpy(getattr(robloss, name)(*arrays))
+        close(value, terms.sum_to_size(value.shape), "float64")
+
+
+@on_host
+@pytest.mark.parametrize(
+    "shapes", [((6, 4), (4,), (4,)), ((6, 4), (6, 1), ()), ((), (5,), ()), ((0,), (), ())], ids=str
+)
+def test_parameters_of_any_shape(started, shapes):
+    given = leaves(*shapes)
+    loss = robloss.loss(*given)
+    gradients = torch.autograd.grad(loss.sum(), given)
+    arrays = [one.detach().numpy() for one in given]
+    close(loss.detach(), torch.from_numpy(np.asarray(robloss.loss(*arrays))), "float64")
+    for name, value in zip(("influence", "grad_alpha", "grad_scale"), gradients, strict=True):
+        terms = torch.from_numpy(np.asarray(getattr(robloss, name)(*arrays)))
+        close(value, terms.sum_to_size(value.shape), "float64")
+    assert {*names(started)} <= {"strided", "dense", "derive"}
+
+
+@on_host
+@pytest.mark.parametrize("alpha", [(), (5,)], ids=["one alpha", "an alpha per column"])
+def test_gradcheck(started, alpha):
+    given = leaves((4, 5), alpha, ())
+    assert torch.autograd.gradcheck(robloss.loss, given)
+    assert torch.autograd.gradgradcheck(robloss.loss, given)
+
+
+@on_host
+def test_results_lie_in_memory_as_compilers_foresee(started):
+    base = torch.linspace(-3.0, 4.0, 120, dtype=torch.float64).reshape(2, 3, 4, 5)
+    alpha = torch.tensor(0.7, dtype=torch.float64)
+    for x in (base, base.permute(0, 2, 3, 1), base.transpose(0, 3), base[:, ::2], base[..., :1]):
+        for others in ((alpha, alpha), (torch.full(x.shape[-1:], 0.7, dtype=torch.float64), alpha)):
+            found = robloss.loss(x, *others)
+            assert found.stride() == torch.empty_like(x).stride()
+            close(found, torch.from_numpy(robloss.loss(x.numpy(), 0.7, 0.7)), "float64")
+    assert "dense" in names(started)
+    assert "strided" in names(started)
+
+
+@on_host
+def test_operators_are_sound(started):
+    for name in ("loss", "smooth_loss"):
+        given = leaves((5, 3), (), ())
+        torch.library.opcheck(torch.ops.robloss.evaluate.default, (name, torch.float64, *given))
+        constants = [one.detach() for one in given]
+        sample = (name, torch.float64, [True] * 3, torch.ones(5, 3).double(), *constants)
+        torch.library.opcheck(torch.ops.robloss.gradients.default, sample)
+    assert "pullback" in names(started)
+
+
+class _Watched(torch.utils._python_dispatch.TorchDispatchMode):
+    """Raises where a host would read a value of a device."""
+
+    WAIT = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "item")
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if name in self.WAIT or ((kwargs or {}).get("device") is not None and name == "_to_copy"):
+            raise AssertionError(f"the host waits in {name}")
+        return function(*args, **(kwargs or {}))
+
+
+@on_host
+@pytest.mark.parametrize("name", ["loss", "smooth_loss"])
+@pytest.mark.parametrize("alpha", [(), (3,)], ids=["one alpha", "an alpha per column"])
+def test_the_host_reads_no_value(started, name, alpha):
+    from robloss._backends import torch_operators as operators
+
+    given = [one.detach() for one in leaves((7, 3), alpha, ())]
+    with _Watched():
+        operators.values(name, torch.float64, given)
+        for grad in (torch.ones(7, 3).double(), torch.ones(()).double().expand(7, 3)):
+            operators.slopes(name, torch.float64, [True] * 3, grad, given)
+        with pytest.raises(AssertionError, match="the host waits"):
+            given[2].item()
+
+
+@on_host
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_the_slope_in_alpha_at_two(started):
+    x, scale = torch.tensor([0.5, -2.0]).double(), torch.tensor(1.0).double()
+    for name, is_finite in (("nll", True), ("loss", False)):
+        alpha = torch.tensor(2.0).double().requires_grad_()
+        getattr(robloss, name)(x, alpha, scale).sum().backward()
+        assert bool(torch.isfinite(alpha.grad)) == is_finite
+    assert [kernel.is_smooth for kernel in started if kernel.name == "pullback"] == [True, False]
+
+
+# --------------------------------------------------------------------------- NVIDIA's bindings
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Bindings that note what they are called with."""
+    calls = []
+
+    def noted(name, *results):
+        return lambda *given: (calls.append((name, *given)), (0, *results))[1]
+
+    module = SimpleNamespace(
+        cuDeviceGet=noted("get", 0),
+        cuDevicePrimaryCtxRetain=noted("retain", "context"),
+        cuCtxPushCurrent=noted("push"),
+        cuCtxPopCurrent=noted("pop", "context"),
+        cuModuleLoadData=noted("load", "module"),
+        cuModuleGetFunction=noted("function", "function"),
+    )
+    bindings = ModuleType("cuda.bindings")
+    bindings.driver = module
+    monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    from robloss._backends import torch_cuda
+
+    torch_cuda._context.cache_clear()
+    yield SimpleNamespace(module=module, calls=calls)
+    torch_cuda._context.cache_clear()
+
+
+def test_arguments_are_passed_by_their_addresses(driver):
+    from robloss._backends import torch_cuda
+
+    by = np.array([(1.5, 2)], [("a", "f8"), ("b", "i8")])
+    seen = []
+
+    def start(function, *given):
+        *_, shared, stream, addresses, extra = given
+        pointers = (ctypes.c_void_p * 2).from_address(addresses)
+        seen.append(ctypes.c_longlong.from_address(pointers[0]).value)
+        seen.append(ctypes.c_double.from_address(pointers[1]).value)
+        seen.append((function, given[:6], shared, stream, extra))
+        return (0,)
+
+    driver.module.cuLaunchKernel = start
+    torch_cuda._start("function", 0, 7, 123, (2**40, by))
+    assert seen == [2**40, 1.5, ("function", (7, 1, 1, launch.THREADS, 1, 1), 0, 123, 0)]
+    assert [call[0] for call in driver.calls] == ["get", "retain", "push", "pop"]
+    driver.module.cuLaunchKernel = lambda *given: (700,)
+    with pytest.raises(RuntimeError, match="700"):
+        torch_cuda._start("function", 0, 7, 123, ())
+    assert [call[0] for call in driver.calls][-2:] == ["push", "pop"]
+
+
+def test_the_formula_serves_where_kernels_cannot_be_built(monkeypatch):
+    robloss.loss(torch.ones(1), 1.0)
+    from robloss._backends import torch as backend
+    from robloss._backends import torch_cuda, torch_operators
+
+    class Paper(torch_cuda.Card):
+        def start(self, kernel, blocks, arguments):
+            return torch_cuda._built(kernel, -1) is not None
+
+    def fails(*given):
+        raise OSError("no compiler for torch")
+
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch_cuda, "_compiled", fails)
+    monkeypatch.setattr(torch_cuda, "_kernels", {})
+    monkeypatch.setattr(torch_cuda, "card_of", Paper)
+    monkeypatch.setattr(torch_operators, "on_host", lambda tensors: False)
+    monkeypatch.setattr(backend, "_are_plain", lambda inputs: False)
+    given = leaves((9,), (), ())
+    with pytest.warns(RuntimeWarning, match="cannot be built .OSError: no compiler for torch"):
+        loss = robloss.loss(*given)
+    gradients = torch.autograd.grad(loss.sum(), given)  # warnings are errors: there is no second
+    arrays = [one.detach().numpy() for one in given]
+    np.testing.assert_allclose(loss.detach(), robloss.loss(*arrays), rtol=1e-12)
+    np.testing.assert_allclose(gradients[0], robloss.influence(*arrays), rtol=1e-12)
+
+
+def test_nothing_is_built_while_a_graph_is_captured(monkeypatch):
+    robloss.loss(torch.ones(1), 1.0)
+    from robloss._backends import torch_cuda
+
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="must be built before a graph is captured, but got 'd"):
+        torch_cuda._built(Kernel("dense", "float32", ("loss",), "DERIVED"), -1)
