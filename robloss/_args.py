@@ -262,27 +262,33 @@ def number_in(domain: Domain, value: Any, kind: str = "a number") -> float:
 
 def _check_shapes(domains: tuple[Domain, ...], values: tuple[Any, ...]) -> None:
     shapes = [() if isinstance(value, float) else tuple(value.shape) for value in values]
-    if all(shape in (shapes[0], ()) for shape in shapes):
+    if _go_together(shapes):
         return
     if any(isinstance(side, float) for shape in shapes for side in shape):
         return  # a Dask array may not know its shape
-    if not _go_together(shapes):
-        listed = ", ".join(
-            f"`{domain.name}` {shape}" for domain, shape in zip(domains, shapes, strict=True)
-        )
-        raise ValueError(
-            f"Arguments must have shapes that broadcast together, but got {listed}. "
-            "Add axes of length 1 where they should be paired."
-        )
+    listed = ", ".join(
+        f"`{domain.name}` {shape}" for domain, shape in zip(domains, shapes, strict=True)
+    )
+    raise ValueError(
+        f"Arguments must have shapes that broadcast together, but got {listed}. "
+        "Add axes of length 1 where they should be paired."
+    )
 
 
 def _go_together(shapes: list[tuple[int, ...]]) -> bool:
-    """Whether shapes broadcast; as NumPy tells by an error, which compilers of torch cannot."""
+    """Whether shapes broadcast; as NumPy tells by an error, which compilers of torch cannot.
+
+    Side by side from the last: == of whole shapes would compare sides of different axes, and bind
+    what a compiler keeps open, the length of a batch, to what it happened to meet.
+    """
     for place in range(1, 1 + max([len(shape) for shape in shapes])):
-        sides = [shape[-place] for shape in shapes if len(shape) >= place]
-        long = [side for side in sides if side != 1]
-        if any(side != long[0] for side in long):
-            return False
+        common = 1
+        for shape in shapes:
+            side = shape[-place] if len(shape) >= place else 1
+            if common == 1:
+                common = side
+            elif side != 1 and side != common:
+                return False
     return True
 
 

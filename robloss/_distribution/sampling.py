@@ -135,7 +135,7 @@ def sample(
     >>> x.shape, bool(abs(x.mean()) < 1)
     ((1000,), True)
     """
-    leading = _leading(shape)
+    leading = leading_axes(shape)
     given = (alpha, scale)
     plain = all(is_number(value) or isinstance(value, np.generic) for value in given)
     if plain and library_of_generator(rng) not in (None, "numpy"):
@@ -171,7 +171,7 @@ def _sample(
     return result[()] if arguments.library == "numpy" else result
 
 
-def _leading(shape: int | tuple[int, ...]) -> tuple[int, ...]:
+def leading_axes(shape: int | tuple[int, ...]) -> tuple[int, ...]:
     try:
         sides = tuple(map(operator.index, shape if isinstance(shape, tuple | list) else (shape,)))
     except TypeError:

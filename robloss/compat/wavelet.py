@@ -25,6 +25,13 @@ class Filters(NamedTuple):
     synthesis_hi: np.ndarray
 
 
+class HalfFilters(NamedTuple):
+    """Two symmetric filters, from their centres on. Nothing here takes them."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+
+
 def generate_filters(wavelet_type: str | None = None) -> Any:
     """The filters of a wavelet, or the names of all.
 
@@ -65,7 +72,18 @@ def pad_reflecting(x: Any, padding_below: int, padding_above: int, axis: int) ->
 
 
 def get_max_num_levels(sz: Any) -> int:
-    """How many levels images of a shape (batch, width, height) allow."""
+    """How many levels images of a shape (batch, width, height) allow.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three sides; it is an AssertionError as well.
+    """
+    if len(sz) < 3:
+        raise RefusedValueError(
+            f"`sz` must be (batch, width, height), but got {tuple(sz)!r}. "
+            "It is the shape of what `construct` takes."
+        )
     return wavelets.max_levels(int(sz[1]), int(sz[2]))
 
 

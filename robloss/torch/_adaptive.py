@@ -35,7 +35,8 @@ class AdaptiveLoss(ColumnLoss):
         Where it starts, strictly inside `alpha_range`; default: in the middle.
     scale_min : float, default 1e-5
         What the scale stays above, in the unit of the residuals; positive. The likelihood of
-        residuals that are exactly 0 has no other bound.
+        residuals that are exactly 0 has no other bound. A scale below 6e-8 is 0 in float16, and
+        the loss NaN.
     scale_init : float, default 1.0
         Where the scale starts, at least `scale_min`. Equal to it, the scale is fixed.
     reduction : {"mean", "sum", "none"}, default "mean"
@@ -203,10 +204,13 @@ def _alpha_map(ends: tuple[float, float]) -> AlphaMap:
     return AlphaMap(low, high)
 
 
+_STRICTLY = "Start strictly inside `alpha_range`: an end is only ever neared. Or widen the range."
+
+
 def _start(alphas: AlphaMap, alpha: float | None) -> float:
     """The free number to start from."""
     if alpha is None:
         return 0.0
     low, high = alphas.low, alphas.high
-    number = number_in(Domain("alpha_init", "α", low, high, low == high, "Widen the range."), alpha)
+    number = number_in(Domain("alpha_init", "α", low, high, low == high, _STRICTLY), alpha)
     return float(alphas.inverse(number))

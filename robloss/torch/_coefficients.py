@@ -9,11 +9,12 @@ import torch
 from robloss._args import number_in
 from robloss._domains import Domain
 from robloss.torch import _wavelets as wavelets
-from robloss.torch._colors import rgb_to_yuv
-from robloss.torch._dct import dct
+from robloss.torch._colors import rgb_to_yuv, yuv_to_rgb
+from robloss.torch._dct import dct, idct
 
+# A name's place is its number in states of modules: new ones go to the end.
 COLOR_SPACES = ("YUV", "RGB")
-REPRESENTATIONS = (*wavelets.WAVELETS, "DCT", "PIXEL")
+REPRESENTATIONS = ("CDF9/7", "LeGall5/3", "DCT", "PIXEL")
 
 _BASE = Domain("scale_base", "", 0.0, math.inf, False, "1 keeps volumes.")
 
@@ -85,6 +86,38 @@ class Coefficients:
             pyramid = wavelets.analyse(values, self.levels, self.representation)
             values = wavelets.flatten(wavelets.rescale(pyramid, self.scale_base))
         return values.to(images.dtype)
+
+    def images_of(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Undo `of`."""
+        values = coefficients.to(torch.promote_types(coefficients.dtype, torch.float32))
+        if self.representation == "DCT":
+            values = idct(values)
+        elif self.is_wavelet:
+            pyramid = wavelets.unflatten(values, self.levels)
+            pyramid = wavelets.rescale(pyramid, 1 / self.scale_base)
+            values = wavelets.synthesise(pyramid, self.representation)
+        if self.color_space == "YUV":
+            values = yuv_to_rgb(values, -3)
+        return values.to(coefficients.dtype)
+
+    def code(self) -> list[float]:
+        """What tells coefficients of one kind from others, in numbers."""
+        own = (self.levels, self.scale_base) if self.is_wavelet else (0, 1.0)
+        kinds = COLOR_SPACES.index(self.color_space), REPRESENTATIONS.index(self.representation)
+        return [*map(float, (self.height, self.width, self.channels, *kinds, *own))]
+
+    @classmethod
+    def decoded(cls, code: list[float]) -> "Coefficients":
+        """Undo `code`."""
+        height, width, channels, space, representation, levels = map(int, code[:-1])
+        names = COLOR_SPACES[space], REPRESENTATIONS[representation]
+        return cls(height, width, channels, *names, levels, code[-1])
+
+    def __str__(self) -> str:
+        """Size, names and numbers, as one says them."""
+        wavelet = f", {self.levels} levels of base {self.scale_base:g}" if self.is_wavelet else ""
+        size = f"{self.height} x {self.width} x {self.channels}"
+        return f"{size} in {self.color_space}, {self.representation}{wavelet}"
 
 
 def _check_name(name: str, value: str, known: tuple[str, ...]) -> None:

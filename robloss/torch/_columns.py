@@ -10,10 +10,11 @@ from torch import nn
 from robloss._args import number_in
 from robloss._domains import Domain
 from robloss._reparam import AlphaMap, ScaleMap
-from robloss.torch._reduction import checked_reduction, reduced
+from robloss.torch._module import ReducedLoss, check_tensor
+from robloss.torch._reduction import reduced
 
 
-class ColumnLoss(nn.Module, ABC):  # type: ignore[misc]
+class ColumnLoss(ReducedLoss, ABC):
     """A negative log-likelihood of residuals ``(..., num_dims)``, with a scale for each column.
 
     `ScaleMap` says what a free number is: the parameter `latent_scale`, or, where the scale is
@@ -21,19 +22,27 @@ class ColumnLoss(nn.Module, ABC):  # type: ignore[misc]
     """
 
     def __init__(self, num_dims: int, scale_min: float, scale_init: float, reduction: str) -> None:
-        super().__init__()
+        super().__init__(reduction)
         self.num_dims = _count("num_dims", num_dims)
         self._scales = _scale_map(scale_min, scale_init)
-        self.reduction = checked_reduction(reduction)
 
     def _register_scale(self, factory: dict[str, Any]) -> None:
         """Hold the scale; the parameters of a subclass come first, as in the reference code."""
         self._register("scale", self._scales.low == self._scales.initial, factory)
 
     def _register(self, name: str, is_fixed: bool, factory: dict[str, Any]) -> None:
-        values = torch.empty(self.num_dims, **factory)
+        values = self._empty(factory)
         self.register_parameter(f"latent_{name}", None if is_fixed else nn.Parameter(values))
         self.register_buffer(f"fixed_{name}", values if is_fixed else None)
+
+    def _empty(self, factory: dict[str, Any]) -> torch.Tensor:
+        values = torch.empty(self.num_dims, **factory)
+        if not values.is_floating_point():
+            raise TypeError(
+                f"`dtype` must be a floating dtype, but got {values.dtype}. "
+                "Shape and scale are real numbers; torch.float32 is usual."
+            )
+        return values
 
     def reset_parameters(self) -> None:
         """Set the parameters to where they start."""
@@ -84,11 +93,7 @@ class ColumnLoss(nn.Module, ABC):  # type: ignore[misc]
 
     def _check(self, x: torch.Tensor) -> None:
         """Refuse residuals that have not one column for each of ours."""
-        if not isinstance(x, torch.Tensor):
-            raise TypeError(
-                f"`x` must be a torch.Tensor, but got {type(x).__name__}. "
-                "Convert it first, e.g. torch.as_tensor(x)."
-            )
+        check_tensor(x)
         if x.ndim == 0 or x.shape[-1] != self.num_dims:
             single = "Add an axis for the one column: x[..., None]."
             several = "Its last axis holds the columns, each with parameters of its own."

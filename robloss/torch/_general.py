@@ -1,15 +1,19 @@
 """The loss with a given shape and scale, as a module."""
 
+from typing import Any
+
 import torch
-from torch import nn
 
 from robloss._args import number_in
-from robloss._domains import ALPHA, SCALE
+from robloss._domains import ALPHA, SCALE, Domain
 from robloss._loss import loss
-from robloss.torch._reduction import checked_reduction, reduced
+from robloss.torch._module import ReducedLoss, check_tensor
+from robloss.torch._reduction import reduced
+
+_DOMAINS = {domain.name: domain for domain in (ALPHA, SCALE)}
 
 
-class GeneralLoss(nn.Module):  # type: ignore[misc]
+class GeneralLoss(ReducedLoss):
     r"""The general loss ρ of residuals, with a given shape and scale.
 
     .. math::
@@ -39,7 +43,7 @@ class GeneralLoss(nn.Module):  # type: ignore[misc]
     Raises
     ------
     TypeError
-        If `alpha` or `scale` is no number.
+        If `alpha` or `scale` is no number, or one to be learned; if `x` is no tensor.
     ValueError
         If `alpha` is NaN, `scale` leaves (0, inf), or `reduction` is none of the three.
 
@@ -51,7 +55,9 @@ class GeneralLoss(nn.Module):  # type: ignore[misc]
     Notes
     -----
     There is nothing to learn, and `state_dict` holds the two numbers in float64 whatever the module
-    is cast to. `torch.compile` compiles anew for another `alpha`.
+    is cast to. `torch.compile` compiles anew for another `alpha`, and gives up after some: where
+    `alpha` changes often, compile a function that takes it as a tensor without axes and gives it to
+    `robloss.loss`.
 
     To learn `alpha` by this loss would only make it small: a smaller one costs less everywhere.
     `AdaptiveLoss` has what is missing, the normaliser of the density.
@@ -70,31 +76,18 @@ class GeneralLoss(nn.Module):  # type: ignore[misc]
     """
 
     def __init__(self, alpha: float, scale: float = 1.0, reduction: str = "mean") -> None:
-        super().__init__()
+        super().__init__(reduction)
         self.alpha = alpha
         self.scale = scale
-        self.reduction = checked_reduction(reduction)
 
-    @property
-    def alpha(self) -> float:
-        """Shape."""
-        return self._alpha
-
-    @alpha.setter
-    def alpha(self, value: float) -> None:
-        self._alpha = number_in(ALPHA, value)
-
-    @property
-    def scale(self) -> float:
-        """Scale, in the unit of the residuals."""
-        return self._scale
-
-    @scale.setter
-    def scale(self, value: float) -> None:
-        self._scale = number_in(SCALE, value)
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Check shape and scale, before torch registers a Parameter of that name."""
+        domain = _DOMAINS.get(name)
+        super().__setattr__(name, value if domain is None else _given(domain, value))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """ρ of every residual, reduced."""
+        check_tensor(x)
         return reduced(loss(x, self.alpha, self.scale), self.reduction)
 
     def get_extra_state(self) -> torch.Tensor:
@@ -108,3 +101,12 @@ class GeneralLoss(nn.Module):  # type: ignore[misc]
     def extra_repr(self) -> str:
         """What `repr` shows between the parentheses."""
         return f"alpha={self.alpha}, scale={self.scale}, reduction={self.reduction!r}"
+
+
+def _given(domain: Domain, value: Any) -> float:
+    if isinstance(value, torch.Tensor) and value.requires_grad:
+        raise TypeError(
+            f"`{domain.name}` must be a number, but got a tensor that requires gradients. "
+            "AdaptiveLoss learns shape and scale; robloss.loss takes tensors."
+        )
+    return number_in(domain, value)

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
 from robloss.torch._adaptive import AdaptiveLoss
 from robloss.torch._coefficients import Coefficients
-from robloss.torch._reduction import checked_reduction, reduced
+from robloss.torch._module import ReducedLoss, check_tensor
+from robloss.torch._reduction import reduced
 from robloss.torch._students_t import StudentsTLoss
 
 LAYOUTS = ("channels_first", "channels_last")
 
 
-class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
+class AdaptiveImageLoss(ReducedLoss):
     r"""The adaptive loss of images: shape and scale learned for each coefficient of a transform.
 
     .. math::
@@ -48,8 +48,8 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
     reduction : {"mean", "sum", "none"}, default "mean"
         What `forward` returns: one number, or with "none" a value per coefficient.
     **options
-        Those of `AdaptiveLoss`, or with `students_t` of `StudentsTLoss`: `alpha_range`,
-        `alpha_init`, `scale_min`, `scale_init`, `nonnegative`, `device`, `dtype`.
+        Those of the law: `scale_min`, `scale_init`, `device`, `dtype`; of `AdaptiveLoss` also
+        `alpha_range`, `alpha_init`, `nonnegative`, which `StudentsTLoss` has not.
 
     Attributes
     ----------
@@ -79,6 +79,9 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
 
     Values lie as their coefficients do: of a wavelet, the coarsest at index 0, each finer level
     around it; of the DCT, the frequencies from 0 on. 16-bit images are transformed in float32.
+
+    `state_dict` says what the coefficients are, and a loss of others refuses it; only the layout
+    may differ.
 
     References
     ----------
@@ -111,14 +114,13 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
         reduction: str = "mean",
         **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(reduction)
         if layout not in LAYOUTS:
             raise ValueError(
                 f"`layout` must be 'channels_first' or 'channels_last', but got {layout!r}. "
                 "torch's own modules take channels first."
             )
         self.layout = layout
-        self.reduction = checked_reduction(reduction)
         size = _checked_size(image_size)
         height, width, channels = size if self._is_last else (*size[1:], size[0])
         self._transform = Coefficients(
@@ -144,11 +146,20 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
 
     def alpha(self) -> torch.Tensor:
         """The shape of each coefficient, as an image."""
+        self._must_have("alpha", "df")
         return self._as_images(self.law.alpha())
 
     def df(self) -> torch.Tensor:
         """The degrees of freedom of each coefficient where the law is Student's t, as an image."""
+        self._must_have("df", "alpha")
         return self._as_images(self.law.df())
+
+    def _must_have(self, name: str, other: str) -> None:
+        if not hasattr(self.law, name):
+            raise AttributeError(
+                f"`students_t` must be {name == 'df'} for `{name}`, but got {name != 'df'}. "
+                f"This law has `{other}`."
+            )
 
     def scale(self) -> torch.Tensor:
         """The scale of each coefficient, as an image."""
@@ -177,6 +188,46 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
         if self._is_last:
             return self._transform.of(x.movedim(-1, -3)).movedim(-3, -1)
         return self._transform.of(x)
+
+    def inverse(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """The images of coefficients: undoes `transform`, to rounding.
+
+        Parameters
+        ----------
+        coefficients : torch.Tensor (..., image_size)
+
+        Returns
+        -------
+        torch.Tensor (..., image_size)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transform`.
+        """
+        self._check(coefficients, "coefficients")
+        if self._is_last:
+            return self._transform.images_of(coefficients.movedim(-1, -3)).movedim(-3, -1)
+        return self._transform.images_of(coefficients)
+
+    def sample(
+        self, shape: int | tuple[int, ...] = (), generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Random residual images: coefficients of the law as it is now, transformed back.
+
+        Parameters
+        ----------
+        shape : int or tuple of int, default ()
+            How many images: the leading axes of the result.
+        generator : torch.Generator, optional
+            On the device of the parameters; default: torch's global one.
+
+        Returns
+        -------
+        torch.Tensor (..., image_size)
+            Differentiable as the samples of the law are.
+        """
+        return self.inverse(self._as_images(self.law.sample(shape, generator)))
 
     def nll(self, x: torch.Tensor) -> torch.Tensor:
         """Negative log-likelihood of each coefficient, in nats; of an image, their sum.
@@ -217,22 +268,36 @@ class AdaptiveImageLoss(nn.Module):  # type: ignore[misc]
         images = columns.reshape(*columns.shape[:-1], one.height, one.width, one.channels)
         return images if self._is_last else images.movedim(-1, -3)
 
-    def _check(self, x: torch.Tensor) -> None:
-        if not isinstance(x, torch.Tensor):
-            raise TypeError(
-                f"`x` must be a torch.Tensor, but got {type(x).__name__}. "
-                "Convert it first, e.g. torch.as_tensor(x)."
-            )
+    def _check(self, x: torch.Tensor, name: str = "x") -> None:
+        check_tensor(x, name)
         if not x.is_floating_point():
             raise TypeError(
-                f"`x` must have a floating dtype, but got {x.dtype}. "
-                "Convert it first, e.g. x.float()."
+                f"`{name}` must have a floating dtype, but got {x.dtype}. "
+                f"Convert it first, e.g. {name}.float()."
             )
         if tuple(x.shape[-3:]) != self.image_size:
             expected = ", ".join(map(str, self.image_size))
             raise ValueError(
-                f"`x` must have the shape (..., {expected}), but got {tuple(x.shape)}. "
+                f"`{name}` must have the shape (..., {expected}), but got {tuple(x.shape)}. "
                 f"The layout is {self.layout}."
+            )
+
+    def get_extra_state(self) -> torch.Tensor:
+        """What the coefficients are, for `state_dict`; the layout does not matter to them."""
+        return torch.tensor(self._transform.code(), dtype=torch.float64)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Refuse what was learned of other coefficients.
+
+        Raises
+        ------
+        ValueError
+        """
+        code = state.tolist()
+        if code != self._transform.code():
+            raise ValueError(
+                f"`state_dict` must be of images of {self._transform}, but got "
+                f"{Coefficients.decoded(code)}. Make the loss with the options it was saved with."
             )
 
     def extra_repr(self) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from robloss._distribution.sampling import leading_axes
+from robloss._loss import loss
 from robloss.torch._columns import ColumnLoss
 
 # notation: ν = degrees of freedom, z = x/(σ √ν), a = ν/2
 
 _LN_2, _LN_PI = math.log(2), math.log(math.pi)
-# From here on log(1 + z²) is 2 log|z| to the last digit of float64, and z² would overflow later.
-_FAR = 2.0**28
 # log Γ(a + ½) − log Γ(a) − ½ log a = Σ k a^(−n), n = 1, 3, …: the terms left out are below 3e-16
 # from a = 12 on.
 _LARGE = 12.0
@@ -40,20 +40,25 @@ def students_t_nll(x: torch.Tensor, df: torch.Tensor, scale: torch.Tensor) -> to
     """
     dtype = torch.promote_types(torch.promote_types(x.dtype, df.dtype), scale.dtype)
     x, df, scale = (one.to(torch.promote_types(dtype, torch.float32)) for one in (x, df, scale))
-    value = _tail(x / scale, df) + torch.log(scale) + _log_normaliser(df)
+    value = _tail(x, df, scale) + torch.log(scale) + _log_normaliser(df)
     return value.to(dtype)
 
 
-def _tail(t: torch.Tensor, df: torch.Tensor) -> torch.Tensor:
-    """½ (ν + 1) log1p(t²/ν), which is t²/2 where ν is so large that 1/ν rounds to 0."""
+def _tail(x: torch.Tensor, df: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """½ (ν + 1) log1p(z²): the loss at alpha = 0 times a weight, and at 2 where ν is infinite.
+
+    The loss has the gradients: masked residuals, be they NaN, add nothing to them.
+    """
     is_normal = torch.isinf(df)
     df = torch.where(is_normal, 1.0, df)
-    z = t / torch.sqrt(df)
-    is_far = z.abs() > _FAR
-    near = torch.where(is_far, 0.0, z)
-    far = torch.where(is_far, z.abs(), 1.0)
-    heavy = (df + 1) * torch.where(is_far, 2 * torch.log(far), torch.log1p(near * near))
-    return torch.where(is_normal, t * t, heavy) / 2
+    width = torch.where(is_normal, 1.0, torch.sqrt(df / 2))
+    weight = torch.where(is_normal, 1.0, (df + 1) / 2)
+    values = loss(x, 2 * is_normal.to(df.dtype), scale * width)
+    # A product would give the weight 0 times infinity where such a value is masked.
+    is_finite = values.isfinite()
+    return torch.where(
+        is_finite, weight * torch.where(is_finite, values, 0.0), weight.detach() * values
+    )
 
 
 def _log_normaliser(df: torch.Tensor) -> torch.Tensor:
@@ -140,7 +145,7 @@ class StudentsTLoss(ColumnLoss):
     ) -> None:
         super().__init__(num_dims, scale_min, scale_init, reduction)
         factory = {"device": device, "dtype": dtype}
-        self.log_df = nn.Parameter(torch.empty(self.num_dims, **factory))
+        self.log_df = nn.Parameter(self._empty(factory))
         self._register_scale(factory)
         self.reset_parameters()
 
@@ -152,6 +157,39 @@ class StudentsTLoss(ColumnLoss):
     def df(self) -> torch.Tensor:
         """The degrees of freedom of each column."""
         return torch.exp(self.log_df)
+
+    def sample(
+        self, shape: int | tuple[int, ...] = (), generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Random residuals of every column, as it is now.
+
+        Parameters
+        ----------
+        shape : int or tuple of int, default ()
+            How many to draw for each column: the leading axes of the result.
+        generator : torch.Generator, optional
+            On the device of the parameters; default: torch's global one.
+
+        Returns
+        -------
+        torch.Tensor (..., num_dims)
+            In the unit of the residuals; differentiable in the parameters.
+
+        References
+        ----------
+        R. W. Bailey, Mathematics of Computation 62 (1994) 779: a polar method.
+        """
+        df = self.df()
+        # The least uniform number bounds the tails: that of float32 would end them early.
+        wide = df if df.device.type == "mps" else df.double()
+        options = {"generator": generator, "dtype": wide.dtype, "device": wide.device}
+        whole = (*leading_axes(shape), *df.shape)
+        angle = 2 * math.pi * torch.rand(whole, **options)
+        energy = -2 * torch.log1p(-torch.rand(whole, **options))
+        is_normal = torch.isinf(wide)
+        finite = torch.where(is_normal, 1.0, wide)
+        square = torch.where(is_normal, energy, finite * torch.expm1(energy / finite))
+        return self.scale() * (torch.sqrt(square) * torch.cos(angle)).to(df.dtype)
 
     def _nll(self, x: torch.Tensor) -> torch.Tensor:
         return students_t_nll(x, self.df(), self.scale())

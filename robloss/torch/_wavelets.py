@@ -106,6 +106,17 @@ def flatten(pyramid: Pyramid) -> torch.Tensor:
     return image
 
 
+def unflatten(image: torch.Tensor, levels: int) -> Pyramid:
+    """Undo `flatten`."""
+    found: list[Bands] = []
+    for _ in range(levels):
+        height, width = ((side + 1) // 2 for side in image.shape[-2:])
+        upper, lower = image[..., :height, :], image[..., height:, :]
+        found.append((lower[..., width:], upper[..., width:], lower[..., :width]))
+        image = upper[..., :width]
+    return Pyramid(tuple(found), image)
+
+
 def split(signal: torch.Tensor, axis: int, lifting: Lifting) -> tuple[torch.Tensor, torch.Tensor]:
     """Low and high band along an axis, which holds two samples or more."""
     signal = signal.movedim(axis, -1)

@@ -352,3 +352,12 @@ def _loss(size, **options):
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_shape_without_all_sides_is_refused():
+    with pytest.raises(ValueError, match=r"`sz` must be \(batch, width, height\), but got \(8,\)"):
+        wavelet.get_max_num_levels((8,))
+
+
+def test_half_filters_have_their_names():
+    assert wavelet.HalfFilters._fields == ("lo", "hi")

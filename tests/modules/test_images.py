@@ -157,6 +157,35 @@ def test_reductions_and_nonnegative():
     assert shift.mean() > 10  # -log(scale_min), and more
 
 
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+def test_the_inverse_undoes_the_transform(layout, representation):
+    sizes = [(3, 1, 2), (3, 7, 4), (3, 5, 6)] if layout == "channels_first" else [(5, 6, 3)]
+    for size, space in itertools.product(sizes, SPACES):
+        loss = _of(
+            size, color_space=space, representation=representation, layout=layout, scale_base=0.5
+        )
+        x = _images(2, *size)
+        torch.testing.assert_close(loss.inverse(loss.transform(x)), x, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("students_t", [False, True])
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+def test_samples_are_images_of_coefficients_of_the_law(layout, students_t, device):
+    size = FIRST if layout == "channels_first" else LAST
+    loss = _of(size, layout=layout, students_t=students_t)
+    first, again = (
+        loss.sample((2, 3), torch.Generator(device).manual_seed(0)).detach() for _ in range(2)
+    )
+    assert first.shape == (2, 3, *size)
+    assert torch.equal(first, again)
+    law = loss.law.sample((2, 3), torch.Generator(device).manual_seed(0)).detach()
+    columns = law.reshape(2, 3, *LAST)
+    expected = columns if layout == "channels_last" else columns.movedim(-1, -3)
+    torch.testing.assert_close(loss.transform(first), expected)
+    assert loss.sample().shape == size
+
+
 # ------------------------------------------------------------------------------------- derivatives
 
 
@@ -269,6 +298,33 @@ def test_fixed_values_are_in_the_state():
     assert {"law.fixed_alpha", "law.fixed_scale"} <= set(loss.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ({}, {"representation": "LeGall5/3"}),
+        ({}, {"color_space": "RGB"}),
+        ({"num_levels": 2}, {"num_levels": 1}),
+        ({}, {"scale_base": 0.5}),
+        ({"image_size": (3, 6, 5)}, {}),
+        ({"image_size": (3, 5, 4)}, {}),
+    ],
+)
+def test_states_of_other_coefficients_are_refused(options, other):
+    loss = AdaptiveImageLoss(**{"image_size": FIRST, **options})
+    fresh = AdaptiveImageLoss(FIRST, **other)
+    with pytest.raises(
+        ValueError, match=r"must be of images of 5 x 6 x 3 in .*, but got . x . x 3"
+    ):
+        fresh.load_state_dict(loss.state_dict())
+
+
+def test_what_has_no_effect_on_coefficients_does_not_matter():
+    loss = AdaptiveImageLoss(FIRST, representation="DCT", num_levels=1, scale_base=0.5)
+    AdaptiveImageLoss(FIRST, representation="DCT").load_state_dict(loss.state_dict())
+    levels = AdaptiveImageLoss(FIRST).state_dict()
+    AdaptiveImageLoss(FIRST, num_levels=3).load_state_dict(levels)
+
+
 def test_repr_tells_what_it_is():
     text = repr(AdaptiveImageLoss((3, 8, 8), num_levels=2))
     assert "(3, 8, 8), 'YUV', 'CDF9/7', num_levels=2, scale_base=1.0" in text
@@ -315,5 +371,9 @@ def test_refused_images():
         loss(np.zeros(FIRST))
     with pytest.raises(TypeError, match=r"must have a floating dtype, but got torch.int64"):
         loss(torch.zeros(FIRST, dtype=torch.int64))
-    with pytest.raises(AttributeError, match="df"):
+    with pytest.raises(TypeError, match="`coefficients` must have a floating dtype, but got torch"):
+        loss.inverse(torch.zeros(FIRST, dtype=torch.int64))
+    with pytest.raises(AttributeError, match="`students_t` must be True for `df`, but got False"):
         loss.df()
+    with pytest.raises(AttributeError, match="`students_t` must be False for `alpha`, but got Tr"):
+        AdaptiveImageLoss(FIRST, students_t=True).alpha()

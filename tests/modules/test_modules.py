@@ -196,6 +196,8 @@ def test_general_loss_is_the_function(device):
         ("alpha", float("nan"), ValueError),
         ("scale", None, TypeError),
         ("scale", 0.0, ValueError),
+        ("alpha", torch.nn.Parameter(torch.tensor(1.0)), TypeError),
+        ("scale", torch.tensor(1.0, requires_grad=True), TypeError),
     ],
 )
 def test_what_is_set_on_general_loss_is_checked(name, value, kind):
@@ -205,9 +207,31 @@ def test_what_is_set_on_general_loss_is_checked(name, value, kind):
     assert (loss.alpha, loss.scale) == (0.5, 2.0)
 
 
+@of_kinds
+def test_a_reduction_that_is_set_is_checked(kind):
+    module = KINDS[kind][0]()
+    with pytest.raises(ValueError, match="`reduction` must be 'none', 'mean' or 'sum', but got 'M"):
+        module.reduction = "Mean"
+    module.reduction = "sum"
+    assert module(residuals()).ndim == 0
+
+
 REFUSALS = [
     (lambda: GeneralLoss("2"), TypeError, "`alpha` must be a number, but got '2'"),
     (lambda: GeneralLoss(torch.zeros(2)), TypeError, "`alpha` must be a number"),
+    (
+        lambda: GeneralLoss(torch.nn.Parameter(torch.tensor(1.0))),
+        TypeError,
+        "`alpha` must be a number, but got a tensor that requires gradients. AdaptiveLoss learns",
+    ),
+    (lambda: GeneralLoss(1.0)(np.zeros(3)), TypeError, "`x` must be a torch.Tensor, but got nd"),
+    (lambda: GeneralLoss(1.0)([1.0]), TypeError, "`x` must be a torch.Tensor, but got list"),
+    (
+        lambda: AdaptiveLoss(1, dtype=torch.int32),
+        TypeError,
+        "`dtype` must be a floating dtype, but got torch.int32",
+    ),
+    (lambda: StudentsTLoss(1, 1.0, 1.0, dtype=torch.int64), TypeError, "`dtype` must be a float"),
     (lambda: GeneralLoss(float("nan")), ValueError, "`alpha` must lie in .* but got nan"),
     (lambda: GeneralLoss(1.0, 0.0), ValueError, r"`scale` must lie in \(0, inf\), but got 0.0"),
     (
@@ -228,7 +252,7 @@ REFUSALS = [
     (
         lambda: AdaptiveLoss(1, alpha_init=2.0),
         ValueError,
-        r"`alpha_init` must lie in \(0.001, 1.999\), but got 2.0. Widen the range.",
+        r"`alpha_init` must lie in \(0.001, 1.999\), but got 2.0. Start strictly inside",
     ),
     (lambda: AdaptiveLoss(1, alpha_init=0.001), ValueError, "`alpha_init` must lie in"),
     (lambda: AdaptiveLoss(1, (1.0, 1.0), 0.5), ValueError, r"`alpha_init` must lie in \[1, 1\]"),

@@ -89,3 +89,52 @@ def test_a_fixed_scale(device):
     assert module.df().tolist() == [1.0, 1.0]
     module(torch.ones(2, device=device)).backward()
     assert module.log_df.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_masked_residuals_add_nothing(bad, device):
+    module = StudentsTLoss(1, reduction="none", device=device)
+    x = torch.tensor([[1.0], [bad]], device=device, requires_grad=True)
+    inputs = [x, *module.parameters()]
+    found = torch.autograd.grad(module(x)[:1].sum(), inputs)
+    only = torch.autograd.grad(module(x[:1]).sum(), inputs)
+    torch.testing.assert_close(found, only)
+
+
+def test_residuals_that_are_not_finite(device):
+    module = StudentsTLoss(2, reduction="none", device=device)
+    x = torch.tensor([torch.inf, torch.nan], device=device, requires_grad=True)
+    values = module(x)
+    values.sum().backward()
+    assert values[0] == torch.inf
+    assert values[1].isnan()
+    assert x.grad[0] == 0
+    assert x.grad[1].isnan()
+    # The slope in the logarithm of the scale tends to −ν, here times that of softplus.
+    assert module.latent_scale.grad[0] == pytest.approx(-(1 - 1e-5) * (1 - math.exp(-1)))
+    assert module.latent_scale.grad[1].isnan()
+    assert module.log_df.grad[1].isnan()
+
+
+def test_samples_are_of_every_column(device):
+    stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
+    df = torch.tensor([0.5, 1.0, 4.0, torch.inf])
+    module = StudentsTLoss(4, scale_init=3.0, device=device)
+    with torch.no_grad():
+        module.log_df.copy_(df.log())
+    count = 20_000
+    draws = module.sample(count, torch.Generator(device).manual_seed(0))
+    assert draws.shape == (count, 4)
+    assert draws.dtype == torch.float32
+    for column, number in zip(draws.detach().cpu().T.double(), df.tolist(), strict=True):
+        law = stats.norm(0, 3) if number == math.inf else stats.t(number, 0, 3)
+        # Its p value is uniform on (0, 1) for each of the four.
+        assert stats.kstest(column.numpy(), law.cdf).pvalue > 1e-3
+    other = stats.t(1.5, 0, 3)
+    assert stats.kstest(draws[:, 1].detach().cpu().numpy(), other.cdf).pvalue < 1e-3
+    draws[:, :3].sum().backward()
+    assert (module.log_df.grad[:3] != 0).all()
+    assert (module.latent_scale.grad[:3] != 0).all()
+    assert module.sample().shape == (4,)
+    with pytest.raises(ValueError, match="`shape` must have no negative side"):
+        module.sample(-1)
