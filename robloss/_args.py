@@ -488,7 +488,10 @@ def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = T
         if check and not domain.is_everything and (on_host or is_float):
             check_values(domain, value)
     if arrays > 1:
-        _check_shapes(domains, arguments.given)
-        if arguments.library == "torch":
+        is_torch = arguments.library == "torch"
+        # `torch.jit.trace` has tensors for sides, not to be compared; torch refuses them itself.
+        if not (is_torch and sys.modules["torch"].jit.is_tracing()):
+            _check_shapes(domains, arguments.given)
+        if is_torch:
             return _on_one_device(domains, arguments)
     return arguments
