@@ -160,8 +160,8 @@ def _pulled_back(
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # noqa: SLF001
         found = _differentiable(name, dtype, needed, grad, inputs)
     else:
-        found = operators.gradients(name, dtype, needed, grad, *inputs)
-    return [one if need else None for one, need in zip(found, needed, strict=False)]
+        found = operators.gradients(name, dtype, needed, grad, *inputs)[: len(needed)]
+    return [one if need else None for one, need in zip(found, needed, strict=True)]
 
 
 def _differentiable(

@@ -226,7 +226,7 @@ def test_the_arguments_are_saved_and_at_most_the_slopes_in_x(torch, backend, sha
 @pytest.mark.parametrize("columns", [(), (3,)], ids=["one alpha", "an alpha per column"])
 def test_hooks_of_saved_tensors_change_no_gradient(torch, backend, columns):
     inputs = leaves(backend, ((1100, 3), columns, columns))
-    checkpoint = torch.utils.checkpoint.checkpoint
+    from torch.utils.checkpoint import checkpoint
 
     def mean(*inputs):
         return robloss.loss(*inputs).mean()

@@ -76,6 +76,8 @@ def test_shapes_in_a_tensor_share_a_graph(device):
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_export_with_batches_of_any_size(name, strict, device):
+    if name == "adaptive" and not strict and torch.__version__.startswith("2.7."):
+        pytest.skip("torch 2.7 loses count of buffers that are None, where it exports unstrictly")
     make, shape = DYNAMIC[name]
     module = make().to(device)
     sizes = ({0: torch.export.Dim("batch")},)
