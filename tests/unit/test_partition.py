@@ -203,6 +203,8 @@ def test_torch_transforms(backend):
     import array_api_compat.torch as xp
     import torch
 
+    if torch.__version__.startswith("2.7."):
+        pytest.skip("torch 2.7 maps no lookup by numbers of 32 bits; the operators need none")
     alpha, slope, regular = _autodiff_points()
 
     def value(a):
