@@ -7,7 +7,7 @@ import cupy
 
 from robloss._args import Arguments
 from robloss._backends import generic
-from robloss._backends.cuda import WANTED, Kernel, launch, telling
+from robloss._backends.cuda import Kernel, launch, serves, telling
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
 
@@ -55,7 +55,7 @@ def evaluate(names: tuple[str, ...], arguments: Arguments) -> tuple[Array, ...]:
     """
     arrays = [value for value in arguments.given if not isinstance(value, float)]
     device = arrays[0].device
-    fused = {*names} <= {*WANTED} and all(array.device == device for array in arrays)
+    fused = serves(names) and all(array.device == device for array in arrays)
     with device:
         results = launch.evaluate(names, arguments, _CuPy()) if fused else None
         if results is not None:

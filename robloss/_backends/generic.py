@@ -15,7 +15,8 @@ def as_arrays(xp: Any, *values: Any) -> tuple[Array, ...]:
     # Not array_api_compat.device: torch.compile warns at every call of it.
     device = getattr(example, "device", None)
     return tuple(
-        xp.asarray(value, dtype=dtype, device=device) if isinstance(value, float) else value
+        # Not `asarray`, for which the host of a GPU waits.
+        xp.full((), value, dtype=dtype, device=device) if isinstance(value, float) else value
         for value in values
     )
 

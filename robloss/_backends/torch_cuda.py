@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from robloss._args import Arguments
-from robloss._backends.cuda import STORED, WANTED, Kernel, launch, telling
+from robloss._backends.cuda import STORED, Kernel, launch, serves, telling
 
 _PARTIALS = ("influence", "grad_alpha", "grad_scale")
 _building = threading.Lock()
@@ -59,7 +59,7 @@ def card_of(device: torch.device) -> Card | None:
 def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor | None:
     """Values of an operation, laid out like x where they have its shape; None without a kernel."""
     card = _card(inputs)
-    if card is None or name not in WANTED:
+    if card is None or not serves((name,)):
         return None
     stored = _stored(dtype)
     inputs = [one.detach() for one in inputs]

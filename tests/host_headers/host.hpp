@@ -11,7 +11,7 @@
 #define __syncthreads()
 
 using std::copysign, std::exp, std::exp2, std::expm1, std::fabs, std::fma, std::fmax, std::fmin,
-    std::frexp, std::ldexp, std::log, std::log1p, std::pow, std::rint, std::sqrt;
+    std::frexp, std::ldexp, std::log, std::log1p, std::log2, std::pow, std::rint, std::sqrt;
 
 template <class To, class From>
 inline To reinterpreted(From from) {

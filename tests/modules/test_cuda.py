@@ -98,6 +98,41 @@ def test_parameters_of_any_shape(started, shapes):
     assert {*names(started)} <= {"strided", "dense", "derive"}
 
 
+def _slope(alpha):
+    from robloss._backends import evaluate
+
+    return evaluate("log_partition_derivative", alpha)
+
+
+@on_host
+def test_log_partition_and_its_derivatives_are_kernels(started):
+    alpha = torch.linspace(0.1, 6.1, 24, dtype=torch.float64).reshape(4, 6).T.requires_grad_()
+    log_z = robloss.log_partition(alpha)
+    (slope,) = torch.autograd.grad(log_z.sum(), alpha, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), alpha)
+    assert names(started) == ["partition"] * 3
+    assert log_z.stride() == torch.empty_like(alpha).stride()
+    close(
+        log_z.detach(), torch.from_numpy(robloss.log_partition(alpha.detach().numpy())), "float64"
+    )
+    step = 1e-6
+    for one, of in ((slope, robloss.log_partition), (bend, _slope)):
+        there = [torch.as_tensor(of(alpha.detach().numpy() + by)) for by in (step, -step)]
+        torch.testing.assert_close(
+            one.detach(), (there[0] - there[1]) / (2 * step), rtol=1e-5, atol=1e-5
+        )
+
+
+@on_host
+def test_more_axes_than_a_kernel_has_room_for(started):
+    x = torch.linspace(-3.0, 4.0, 2**10, dtype=torch.float64).reshape((2,) * 10)
+    x = x.permute(*range(1, 10, 2), *range(0, 10, 2))
+    alpha = torch.linspace(0.1, 1.9, 2, dtype=torch.float64)
+    found = robloss.loss(x, alpha, alpha)
+    assert names(started) == ["strided"]
+    close(found, torch.from_numpy(robloss.loss(x.numpy(), alpha.numpy(), alpha.numpy())), "float64")
+
+
 @on_host
 @pytest.mark.parametrize("alpha", [(), (5,)], ids=["one alpha", "an alpha per column"])
 def test_gradcheck(started, alpha):
@@ -133,7 +168,11 @@ def test_operators_are_sound(started):
 class _Watched(torch.utils._python_dispatch.TorchDispatchMode):
     """Raises where a host would read a value of a device."""
 
-    WAIT = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "item")
+    # The last is what is made of numbers, or of an array, in the memory of the host.
+    WAIT = (
+        "_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "item",
+        "lift_fresh",
+    )  # fmt: skip
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
@@ -153,6 +192,9 @@ def test_the_host_reads_no_value(started, name, alpha):
         operators.values(name, torch.float64, given)
         for grad in (torch.ones(7, 3).double(), torch.ones(()).double().expand(7, 3)):
             operators.slopes(name, torch.float64, [True] * 3, grad, given)
+        for of_alpha in ("log_partition", "log_partition_derivative_beside_two"):
+            operators.values(of_alpha, torch.float64, given[1:2])
+        robloss.nll(given[0], 0.5, 2.0)
         with pytest.raises(AssertionError, match="the host waits"):
             given[2].item()
 

@@ -21,7 +21,9 @@ import robloss
 from robloss._args import prepare
 from robloss._backends import cuda
 from robloss._backends.cuda import WANTED, Kernel, launch, parameters
+from robloss._kernels.partition import at
 from robloss._ops import OPERATIONS
+from robloss._partition import table
 
 SEED = 2019
 POINTS = 1000
@@ -31,7 +33,7 @@ on_host = pytest.mark.skipif(bool(cuda_host.missing), reason=cuda_host.missing)
 
 
 def evaluate(names, *given, card=None):
-    arguments = prepare(OPERATIONS[names[0]].parameters, given)
+    arguments = prepare(OPERATIONS[names[0]].parameters, given, check=False)  # as on a device
     return launch.evaluate(names, arguments, card or Host())
 
 
@@ -244,6 +246,38 @@ def test_sets_of_operations_give_what_each_gives_alone():
             np.testing.assert_array_equal(values, whole[name])
 
 
+# ----------------------------------------------------------------------------------------- log Z
+
+# Every piece with its ends, and what is no alpha of a density.
+SHAPES = [*table.STARTS, *np.nextafter(table.STARTS, -1.0), 0.3, 1.2, 1.9, 2 + 1e-10, 3.0, 50.0,
+          1e300, math.inf, -0.0, -0.5, -math.inf, math.nan]  # fmt: skip
+
+
+@on_host
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("name", cuda.PARTITION)
+def test_host_code_of_log_partition(name, dtype):
+    with np.errstate(over="ignore"):
+        alpha = np.array(SHAPES).astype(dtype)
+    card = Host()
+    (values,) = evaluate((name,), np.stack([alpha, alpha]).T[:, 1:], card=card)
+    assert [kernel.name for kernel in card.started] == ["partition"]
+    assert values.dtype == dtype
+    with np.errstate(all="ignore"):
+        expected = np.array([at(float(one)) for one in alpha])[:, [*cuda.PARTITION].index(name)]
+        # What both are rounded to, and another order of operations in float64.
+        rtol = max(np.finfo(dtype).eps, 1e-15)
+        np.testing.assert_allclose(values[:, 0], expected.astype(dtype), rtol=rtol)
+
+
+@on_host
+def test_log_partition_of_no_and_of_one_alpha():
+    (values,) = evaluate(("log_partition",), np.empty((0, 3)))
+    assert values.shape == (0, 3)
+    (value,) = evaluate(("log_partition",), np.array(1.0))
+    np.testing.assert_allclose(value, robloss.log_partition(1.0), rtol=1e-15)
+
+
 # ------------------------------------------------------------------------------------------ sums
 
 
@@ -429,6 +463,7 @@ def compiled(kernel, folder, *options):
         Kernel("strided", "float64", WANTED, "LANES"),
         Kernel("sums", "float32", ("loss", "grad_alpha", "grad_scale"), "POWER"),
         Kernel("derive", "float64", (), "DERIVED"),
+        Kernel("partition", "float16", ("log_partition_derivative",), "LANES"),
         Kernel("dense", "float32", ("loss",), "DERIVED"),
         Kernel("pullback", "float32", ("influence", "grad_alpha", "grad_scale"), "DERIVED", True),
     ],

@@ -13,9 +13,17 @@ from typing import Any
 from robloss import _quadrature
 from robloss._backends.cuda.parameters import MODERATE
 from robloss._kernels.constants import FLOAT32, FLOAT64
+from robloss._partition import table
 
 WANTED = ("loss", "influence", "weight", "curvature", "grad_alpha", "grad_scale")
 """The operations, in the order of their bits in ``WANTED`` and of a kernel's arguments."""
+
+PARTITION = {
+    "log_partition": table.LOG_PARTITION,
+    "log_partition_derivative": table.DERIVATIVE,
+    "log_partition_second_derivative": table.SECOND_DERIVATIVE,
+}
+"""log Z and its derivatives, in their order: for each piece a Chebyshev series."""
 
 STORED = {"float16": "Half", "float32": "float", "float64": "double"}
 """What arrays of a dtype hold; float16 is computed in float32."""
@@ -75,6 +83,27 @@ def _nodes() -> str:
     return f"struct Quadrature {{\n{nodes}\n{weights}\n}};"
 
 
+def _pieces(name: str) -> str:
+    """The table of log Z or of a derivative: in memory, a copy of it for each thread were 5 kB."""
+    series = PARTITION[name]
+    arrays = {
+        "STARTS": table.STARTS,
+        "MIDDLE": table.MIDDLE,
+        "HALF": table.HALF,
+        "COEFFICIENTS": sum(series, ()),
+    }
+    numbers = {"PIECES": len(series), "TERMS": len(series[0]), "ORDER": [*PARTITION].index(name)}
+    return "\n".join(
+        [
+            *[
+                f"__device__ const double {of}[] = {{{str(row)[1:-1]}}};"
+                for of, row in arrays.items()
+            ],
+            *[f"constexpr int {of} = {number};" for of, number in numbers.items()],
+        ]
+    )
+
+
 @cache
 def _text(name: str) -> str:
     file = resources.files(__name__).joinpath(f"{name}.cuh")
@@ -87,7 +116,7 @@ class Kernel:
 
     Attributes
     ----------
-    name : {"dense", "strided", "sums", "derive", "pullback"}
+    name : {"dense", "strided", "sums", "derive", "pullback", "partition"}
         Its function, and the file that it stands in.
     dtype : {"float16", "float32", "float64"}
         Of the arrays.
@@ -109,7 +138,7 @@ class Kernel:
     @property
     def source(self) -> str:
         """Its text, to be compiled alone, as C++17."""
-        bits = sum(1 << WANTED.index(name) for name in self.operations)
+        bits = sum(1 << WANTED.index(name) for name in self.operations if name in WANTED)
         made_for = [
             f"using Stored = {STORED[self.dtype]};",
             f"using Real = {'double' if real(self.dtype) == 'float64' else 'float'};",
@@ -117,7 +146,13 @@ class Kernel:
             f"[[maybe_unused]] constexpr int MEMBER = {self.member};",
             f"[[maybe_unused]] constexpr bool IS_SMOOTH = {str(self.is_smooth).lower()};",
         ]
+        made_for += [_pieces(name) for name in self.operations if name in PARTITION]
         return "\n".join([_head(), *map(_text, _PARTS), *made_for, _text(self.name)])
+
+
+def serves(names: tuple[str, ...]) -> bool:
+    """Whether one kernel computes these operations."""
+    return {*names} <= {*WANTED} or (len(names) == 1 and names[0] in PARTITION)
 
 
 def real(dtype: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from robloss._args import Arguments
-from robloss._backends.cuda import STORED, WANTED, Kernel, parameters, real
+from robloss._backends.cuda import PARTITION, STORED, WANTED, Kernel, parameters, real
 from robloss._typing import Array
 
 THREADS = 256
@@ -77,13 +77,15 @@ def evaluate(names: tuple[str, ...], arguments: Arguments, card: Card) -> tuple[
     Parameters
     ----------
     names : tuple of str
-        Different ones of `robloss._backends.cuda.WANTED`.
+        Different ones that `robloss._backends.cuda.serves`.
     arguments : Arguments
     card : Card
     """
     call = _Call(names, arguments, card)
     if call.dtype not in STORED:
         return None
+    if names[0] in PARTITION:
+        return _partition(call, _readable(call, arguments.given[0]))
     x, alpha, scale = given = tuple(_readable(call, value) for value in arguments.given)
     if not (isinstance(alpha, float) and isinstance(scale, float)):
         by = np.zeros(1, parameters.layout(real(call.dtype)))
@@ -246,13 +248,25 @@ def _dense(
     )
 
 
+def _partition(call: _Call, alpha: Array) -> tuple[Array, ...] | None:
+    flat = call.xp.reshape(alpha, (-1,))
+    step = call.card.strides(flat)[0] // flat.itemsize
+    made = call.card.empty(tuple(alpha.shape), call.arguments.dtype)
+    size = math.prod(alpha.shape)
+    given = call.card.pointer(flat), step, call.card.pointer(made), size
+    kernel = Kernel("partition", call.dtype, call.operations, "LANES")
+    blocks = min(-(-size // THREADS), MOST_BLOCKS)
+    return (made,) if not size or call.card.start(kernel, blocks, given) else None
+
+
 def _strided(call: _Call, given: tuple[Any, ...], member: str, by: Any) -> tuple[Array, ...] | None:
     arrays = [value for value in given if not isinstance(value, float)]
     shape = np.broadcast_shapes(*[tuple(array.shape) for array in arrays])
     whole = [call.xp.broadcast_to(array, shape) for array in arrays]
     axes = merged(shape, [call.card.strides(array) for array in whole])
     if len(axes) > MOST_AXES:
-        whole = [call.xp.asarray(array, copy=True, order="C") for array in whole]
+        flat = [call.xp.reshape(array, (-1,)) for array in whole]
+        whole = [call.xp.reshape(array, shape) for array in flat]
         axes = merged(shape, [call.card.strides(array) for array in whole])
     operands = np.zeros(1, _OPERANDS)
     operands["axes"], operands["size"] = len(axes), math.prod(shape)
