@@ -83,13 +83,13 @@ def gradients(
     grad: torch.Tensor,
     inputs: list[torch.Tensor],
 ) -> list[torch.Tensor | None] | None:
-    """Gradients of Σ g ρ in one pass, for one alpha and one scale; None where that is not so."""
+    """Gradients of Σ g ρ in one pass; None where alpha or scale is more than one per column."""
     card = _card(inputs)
     if card is None or not any(needed):
         return None
     if grad.device != inputs[0].device or grad.shape != inputs[0].shape:
         return None
-    if not grad.numel() or not launch.are_numbers(*inputs):
+    if not grad.numel() or not (launch.are_numbers(*inputs) or launch.are_columns(*inputs)):
         return None
     dtype = _stored(dtype)
     x, alpha, scale = [_dense(one, dtype) for one in inputs]
@@ -106,11 +106,17 @@ def gradients(
         results |= zip(names[found.in_x is not None :], found.partial.sum(dim=1), strict=True)
     return [
         # A copy: results of an operator are no views of each other.
-        results[partial].to(one.dtype, copy=partial != "influence").reshape(one.shape)
+        _of_shape(results[partial], one).to(one.dtype, copy=partial != "influence")
         if need
         else None
         for partial, one, need in zip(_PARTIALS, inputs, needed, strict=True)
     ]
+
+
+def _of_shape(gradient: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+    """The gradient in an argument, summed over columns where that is one number for all."""
+    alike = gradient.numel() == one.numel()
+    return (gradient if alike else gradient.sum()).reshape(one.shape)
 
 
 def _card(inputs: list[torch.Tensor]) -> Any:

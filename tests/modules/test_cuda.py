@@ -17,6 +17,7 @@ on_host = pytest.mark.skipif(bool(cuda_host.missing), reason=cuda_host.missing)
 
 SEED = 2019
 DTYPES = ("float64", "float32", "float16", "bfloat16")
+SLOPES = ("influence", "grad_alpha", "grad_scale")
 RTOL = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 
 
@@ -65,7 +66,7 @@ def test_forward_and_backward_are_three_kernels_and_the_numbers_of_numpy(started
     assert names(started[2:]) == ["derive", "pullback"]
     arrays = [one.detach().double().numpy() for one in given]
     close(loss.detach().double(), torch.from_numpy(robloss.loss(*arrays)), dtype)
-    for name, one in zip(("influence", "grad_alpha", "grad_scale"), given, strict=True):
+    for name, one in zip(SLOPES, given, strict=True):
         terms = torch.from_numpy(getattr(robloss, name)(*arrays)).sum_to_size(one.shape)
         assert one.grad.dtype == one.dtype
         close(one.grad.double(), terms, dtype)
@@ -77,9 +78,56 @@ def test_a_gradient_for_each_element(started):
     grad = torch.linspace(-1.0, 1.0, 40, dtype=torch.float64)
     found = torch.autograd.grad(robloss.loss(*given), given, grad)
     arrays = [one.detach().numpy() for one in given]
-    for name, value in zip(("influence", "grad_alpha", "grad_scale"), found, strict=True):
+    for name, value in zip(SLOPES, found, strict=True):
         terms = grad * torch.from_numpy(getattr(robloss, name)(*arrays))
         close(value, terms.sum_to_size(value.shape), "float64")
+
+
+@on_host
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shapes",
+    [((70, 3), (3,), (3,)), ((2, 9, 4), (1, 4), ()), ((5, 4), (), (4,)), ((7,), (7,), (1,))],
+    ids=str,
+)
+def test_the_backward_pass_by_columns_is_a_kernel(started, shapes, dtype):
+    given = leaves(*shapes, dtype=dtype)
+    loss = robloss.loss(*given)
+    for grad in (torch.ones((), dtype=loss.dtype).expand(loss.shape), torch.rand_like(loss)):
+        started.clear()
+        found = torch.autograd.grad(loss, given, grad, retain_graph=True)
+        assert names(started) == ["columns"]
+        arrays = [one.detach().double().numpy() for one in given]
+        for name, one, value in zip(SLOPES, given, found, strict=True):
+            terms = grad.double() * torch.from_numpy(getattr(robloss, name)(*arrays))
+            assert (value.dtype, value.shape) == (one.dtype, one.shape)
+            assert value.is_contiguous()
+            close(value.double(), terms.sum_to_size(one.shape), dtype)
+
+
+@on_host
+@pytest.mark.parametrize("turned", [False, True], ids=["x", "turned x"])
+def test_a_step_of_an_adaptive_loss_is_four_kernels(started, turned):
+    from robloss.torch import AdaptiveLoss
+
+    x = torch.linspace(-3.0, 5.0, 40, dtype=torch.float64)
+    x = x.reshape(4, 10).T if turned else x.reshape(10, 4)
+    module = AdaptiveLoss(4, dtype=torch.float64)
+    x.requires_grad_()
+    module(x).backward()
+    assert sorted(names(started)) == ["columns", "partition", "partition", "strided"]
+    found = [x.grad, *(one.grad for one in module.parameters())]
+    started.clear()
+    for one in (x, *module.parameters()):
+        one.grad = None
+    from robloss._backends import torch_operators
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch_operators, "on_host", lambda tensors: True)
+        module(x).backward()
+    assert started == []
+    for one, value in zip((x, *module.parameters()), found, strict=True):
+        close(value, one.grad, "float64")
 
 
 @on_host
@@ -92,10 +140,10 @@ def test_parameters_of_any_shape(started, shapes):
     gradients = torch.autograd.grad(loss.sum(), given)
     arrays = [one.detach().numpy() for one in given]
     close(loss.detach(), torch.from_numpy(np.asarray(robloss.loss(*arrays))), "float64")
-    for name, value in zip(("influence", "grad_alpha", "grad_scale"), gradients, strict=True):
+    for name, value in zip(SLOPES, gradients, strict=True):
         terms = torch.from_numpy(np.asarray(getattr(robloss, name)(*arrays)))
         close(value, terms.sum_to_size(value.shape), "float64")
-    assert {*names(started)} <= {"strided", "dense", "derive"}
+    assert {*names(started)} <= {"strided", "dense", "derive", "columns"}
 
 
 def _slope(alpha):
@@ -112,15 +160,12 @@ def test_log_partition_and_its_derivatives_are_kernels(started):
     (bend,) = torch.autograd.grad(slope.sum(), alpha)
     assert names(started) == ["partition"] * 3
     assert log_z.stride() == torch.empty_like(alpha).stride()
-    close(
-        log_z.detach(), torch.from_numpy(robloss.log_partition(alpha.detach().numpy())), "float64"
-    )
-    step = 1e-6
+    array, step = alpha.detach().numpy(), 1e-6
+    close(log_z.detach(), torch.from_numpy(robloss.log_partition(array)), "float64")
     for one, of in ((slope, robloss.log_partition), (bend, _slope)):
-        there = [torch.as_tensor(of(alpha.detach().numpy() + by)) for by in (step, -step)]
-        torch.testing.assert_close(
-            one.detach(), (there[0] - there[1]) / (2 * step), rtol=1e-5, atol=1e-5
-        )
+        slopes = (of(array + step) - of(array - step)) / (2 * step)
+        # Differences of numbers near 1, and the third derivative, where alpha passes 2.
+        np.testing.assert_allclose(one.detach(), slopes, rtol=1e-5, atol=1e-5)
 
 
 @on_host
@@ -156,13 +201,13 @@ def test_results_lie_in_memory_as_compilers_foresee(started):
 
 @on_host
 def test_operators_are_sound(started):
-    for name in ("loss", "smooth_loss"):
-        given = leaves((5, 3), (), ())
+    for name, columns in (("loss", ()), ("smooth_loss", ()), ("smooth_loss", (3,))):
+        given = leaves((5, 3), columns, columns)
         torch.library.opcheck(torch.ops.robloss.evaluate.default, (name, torch.float64, *given))
         constants = [one.detach() for one in given]
         sample = (name, torch.float64, [True] * 3, torch.ones(5, 3).double(), *constants)
         torch.library.opcheck(torch.ops.robloss.gradients.default, sample)
-    assert "pullback" in names(started)
+    assert {"pullback", "columns"} <= {*names(started)}
 
 
 class _Watched(torch.utils._python_dispatch.TorchDispatchMode):

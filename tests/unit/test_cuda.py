@@ -351,9 +351,9 @@ def test_host_code_of_numbers_on_the_device_is_as_exact(alpha, dtype):
         assert row.ratio <= 1, row
 
 
-def pulled(grad, x, alpha, scale, names, *, is_constant=False, is_smooth=False):
+def pulled(grad, x, alpha, scale, names, *, is_constant=False, is_smooth=False, card=None):
     arguments = prepare(OPERATIONS["loss"].parameters, (x, alpha, scale))
-    found = launch.pullback(grad, arguments, names, is_constant, is_smooth, Host())
+    found = launch.pullback(grad, arguments, names, is_constant, is_smooth, card or Host())
     sums = [] if found.partial is None else found.partial.sum(axis=1)
     return found.in_x, *sums
 
@@ -392,16 +392,80 @@ def test_host_code_of_the_backward_pass(dtype, alpha, is_constant):
             np.testing.assert_allclose(value, found[SLOPES.index(name)], rtol=rtol)
 
 
+def by_columns(grad, x, alpha, scale):
+    """The same with NumPy's kernels: of float64, summed to the shapes of alpha and scale."""
+    given = [np.asarray(one, float) for one in (x, alpha, scale)]
+    slopes = [getattr(robloss, name)(*given) for name in ("influence", "grad_scale")]
+    eps = np.finfo("float64" if x.dtype == "float64" else "float32").eps
+    beside = given[1] - (given[1] == 2.0) * eps
+    slopes.insert(1, robloss.grad_alpha(given[0], beside, given[2]))
+    for one, slope in zip(given, slopes, strict=True):
+        terms = np.broadcast_to(grad, x.shape).astype(float) * slope
+        lost = tuple(range(x.ndim - one.ndim)) if one.ndim else None
+        size = np.abs(terms)
+        yield (terms, size) if one is given[0] else (terms.sum(lost), size.sum(lost))
+
+
+@on_host
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("shape", [(17, 3), (1, 1), (5,), (3, 2, 7), (40, 64)], ids=str)
+@pytest.mark.parametrize("per_column", [(True, True), (True, False), (False, True)])
+def test_host_code_of_the_backward_pass_by_columns(dtype, shape, per_column, monkeypatch):
+    monkeypatch.setattr(launch, "ELEMENTS_OF_LANE", 5)  # more than one are ahead of a thread
+    rng = np.random.default_rng(SEED)
+    width = shape[-1]
+    alpha, scale = (
+        aligned(rng.choice(some, width) if many else some[0], dtype)
+        for some, many in zip(([2.0, -5.0, 0.0, 1.9, 3.0], [1.5, 0.25]), per_column, strict=True)
+    )
+    x = aligned(3.0 * rng.normal(size=shape), dtype)
+    for grad, is_constant in (
+        (aligned(0.5, dtype), True),
+        (aligned(rng.normal(size=shape), dtype), False),
+    ):
+        card = Host()
+        found = pulled(
+            grad, x, alpha, scale, SLOPES, is_constant=is_constant, is_smooth=True, card=card
+        )
+        assert [one.name for one in card.started][-1] == ("pullback" if width == 1 else "columns")
+        # Of float16: half of a unit, and half of the smallest number.
+        rtol, atol = {
+            "float64": (1e-13, 1e-20),
+            "float32": (2e-6, 1e-13),
+            "float16": (2.0**-11, 2.0**-25),
+        }[dtype]
+        expected = by_columns(grad, x, alpha, scale)
+        for value, one, (wanted, size) in zip(found, (x, alpha, scale), expected, strict=True):
+            value = value if value.shape == one.shape else value.sum()
+            assert np.all(np.abs(value - wanted) <= 1.01 * rtol * size + atol)
+
+
+@on_host
+def test_columns_are_summed_in_the_same_order_again(monkeypatch):
+    monkeypatch.setattr(launch, "LANES", 7)  # 2 rows of 3 columns
+    rng = np.random.default_rng(SEED)
+    x, alpha = aligned(rng.normal(size=(50, 3)), "float32"), aligned([0.5, 1.0, 1.5], "float32")
+    given = aligned(1.0, "float32"), x, alpha, alpha, SLOPES
+    arguments = prepare(OPERATIONS["loss"].parameters, (x, alpha, alpha))
+    found = launch.pullback(aligned(1.0, "float32"), arguments, SLOPES, True, False, Host())
+    assert found.partial.shape == (2, 2, 3)
+    for one, again in zip(
+        pulled(*given, is_constant=True), pulled(*given, is_constant=True), strict=True
+    ):
+        np.testing.assert_array_equal(one, again)
+
+
 @on_host
 @each_dtype
-def test_host_code_leaves_out_what_weighs_nothing(dtype):
-    x = aligned([np.nan, np.inf, 3.0, -1.0], dtype)
-    grad = aligned([0.0, 0.0, -2.0, 1.0], dtype)
-    found = pulled(grad, x, aligned(1.5, dtype), aligned(1.0, dtype), SLOPES)
-    some = pulled(*[aligned(one[2:], dtype) for one in (grad, x)],
-                  aligned(1.5, dtype), aligned(1.0, dtype), SLOPES)  # fmt: skip
-    np.testing.assert_array_equal(found[0], [0.0, 0.0, *some[0]])
-    assert found[1:] == some[1:]
+@pytest.mark.parametrize("alpha", [1.5, [1.5, 0.5]], ids=["numbers", "columns"])
+def test_host_code_leaves_out_what_weighs_nothing(alpha, dtype):
+    x = aligned([[np.nan, np.inf], [3.0, -1.0]], dtype)
+    grad = aligned([[0.0, 0.0], [-2.0, 1.0]], dtype)
+    numbers = aligned(alpha, dtype), aligned(1.0, dtype)
+    found = pulled(grad, x, *numbers, SLOPES)
+    some = pulled(aligned(grad[1:], dtype), aligned(x[1:], dtype), *numbers, SLOPES)
+    np.testing.assert_array_equal(found[0], [[0.0, 0.0], *some[0]])
+    np.testing.assert_array_equal(found[1:], some[1:])
 
 
 @on_host
@@ -463,6 +527,7 @@ def compiled(kernel, folder, *options):
         Kernel("strided", "float64", WANTED, "LANES"),
         Kernel("sums", "float32", ("loss", "grad_alpha", "grad_scale"), "POWER"),
         Kernel("derive", "float64", (), "DERIVED"),
+        Kernel("columns", "float16", ("influence", "grad_alpha", "grad_scale"), "LANES", True),
         Kernel("partition", "float16", ("log_partition_derivative",), "LANES"),
         Kernel("dense", "float32", ("loss",), "DERIVED"),
         Kernel("pullback", "float32", ("influence", "grad_alpha", "grad_scale"), "DERIVED", True),

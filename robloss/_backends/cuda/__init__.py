@@ -93,15 +93,12 @@ def _pieces(name: str) -> str:
         "COEFFICIENTS": sum(series, ()),
     }
     numbers = {"PIECES": len(series), "TERMS": len(series[0]), "ORDER": [*PARTITION].index(name)}
-    return "\n".join(
-        [
-            *[
-                f"__device__ const double {of}[] = {{{str(row)[1:-1]}}};"
-                for of, row in arrays.items()
-            ],
-            *[f"constexpr int {of} = {number};" for of, number in numbers.items()],
-        ]
-    )
+    lines = [
+        f"__device__ const double {of}[] = {{{', '.join(map(repr, row))}}};"
+        for of, row in arrays.items()
+    ]
+    lines += [f"constexpr int {of} = {number};" for of, number in numbers.items()]
+    return "\n".join(lines)
 
 
 @cache
@@ -116,7 +113,7 @@ class Kernel:
 
     Attributes
     ----------
-    name : {"dense", "strided", "sums", "derive", "pullback", "partition"}
+    name : {"dense", "strided", "sums", "derive", "pullback", "columns", "partition"}
         Its function, and the file that it stands in.
     dtype : {"float16", "float32", "float64"}
         Of the arrays.

@@ -8,7 +8,7 @@ derive(const Stored* __restrict__ alpha, const Stored* __restrict__ scale,
     double a = double(Real(*alpha));
     const double c = double(Real(*scale));
     if (thread_index() == 1 && a == 2.0) {
-        a = double(from_bits(typename Format<Real>::Bits(to_bits(Real(2)) - 1)));
+        a = double(below_two<Real>());
     }
     to[thread_index()] = {a, c, derived<Real>(a, c)};
 }

@@ -12,6 +12,8 @@ from robloss._typing import Array
 THREADS = 256
 # Of a sum: several times as many as a card runs at once, so that all are busy to the end.
 BLOCKS_OF_SUM = 2048
+# Of columns a thread leaves its own sums, 32 bytes written and read beside 12 for each float32.
+LANES, ELEMENTS_OF_LANE = BLOCKS_OF_SUM * THREADS, 16
 MOST_BLOCKS = 2**31 - 1
 # What `strided` has room for; a dense copy is made of an array that needs more.
 MOST_AXES = 8
@@ -136,7 +138,7 @@ class Pulled(NamedTuple):
     """What a backward pass asks for, or None where it does not."""
 
     in_x: Array | None
-    partial: Array | None  # of those of alpha and scale that are wanted: a row of float64 each
+    partial: Array | None  # of those of alpha and scale that are wanted: float64, to be summed
 
 
 def pullback(
@@ -154,29 +156,67 @@ def pullback(
     grad : array
         g: like x, or anything that begins with the one number that it is.
     arguments : Arguments
-        Dense x, and one alpha and one scale on the device, all of the dtype of the result.
+        Dense x, and one alpha and one scale on the device, or one for each column as `are_columns`
+        says, all dense and of the dtype of the result.
     names : tuple of str
         Which of ``influence``, ``grad_alpha`` and ``grad_scale``, in this order.
     is_constant, is_smooth : bool
         Of g, and of ∂ρ/∂α: see `Kernel`.
     card : Card
+
+    Returns
+    -------
+    Pulled
+        With partial sums (n_rows, n), or (n_rows, n, n_columns).
     """
-    x, alpha, scale = arguments.given
-    xp, size = arguments.xp, math.prod(x.shape)
+    x = arguments.given[0]
     dtype = _Call(names, arguments, card).dtype
-    blocks = max(1, min(BLOCKS_OF_SUM, -(-size * x.itemsize // (THREADS * PACK))))
+    of_numbers = are_numbers(*arguments.given)
+    work = _of_numbers(arguments, dtype, card) if of_numbers else _of_columns(arguments)
+    if work is None:
+        return None
     rows = sum(name != "influence" for name in names)
     in_x = card.empty(tuple(x.shape), arguments.dtype) if "influence" in names else None
-    partial = card.empty((rows, blocks), xp.float64) if rows else None
-    derived = derive(alpha, scale, xp.uint8, dtype, card)
+    partial = card.empty((rows, *work.sums), arguments.xp.float64) if rows else None
+    given = (
+        card.pointer(grad), int(not is_constant), card.pointer(x),
+        *[one if isinstance(one, int) else card.pointer(one) for one in work.by],
+        *[0 if one is None else card.pointer(one) for one in (in_x, partial)],
+        *work.sides, math.prod(x.shape),
+    )  # fmt: skip
+    kernel = Kernel(work.name, dtype, names, work.member, is_smooth)
+    return Pulled(in_x, partial) if card.start(kernel, work.blocks, given) else None
+
+
+class _Work(NamedTuple):
+    """What differs between numbers and columns."""
+
+    name: str
+    member: str
+    blocks: int
+    sums: tuple[int, ...]  # the shape of a row of partial sums
+    by: tuple[Any, ...]  # alpha and scale, as arrays: they must live until the kernel is started
+    sides: tuple[int, ...] = ()
+
+
+def _of_numbers(arguments: Arguments, dtype: str, card: Card) -> _Work | None:
+    x, alpha, scale = arguments.given
+    derived = derive(alpha, scale, arguments.xp.uint8, dtype, card)
     if derived is None:
         return None
-    given = (
-        card.pointer(grad), int(not is_constant), card.pointer(x), card.pointer(derived[0]),
-        *[0 if one is None else card.pointer(one) for one in (in_x, partial)], size,
-    )  # fmt: skip
-    kernel = Kernel("pullback", dtype, names, "DERIVED", is_smooth)
-    return Pulled(in_x, partial) if card.start(kernel, blocks, given) else None
+    size = math.prod(x.shape)
+    blocks = max(1, min(BLOCKS_OF_SUM, -(-size * x.itemsize // (THREADS * PACK))))
+    return _Work("pullback", "DERIVED", blocks, (blocks,), derived)
+
+
+def _of_columns(arguments: Arguments) -> _Work:
+    x, *numbers = arguments.given
+    width = x.shape[-1]
+    rows = max(1, min(LANES, math.prod(x.shape) // ELEMENTS_OF_LANE) // width)
+    by = sum([(one, int(math.prod(one.shape) > 1)) for one in numbers], ())
+    lanes = rows * width
+    blocks = -(-lanes // THREADS)
+    return _Work("columns", "LANES", blocks, (rows, width), by, (width, lanes))
 
 
 def derive(alpha: Array, scale: Array, byte: Any, dtype: str, card: Card) -> tuple[Array] | None:
@@ -192,6 +232,18 @@ def are_numbers(x: Any, alpha: Any, scale: Any) -> bool:
     """Whether alpha and scale are arrays of one element each, which give results no axis."""
     return not any(isinstance(one, float) for one in (x, alpha, scale)) and all(
         math.prod(one.shape) == 1 and one.ndim <= x.ndim for one in (alpha, scale)
+    )
+
+
+def are_columns(x: Any, alpha: Any, scale: Any) -> bool:
+    """Whether alpha and scale are numbers, or numbers for the places along the last axis of x."""
+    return x.ndim > 0 and all(
+        one.ndim <= x.ndim
+        and (
+            math.prod(one.shape) == 1
+            or tuple(one.shape) == (1,) * (one.ndim - 1) + tuple(x.shape[-1:])
+        )
+        for one in (alpha, scale)
     )
 
 

@@ -66,6 +66,14 @@ __device__ inline bool of_numbers(T x, const Numbers<T>& by, Outputs<T>& out) {
                            of.width, x, out);
 }
 
+// The same by whichever way serves.
+template <int WANTED, int MEMBER, class T>
+__device__ inline Outputs<T> outputs_of(T x, const Numbers<T>& by) {
+    Outputs<T> out;
+    if (of_numbers<WANTED, MEMBER>(x, by, out)) return out;
+    return exactly<WANTED, T>(x, by.alpha, by.scale);
+}
+
 template <int WANTED, class T>
 __device__ inline bool of_element(T x, T alpha, T scale, Outputs<T>& out) {
     const Width<T> width = width_of(scale);

@@ -12,6 +12,11 @@ __device__ inline long long to_bits(double a) { return __double_as_longlong(a); 
 __device__ inline float from_bits(int a) { return __int_as_float(a); }
 __device__ inline double from_bits(long long a) { return __longlong_as_double(a); }
 
+template <class T>
+__device__ inline T below_two() {
+    return from_bits(typename Format<T>::Bits(to_bits(T(2)) - 1));
+}
+
 // a/b where neither b nor its inverse is subnormal. CUDA's own division of float32 looks out for
 // such, at twice the instructions; what is added here makes up for the approximate inverse.
 __device__ inline float divide(float a, float b) {

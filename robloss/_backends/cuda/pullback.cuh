@@ -3,19 +3,12 @@
 // from above is dense too, or one number for all, and then `step` is 0. What it makes 0 is left out,
 // whatever x: slopes of huge residuals may be infinite.
 
-template <int SOME>
-__device__ inline Outputs<Real> slopes_of(Real x, const Numbers<Real>& by) {
-    Outputs<Real> out;
-    if (of_numbers<SOME, MEMBER>(x, by, out)) return out;
-    return exactly<SOME, Real>(x, by.alpha, by.scale);
-}
-
 __device__ inline Outputs<Real> slopes(Real x, const Numbers<Real>* derived) {
     if (!(IS_SMOOTH && (WANTED & GRAD_ALPHA) && derived->alpha == 2.0)) {
-        return slopes_of<WANTED>(x, *derived);
+        return outputs_of<WANTED, MEMBER>(x, *derived);
     }
-    Outputs<Real> out = slopes_of<WANTED & ~GRAD_ALPHA>(x, *derived);
-    out.grad_alpha = slopes_of<GRAD_ALPHA>(x, derived[1]).grad_alpha;  // of the next smaller alpha
+    Outputs<Real> out = outputs_of<WANTED & ~GRAD_ALPHA, MEMBER>(x, *derived);
+    out.grad_alpha = outputs_of<GRAD_ALPHA, MEMBER>(x, derived[1]).grad_alpha;  // of the next smaller
     return out;
 }
 

@@ -39,8 +39,8 @@ strided(const Operands from, const Numbers<Real> by, Stored* __restrict__ loss,
             if (!of_element<WANTED>(x, alpha, scale, out)) {
                 out = exactly<WANTED, Real>(x, alpha, scale);
             }
-        } else if (!of_numbers<WANTED, MEMBER>(x, by, out)) {
-            out = exactly<WANTED, Real>(x, by.alpha, by.scale);
+        } else {
+            out = outputs_of<WANTED, MEMBER>(x, by);
         }
 #define PUT(NAME, BIT) \
     if (WANTED & BIT) NAME[i] = Stored(out.NAME);

@@ -17,10 +17,7 @@ sums(const Stored* __restrict__ x, const Stored* __restrict__ weights, const Num
             const double weighs = weights ? double(Real(weighing.at[i])) : 1.0;
             // What weighs nothing is left out, whatever its x.
             if (start + i >= size || weighs == 0.0) continue;
-            Outputs<Real> out;
-            if (!of_numbers<WANTED, MEMBER>(Real(given.at[i]), by, out)) {
-                out = exactly<WANTED, Real>(given.at[i], by.alpha, by.scale);
-            }
+            const Outputs<Real> out = outputs_of<WANTED, MEMBER>(Real(given.at[i]), by);
 #define ADD(NAME, BIT) \
     if (WANTED & BIT) NAME += weighs * out.NAME;
             EVERY_OUTPUT(ADD)
