@@ -16,11 +16,13 @@ import robloss
 DTYPES = ("float32", "float64")
 ALPHA, SCALE = 0.7, 1.3
 STEP = "loss and its gradients"
+BY_COLUMNS = "loss and its gradients, by columns"
 OURS, BY_FORMULA, COMPILED, REFERENCE = (
     "robloss", "generic path", "torch.compile", "reference formula",
 )  # fmt: skip
 ON_TWO_CORES = "robloss, two cores"
 COLUMNS = 10
+LOSS_COLUMNS = 64  # of an `AdaptiveLoss`, say: its log Z is of as many numbers
 # A step must read x twice and write losses and slopes; their sum reads the losses: in copies of x.
 TRAFFIC = 5 / 2
 SEED = 0
@@ -70,12 +72,12 @@ def residuals(device: str, n: int, dtype: str) -> Any:
 
 
 def step(loss: Callable[..., Any], x: Any) -> Call:
-    """The sum of the loss, and its gradients in x, alpha and scale, which lie beside x."""
+    """The sum of the loss, and its gradients in x, and in an alpha and a scale for each column."""
     import torch
 
     x = x.detach().requires_grad_()
     alpha, scale = (
-        torch.full((), one, dtype=x.dtype, device=x.device, requires_grad=True)
+        torch.full(x.shape[1:], one, dtype=x.dtype, device=x.device, requires_grad=True)
         for one in (ALPHA, SCALE)
     )
 
@@ -106,24 +108,31 @@ def check(x: Any) -> Callable[[Any], None]:
     some = slice(None, None, max(len(x) // SAMPLE, 1))
     dtype = str(x.dtype).removeprefix("torch.")
     names = ("loss", "grad_alpha", "grad_scale")
-    sums = [float(PLAIN[name](torch, x.double(), ALPHA, SCALE).sum()) for name in names]
+    sums = [PLAIN[name](torch, x.double(), ALPHA, SCALE).sum(0).cpu().numpy() for name in names]
+    sums[0] = sums[0].sum()
+    ones = [np.ones_like(one) for one in sums]
     slopes = PLAIN["influence"](torch, x[some].double(), ALPHA, SCALE).cpu().numpy()
 
     def look(values: Any) -> None:
         total, in_x, *others = values
         if in_x.dtype != x.dtype:
             raise WrongValueError(f"the gradient has dtype {in_x.dtype}")
-        found = [float(one) / wanted for one, wanted in zip((total, *others), sums, strict=True)]
-        contestants.same((on_host(in_x[some]), *found), (slopes, 1.0, 1.0, 1.0), dtype)
+        given = [on_host(one) for one in (total, *others)]
+        found = [one / wanted for one, wanted in zip(given, sums, strict=True)]
+        contestants.same((on_host(in_x[some]), *found), (slopes, *ones), dtype)
 
     return look
 
 
-def training(clock_of: ClockOf, n: int, dtype: str, device: str) -> Contest:
-    """A step on n elements, by the device's clock."""
+def training(
+    clock_of: ClockOf, n: int, dtype: str, device: str, columns: int | None = None
+) -> Contest:
+    """A step on n elements, or on the rows of so many columns, by the device's clock."""
     import contest
 
     x = residuals(device, n, dtype)
+    if columns is not None:
+        x = x[: n - n % columns].reshape(-1, columns)
     target = x.clone()
     contest.CLOCKS["device"] = clock_of(lambda: target.copy_(x))
     ways = {
@@ -132,9 +141,10 @@ def training(clock_of: ClockOf, n: int, dtype: str, device: str) -> Contest:
         COMPILED: lambda: step(contestants.compiled_reference(), x),
         REFERENCE: lambda: step(reference_loss, x),
     }
-    about = {"table": "training", "what": STEP, "dtype": dtype, "alpha": f"{ALPHA:g}"}
+    what = STEP if columns is None else BY_COLUMNS
+    about = {"table": "training", "what": what, "dtype": dtype, "alpha": f"{ALPHA:g}"}
     return Contest(
-        about | {"traffic": TRAFFIC, "n": n},
+        about | {"traffic": TRAFFIC, "n": x.numel()},
         tuple(entering(name, way) for name, way in ways.items()),
         check(x),
         lambda: target.copy_(x),
@@ -182,4 +192,5 @@ def contests(cp: Any, clock_of: ClockOf, n: int, device: str = "cuda") -> Iterat
     """All of them, made when it is their turn."""
     for dtype in DTYPES:
         yield training(clock_of, n, dtype, device)
+        yield training(clock_of, n, dtype, device, LOSS_COLUMNS)
     yield fit(cp, n // 10, device)

@@ -105,7 +105,8 @@ def test_what_is_measured_and_what_is_made_of_it(record):
 
 
 @pytest.mark.parametrize("dtype", gpu_steps.DTYPES)
-def test_steps_of_learning_are_the_same_for_everybody(dtype, monkeypatch):
+@pytest.mark.parametrize("columns", [None, 64])
+def test_steps_of_learning_are_the_same_for_everybody(columns, dtype, monkeypatch):
     pytest.importorskip("torch", reason="torch is not installed")
     monkeypatch.setattr(gpu_steps.contestants, "compiled_reference", _fails)
 
@@ -113,17 +114,14 @@ def test_steps_of_learning_are_the_same_for_everybody(dtype, monkeypatch):
         ahead()
         return gpu.contest.CLOCKS["wall"]
 
-    made = gpu_steps.training(clock_of, 1000, dtype, "cpu")
+    made = gpu_steps.training(clock_of, 1000, dtype, "cpu", columns)
     found = gpu.contest.run(made, 2, least=0.0)
     assert {row["who"] for row in found.rows} >= {gpu_steps.OURS, gpu_steps.REFERENCE, "copy"}
     assert [one["who"] for one in found.missing] == [gpu_steps.COMPILED]
+    given = gpu_steps.residuals("cpu", made.about["n"], dtype)
+    given = given if columns is None else given.reshape(-1, columns)
     with pytest.raises(gpu.contest.WrongValueError):
-        made.check(
-            [
-                2 * one
-                for one in gpu_steps.step(robloss.loss, gpu_steps.residuals("cpu", 1000, dtype))()
-            ]
-        )
+        made.check([2 * one for one in gpu_steps.step(robloss.loss, given)()])
 
 
 def test_fits_end_at_the_same_coefficients():
