@@ -64,6 +64,14 @@ def test_which_kernel_serves(cp, started):
     assert started[-1].member == "LANES"
 
 
+def test_log_partition_is_a_kernel(cp, started):
+    alpha = np.linspace(0.0, 6.0, 60).reshape(6, 10)
+    for host in (alpha, alpha.T, alpha[:, ::-2], alpha[:0], alpha[2, 3]):
+        values = robloss.log_partition(cp.asarray(host))
+        np.testing.assert_allclose(values.get(), robloss.log_partition(host), rtol=1e-14)
+    assert {kernel.name for kernel in started} == {"partition"}
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_numbers_are_as_exact_as_arrays(cp, alpha, dtype, tables):
