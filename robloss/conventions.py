@@ -144,7 +144,7 @@ def from_peer(package: str, name: str, constant: float) -> Loss:
     Raises
     ------
     TypeError
-        If `constant` is no number.
+        If `constant` is not a number.
     ValueError
         If there is no such member, or `constant` leaves (0, inf).
 
@@ -187,7 +187,7 @@ def to_peer(package: str, name: str, scale: float) -> float:
     Raises
     ------
     TypeError
-        If `scale` is no number.
+        If `scale` is not a number.
     ValueError
         If there is no such member, or `scale` leaves (0, inf).
 

@@ -52,7 +52,7 @@ def f_scale(alpha: float, scale: float = 1.0) -> float:
     Raises
     ------
     TypeError
-        If `alpha` or `scale` is no number.
+        If `alpha` or `scale` is not a number.
     ValueError
         If `alpha` is NaN or `scale` leaves (0, inf).
 
@@ -98,7 +98,7 @@ def least_squares_loss(alpha: float) -> "_LeastSquaresLoss":
     Raises
     ------
     TypeError
-        If `alpha` is no number.
+        If `alpha` is not a number.
     ValueError
         If `alpha` is NaN.
 

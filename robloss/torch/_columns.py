@@ -76,7 +76,7 @@ class ColumnLoss(ReducedLoss, ABC):
         Raises
         ------
         TypeError
-            If `x` is no tensor, or not real.
+            If `x` is not a tensor, or not real.
         ValueError
             If its last axis is not `num_dims` long.
         """

@@ -43,7 +43,7 @@ class GeneralLoss(ReducedLoss):
     Raises
     ------
     TypeError
-        If `alpha` or `scale` is no number, or one to be learned; if `x` is no tensor.
+        If `alpha` or `scale` is no number, or one to be learned; if `x` is not a tensor.
     ValueError
         If `alpha` is NaN, `scale` leaves (0, inf), or `reduction` is none of the three.
 

@@ -180,7 +180,7 @@ class AdaptiveImageLoss(ReducedLoss):
         Raises
         ------
         TypeError
-            If `x` is no tensor of a floating dtype.
+            If `x` is not a tensor of a floating dtype.
         ValueError
             If its last three axes are not `image_size`.
         """
@@ -244,7 +244,7 @@ class AdaptiveImageLoss(ReducedLoss):
         Raises
         ------
         TypeError
-            If `x` is no tensor of a floating dtype.
+            If `x` is not a tensor of a floating dtype.
         ValueError
             If its last three axes are not `image_size`.
         """
