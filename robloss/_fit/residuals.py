@@ -86,23 +86,24 @@ def fit_residuals(
         \min_{\theta, \alpha, c} \; \sum_i s_i \rho(r_i(\theta), \alpha, c)
         + n \log c + n \log Z(\alpha), \quad n = \sum_i s_i
 
-    Joint maximum likelihood, as :func:`fit_linear` for models that are not linear: reweighted
-    Gauss–Newton steps, damped as by Levenberg and Marquardt where they would raise the objective,
-    and all parameters together once near.
+    This is joint maximum likelihood, as by :func:`fit_linear`, for nonlinear models. Far from the
+    optimum it takes reweighted Gauss–Newton steps, with Levenberg–Marquardt damping where they
+    would raise the objective; close to it, it steps in all parameters at once.
 
     Parameters
     ----------
     residuals : callable
-        ``residuals(theta)`` gives the residuals (n,), in one unit, as an array of the library of
-        `theta0`, or beside NumPy's a column of a data frame; or (n, d), a vector for each of n
-        observations: see the notes. A step to where they are not finite is not taken.
+        ``residuals(theta)`` returns the residuals (n,), all in one unit, as an array of the library
+        of `theta0`; for NumPy also a column of a data frame. Or it returns (n, d), a vector for
+        each of n observations: see the notes. Steps to where residuals are not finite are not
+        taken.
     theta0 : array (q,) or Fit
-        Parameters to start from; or an earlier result, whose shape and scale are then started from
-        too. It is what other fits call `start`.
+        Parameters to start from; or an earlier result, whose shape and scale are then used too.
+        Other fits call it `start`.
     jac : callable, optional
-        ``jac(theta)`` gives the derivatives (n, q) or (n, d, q). By default: automatic
-        differentiation for torch and JAX, central differences for other libraries, with
-        steps in proportion to each parameter, and to 1 for one that starts at 0.
+        ``jac(theta)`` returns the derivatives (n, q) or (n, d, q). By default: automatic
+        differentiation for torch and JAX, central differences for other libraries, with steps
+        proportional to each parameter (to 1 for one that starts at 0).
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
     sample_weight : array (n,), optional
@@ -114,22 +115,23 @@ def fit_residuals(
     Returns
     -------
     Fit
-        With the parameters in `params`; `weights` and `residuals` are of the library of the
+        With the parameters in `params`; `weights` and `residuals` are in the library of the
         residuals.
 
     Warns
     -----
     ConvergenceWarning
-        If the fit did not converge; the result is returned all the same, with ``converged=False``.
+        If the fit did not converge; the result is still returned, with ``converged=False``.
 
     Raises
     ------
     TypeError
-        If a function returns something else than an array of the library of `theta0`, or an option
-        is of a wrong type.
+        If a function returns anything but an array of the library of `theta0`, or an option has a
+        wrong type.
     ValueError
-        For arrays of a wrong shape, or on another device than `theta0`; residuals or derivatives
-        that are not finite at `theta0`, or whose squares overflow; or options out of range.
+        If an array has a wrong shape or is on another device than `theta0`; if residuals or
+        derivatives are not finite at `theta0`, or their squares overflow or underflow; or if an
+        option is out of range.
 
     See Also
     --------
@@ -137,18 +139,20 @@ def fit_residuals(
 
     Notes
     -----
-    The Hessian leaves out second derivatives of the residuals, as Gauss and Newton do. Where
-    residuals are large *and* curved, the last steps converge linearly.
+    As in the Gauss–Newton method, the Hessian leaves out second derivatives of the residuals. Where
+    residuals are large and the model is strongly curved, the last steps converge only linearly.
 
-    A vector counts by its length ε in units of `scale`, the deviation of one component, and gets
-    one weight for all components. The length of d normal errors is √(d − 1) at its mode, not 0:
-    up to there a vector weighs 1, beyond by its excess u = ε − √(d − 1) as a scalar residual of
-    that size would. The loss that has these weights is ρ(u) + (d − 1)/2 + √(d − 1) ∫₀ᵘ w beyond the
-    mode and ε²/2 before it; with d = 1 everything is as for residuals (n,). The law of vectors
-    that it belongs to has the density e^(−ℓ)/(c^d Z_d(alpha)): `nll` has n d log scale and n log
-    Z_d. There is none at alpha = 0, and towards it nearly all vectors are (d/2)^(1/alpha) scales
-    long: alpha is estimated from 0.1 on, whatever `alpha_bounds` begins with, and up to 2, beyond
-    which weights would be above 1. At 2 the law is the normal one. `truncation` is not for vectors.
+    A vector counts by its length ε in units of `scale`, which is the standard deviation of one
+    component, and gets one weight for all components. The length of a vector of d normal errors has
+    its mode at √(d − 1), not at 0: up to there a vector weighs 1, and beyond as a scalar residual
+    of size u = ε − √(d − 1) would. The loss ℓ with these weights is ε²/2 up to the mode and ρ(u) +
+    (d − 1)/2 + √(d − 1) ∫₀ᵘ w beyond; with d = 1 everything is as for residuals (n,).
+
+    The corresponding distribution of vectors has the density e^(−ℓ)/(c^d Z_d(alpha)), so that `nll`
+    contains n d log scale and n log Z_d. At alpha = 2 it is the normal distribution. At alpha = 0
+    it does not exist, and near 0 nearly all vectors are (d/2)^(1/alpha) scales long: alpha is
+    therefore estimated only from 0.1 upwards, whatever the lower end of `alpha_bounds`. Above 2
+    weights would exceed 1, so that alpha is at most 2. There is no `truncation` for vectors.
 
     References
     ----------
