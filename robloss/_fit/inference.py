@@ -170,8 +170,8 @@ def quantile(level: float) -> float:
 class Inference:
     """Covariance, standard errors and confidence intervals of a fit's estimates.
 
-    Everything is in the order of `parameter_names`: the intercept if one was fitted, the
-    coefficients, and alpha and scale where they were adapted.
+    Everything is in the order of `parameter_names`: the parameters (for a linear model the
+    intercept, if fitted, and the coefficients), then alpha and scale if they were adapted.
 
     Attributes
     ----------
@@ -180,12 +180,12 @@ class Inference:
     parameter_names : tuple of str
     estimates : array (k,)
     covariance : array (k, k)
-        NaN in the row and column of an estimate that has none: alpha on a bound, and coefficients
-        that the data do not determine.
+        NaN in the row and column of an estimate that has none: an alpha on a bound, or a
+        coefficient that the data do not determine.
     standard_errors : array (k,)
-        Roots of its diagonal, without loss where the squares would over- or underflow.
+        Square roots of its diagonal, correct even where the squares would overflow or underflow.
     flags : tuple of str
-        What a reader must know: estimates without a standard error, and why.
+        What a reader must know: which estimates have no standard error, and why.
     """
 
     def __init__(self, optimum: Optimum, kind: str, parameter_names: tuple[str, ...]) -> None:
@@ -310,8 +310,8 @@ class Inference:
         Returns
         -------
         array (k, 2)
-            Lower and upper ends, by normal quantiles; those of scale are its estimate times and by
-            a factor, those of alpha end at its bounds.
+            Lower and upper ends, from normal quantiles: for scale the estimate divided and
+            multiplied by a factor, for alpha clipped to its bounds.
         """
         reach = quantile(level)
         free, point = self._optimum.free, self._optimum.point
