@@ -151,8 +151,8 @@ def _check_reachable(result: Any, alpha: Any, efficiency: Any) -> None:
     where = f" at index {index}" if index else ""
     if shape == 2:
         raise ValueError(
-            f"`alpha` must not be 2{where}: every scale has efficiency 1 there. "
-            "Pass another alpha, or any scale you like."
+            f"`alpha` must not be 2, where every scale has efficiency 1, but got 2.0{where}. "
+            "Pass another alpha, or choose any scale."
         )
     lowest = math.exp(_lowest(np, result))
     least = float(compose(_efficiency, (ALPHA, SCALE), shape, lowest))

@@ -42,11 +42,14 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
             f"{tuple(y.shape)}. Make each response a column."
         )
     if any(isinstance(side, float) for side in (*X.shape, *y.shape)):
-        raise ValueError("`X` and `y` must have known shapes. Call compute_chunk_sizes() first.")
+        raise ValueError(
+            f"`X` and `y` must have known shapes, but got {X.shape} and {y.shape}. "
+            "Call compute_chunk_sizes() first."
+        )
     if X.shape[0] != y.shape[0] or X.shape[0] == 0:
         raise ValueError(
             f"`X` and `y` must have the same number of rows, at least 1, but got "
-            f"{X.shape[0]} and {y.shape[0]}."
+            f"{X.shape[0]} and {y.shape[0]}. Each row of `X` belongs to one of `y`."
         )
     if y.ndim == 2 and y.shape[1] == 0:
         raise ValueError(
@@ -55,7 +58,10 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
         )
     devices = [array_api_compat.device(X), array_api_compat.device(y)]
     if devices[0] != devices[1]:
-        raise ValueError(f"`X` and `y` must be on one device, but got {devices[0]}, {devices[1]}.")
+        raise ValueError(
+            f"`X` and `y` must be on one device, but got {devices[0]} and {devices[1]}. "
+            "Move one of them first."
+        )
     own = [real_dtype("X", X, xp), real_dtype("y", y, xp)]
     if library == "numpy":  # whose kernels take X and y of different dtypes, in the byte order here
         y = np.asfortranarray(y)  # a column that lies together needs no other kernel

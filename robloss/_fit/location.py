@@ -30,19 +30,26 @@ def _columns(x: Any, axis: Any, named: dict[str, Any]) -> tuple[Any, Array, tupl
     elif library == "torch":
         x = x.detach()
     if any(isinstance(side, float) for side in x.shape):
-        raise ValueError("`x` must have a known shape. Call compute_chunk_sizes() first.")
+        raise ValueError(
+            f"`x` must have a known shape, but got {x.shape}. Call compute_chunk_sizes() first."
+        )
     dtype = real_dtype("x", x, xp)
     dtype = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
     if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
         raise TypeError(f"`axis` must be a whole number, but got {axis!r}. Pass one axis.")
     if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"`axis` must be an axis of `x`, but got {axis} for shape {x.shape}.")
+        raise ValueError(
+            f"`axis` must be an axis of `x`, but got {axis} for shape {tuple(x.shape)}. "
+            "Axes are counted from 0, or from -1 backwards."
+        )
     if x.shape and 0 not in x.shape:
         _refuse_non_finite(xp, x)
     x = xp.moveaxis(x, int(axis), 0)
     shape = tuple(x.shape[1:])
     if x.shape[0] == 0 or math.prod(shape) == 0:
-        raise ValueError(f"`x` must not be empty, but got shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"`x` must not be empty, but got shape {tuple(x.shape)}. Pass at least one value."
+        )
     columns = xp.reshape(x, (x.shape[0], -1))
     if library == "numpy":
         columns = np.asfortranarray(columns)  # a column that lies together needs no other kernel

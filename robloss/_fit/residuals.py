@@ -27,7 +27,7 @@ from robloss._fit.progress import Iterate, watch
 from robloss._fit.residual_data import ResidualData
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
-from robloss._fit.sums import HostArray, Wanted, to_host
+from robloss._fit.sums import HostArray, Wanted, first_not_finite, to_host
 from robloss._fit.symmetric import solve
 from robloss._fit.vectors import VectorData, for_vectors
 from robloss._fit.weights import counted
@@ -47,8 +47,11 @@ def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[Any, Array]:
             f"{tuple(theta0.shape)}. Pass a list of numbers."
         )
     theta = xp.astype(theta0, real_dtype("theta0", theta0, xp), copy=False)
-    if not np.all(np.isfinite(to_host(theta))):
-        raise ValueError("`theta0` must be finite. Pass parameters to start from.")
+    where = first_not_finite(to_host(theta))
+    if where:
+        raise ValueError(
+            f"`theta0` must be finite, but got {where}. Pass parameters to start from."
+        )
     return xp, theta
 
 

@@ -76,7 +76,8 @@ def animate(
 
     if len(iterates) == 0:
         raise ValueError(
-            "`iterates` must not be empty. Pass the list whose append was the fit's callback."
+            "`iterates` must hold at least one iterate, but got none. Pass the list whose append "
+            "was the fit's callback."
         )
     x, target = _feature(X), to_host(y)
     writer = None if path is None else _writer(Path(path), fps)

@@ -143,7 +143,7 @@ def test_efficiencies_that_no_scale_has():
     message = r"`efficiency` must exceed 0\.927\d* for alpha = 1.5, but got 0.85\. No scale down"
     with pytest.raises(ValueError, match=message):
         scale_for_efficiency(1.5, 0.85)
-    with pytest.raises(ValueError, match=r"`alpha` must not be 2: every scale has"):
+    with pytest.raises(ValueError, match=r"`alpha` must not be 2, where .*, but got 2\.0\. Pass"):
         scale_for_efficiency(2.0)
     with pytest.raises(ValueError, match=r"but got 0.6 at index \(1,\)\."):
         scale_for_efficiency(np.array([0.0, 1.0]), 0.6)
