@@ -30,7 +30,7 @@ from robloss._fit.search import Search
 from robloss._fit.sums import HostArray, Wanted, first_not_finite, to_host
 from robloss._fit.symmetric import solve
 from robloss._fit.vectors import VectorData, for_vectors
-from robloss._fit.weights import counted
+from robloss._fit.weights import Counted, counted
 from robloss._typing import Array
 
 
@@ -53,6 +53,39 @@ def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[Any, Array]:
             f"`theta0` must be finite, but got {where}. Pass parameters to start from."
         )
     return xp, theta
+
+
+def _as_data(
+    residuals: Any, jac: Any, xp: Any, theta: Array, sample_weight: Any
+) -> tuple[ResidualData, Counted, bool]:
+    """The user's functions as data, checked at the start.
+
+    Returns
+    -------
+    data : ResidualData
+    rows : Counted
+        How often each row counts.
+    is_column : bool
+        Whether the residuals are vectors of one component, which are fitted as numbers.
+    """
+    host = to_host(theta)
+    function: Function = Noted("residuals", residuals)
+    first = detached(function(as_like(host, theta)))
+    check_residuals(first, theta)
+    first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
+    function = Steady("residuals", function, first)
+    jacobian: Function = jacobian_of(function, theta) if jac is None else Noted("jac", jac)
+    slopes = detached(jacobian(as_like(host, theta)))
+    check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
+    jacobian = Steady("jac", jacobian, slopes)
+    rows = counted(sample_weight, xp, first)
+    size = moments_at_start(first, slopes, rows.rows).largest_y
+    components = first.shape[1] if first.ndim == 2 else 0
+    if components == 1:
+        function, jacobian = FirstOf(function), FirstOf(jacobian)
+    kind = VectorData if components > 1 else ResidualData
+    functions = Remembered(function, theta), Remembered(jacobian, theta)
+    return kind(xp, *functions, theta, size, rows.rows), rows, components == 1
 
 
 def _rank(data: ResidualData, theta: HostArray) -> int:
@@ -194,29 +227,11 @@ def fit_residuals(
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     start = theta0.params if isinstance(theta0, Fit) else theta0
     xp, theta = _parameters(start, weights)
-    host = to_host(theta)
-    function: Function = Noted("residuals", residuals)
     with np.errstate(all="ignore"):
-        first = detached(function(as_like(host, theta)))
-        check_residuals(first, theta)
-        first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
-        function = Steady("residuals", function, first)
-        jacobian: Function = jacobian_of(function, theta) if jac is None else Noted("jac", jac)
-        slopes = detached(jacobian(as_like(host, theta)))
-        check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
-        jacobian = Steady("jac", jacobian, slopes)
-        rows = counted(sample_weight, xp, first)
-        size = moments_at_start(first, slopes, rows.rows).largest_y
-        kind, is_column = ResidualData, False
-        if first.ndim == 2 and first.shape[1] == 1:
-            is_column, function, jacobian = True, FirstOf(function), FirstOf(jacobian)
-        elif first.ndim == 2:
-            kind = VectorData
-        options = for_numbers(options) if kind is ResidualData else for_vectors(options)
-        functions = Remembered(function, theta), Remembered(jacobian, theta)
-        data = kind(xp, *functions, theta, size, rows.rows)
-        problem = Problem(data, host, data.size, size)
+        data, rows, is_column = _as_data(residuals, jac, xp, theta, sample_weight)
+        options = for_vectors(options) if isinstance(data, VectorData) else for_numbers(options)
         search = Search(options, 0.0, watch(options, data.params, rows.unit))
+        problem = Problem(data, to_host(theta), data.size, data.size_of_y)
         found = search.best(with_shape_of(theta0, problem))
         end = found.outcome.local.point.theta
         params, found = data.params(end), replace(found, rank=_rank(data, end))
