@@ -12,6 +12,7 @@ from robloss._args import (
     as_numpy,
     column_names,
     common_library,
+    compute_dtype,
     library_of,
     real_dtype,
 )
@@ -24,13 +25,8 @@ from robloss._fit.weights import counted
 from robloss._typing import Array
 
 
-def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
-    """Bring X and y to one library and floating dtype, and check their shapes."""
-    library, xp = common_library(named)
-    if library == "numpy":
-        X, y = as_numpy("X", X), np.asarray(y)
-    elif library == "torch":
-        X, y = X.detach(), y.detach()  # nothing here is differentiated through
+def _check_pair(X: Array, y: Array) -> None:
+    """Refuse features and responses whose shapes or devices do not go together."""
     if X.ndim != 2:
         raise ValueError(
             f"`X` must have two dimensions (rows, columns), but got shape {tuple(X.shape)}. "
@@ -62,13 +58,22 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
             f"`X` and `y` must be on one device, but got {devices[0]} and {devices[1]}. "
             "Move one of them first."
         )
+
+
+def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
+    """Bring X and y to one library and floating dtype, and check their shapes."""
+    library, xp = common_library(named)
+    if library == "numpy":
+        X, y = as_numpy("X", X), np.asarray(y)
+    elif library == "torch":
+        X, y = X.detach(), y.detach()  # nothing here is differentiated through
+    _check_pair(X, y)
     own = [real_dtype("X", X, xp), real_dtype("y", y, xp)]
     if library == "numpy":  # whose kernels take X and y of different dtypes, in the byte order here
         y = np.asfortranarray(y)  # a column that lies together needs no other kernel
         dtypes = [np.result_type(dtype.newbyteorder("="), np.float32) for dtype in own]
     else:
-        dtype = xp.result_type(*own)
-        dtypes = 2 * [xp.float32 if xp.finfo(dtype).bits < 32 else dtype]
+        dtypes = 2 * [compute_dtype(xp, xp.result_type(*own))]
     return xp, *(xp.astype(a, d, copy=False) for a, d in zip((X, y), dtypes, strict=True))
 
 

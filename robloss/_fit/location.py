@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import common_library, real_dtype
+from robloss._args import common_library, compute_dtype, real_dtype
 from robloss._fit.begun import each_start, found_from
 from robloss._fit.finish import finished
 from robloss._fit.linear_data import LinearData, linear_data
@@ -33,8 +33,7 @@ def _columns(x: Any, axis: Any, named: dict[str, Any]) -> tuple[Any, Array, tupl
         raise ValueError(
             f"`x` must have a known shape, but got {x.shape}. Call compute_chunk_sizes() first."
         )
-    dtype = real_dtype("x", x, xp)
-    dtype = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+    dtype = compute_dtype(xp, real_dtype("x", x, xp))
     if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
         raise TypeError(f"`axis` must be a whole number, but got {axis!r}. Pass one axis.")
     if not -x.ndim <= axis < x.ndim:
