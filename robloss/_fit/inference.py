@@ -246,12 +246,12 @@ class Inference:
 
     def _flags(self, estimated: Estimated) -> tuple[str, ...]:
         if not estimated.has_minimum:
-            return ("The likelihood has no minimum where the fit ended: no standard errors.",)
+            return ("The objective has no minimum where the fit ended: no standard errors.",)
         flags = []
         if self._optimum.holds_alpha:
             flags.append(
-                "alpha is on a bound and has no standard error; those of the other estimates are "
-                "for this alpha, as if it were known."
+                "alpha is on a bound and has no standard error; those of the other estimates treat "
+                "it as known."
             )
         missing = np.isnan(self._errors)
         if self._optimum.holds_alpha:
@@ -265,12 +265,12 @@ class Inference:
             flags.append("There are too few rows for these standard errors.")
         if self._is_ridge:
             flags.append(
-                "Errors and intervals leave out by how much the ridge shrinks coefficients."
+                "Standard errors and intervals do not include the bias that the ridge causes."
             )
         if self._is_ridge and self._size >= self._optimum.data.observations:
             flags.append(
-                "There are no fewer coefficients than rows: residuals tell little of the errors, "
-                'and a sandwich of them is far too small. Look at inference("information").'
+                "There are at least as many coefficients as rows: residuals say little about the "
+                'errors, and their sandwich is far too small. Look at inference("information").'
             )
         return tuple(flags)
 
