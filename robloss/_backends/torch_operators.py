@@ -16,6 +16,7 @@ from robloss import _formulas
 from robloss._args import Arguments, is_small_and_plain
 from robloss._backends import numpy as kernels
 from robloss._backends import torch_cuda
+from robloss._backends.cuda import serves
 from robloss._backends.pullback import pullback
 from robloss._ops import OPERATIONS
 
@@ -41,6 +42,11 @@ def working(dtype: torch.dtype) -> torch.dtype:
 def on_host(tensors: list[torch.Tensor]) -> bool:
     """Whether they lie in the memory of the CPU."""
     return all(one.is_cpu for one in tensors)
+
+
+def have_cuda_kernel(name: str, tensors: tuple[torch.Tensor, ...]) -> bool:
+    """Whether a CUDA kernel computes the operation on such tensors."""
+    return serves((_ROWS[name].name,)) and not on_host([*tensors])
 
 
 def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor:

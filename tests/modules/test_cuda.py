@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import robloss
-from robloss._backends.cuda import Kernel, launch
+from robloss._backends.cuda import WANTED, Kernel, launch
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.backends(lambda library: library.option == "torch")
@@ -70,6 +70,24 @@ def test_forward_and_backward_are_three_kernels_and_the_numbers_of_numpy(started
         terms = torch.from_numpy(getattr(robloss, name)(*arrays)).sum_to_size(one.shape)
         assert one.grad.dtype == one.dtype
         close(one.grad.double(), terms, dtype)
+
+
+@on_host
+@pytest.mark.parametrize("name", WANTED)
+def test_each_operation_is_a_kernel(started, name):
+    given = [one.detach() for one in leaves((70, 3), (), ())]
+    found = getattr(robloss, name)(*given)
+    assert names(started) == ["derive", "dense"]
+    close(
+        found, torch.from_numpy(getattr(robloss, name)(*[one.numpy() for one in given])), "float64"
+    )
+    started.clear()
+    (slope,) = torch.autograd.grad(
+        getattr(robloss, name)(given[0].requires_grad_(), *given[1:]).sum(), given[0]
+    )
+    assert bool(torch.isfinite(slope).all())
+    # These are differentiated as the formula that computes them.
+    assert (started == []) == (name in ("weight", "curvature", "grad_alpha"))
 
 
 @on_host
