@@ -84,8 +84,8 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
     if is_plain and not _is_recorded(inputs):
         return operators.values(name, dtype, list(inputs))
     if row.partials is None:
-        is_seen = is_compiling or is_transformed or _is_recorded(inputs)
-        if is_seen or not operators.have_cuda_kernel(name, inputs):
+        is_seen = is_compiling or is_transformed or torch.jit.is_tracing()
+        if is_seen or _is_recorded(inputs) or not operators.have_cuda_kernel(name, inputs):
             working = [one.to(operators.working(dtype)) for one in inputs]
             return row.formula(xp, *working).to(dtype)
     # Operators of Python have no forward mode, and no place in a gradient of a gradient; compilers
