@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "numerics.json")
     options = parser.parse_args()
-    libraries = [one for one in Library if not one.missing]
+    libraries = Library.present()
     rows: list[Row] = []
     for library in libraries:
         print(f"robloss on {library.option}", flush=True)

@@ -221,9 +221,13 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sample", choices=sorted(SAMPLES), default="adversarial")
-    parser.add_argument("--library", action="append", choices=[one.option for one in Library])
+    parser.add_argument(
+        "--library",
+        action="append",
+        choices=[one.option for one in Library if one is not Library.PAPER],
+    )
     options = parser.parse_args()
-    chosen = options.library or [one.option for one in Library if not one.missing]
+    chosen = options.library or [one.option for one in Library.present()]
     rows = [
         measure(Library.named(option), name, dtype, options.points, options.seed, options.sample)
         for option in chosen

@@ -24,6 +24,8 @@ class Library(enum.Enum):
     DASK = ("dask", "dask", ("float64", "float32", "float16"), False, True)
     CUPY = ("cupy", "cupy", ("float64", "float32", "float16"), False, False)
     TORCH_CUDA = ("torch-cuda", "torch", ("float64", "float32", "float16", "bfloat16"), True, False)
+    # Tensors of the CPU that pass for such of a GPU: the CUDA kernels, compiled for the processor.
+    PAPER = ("torch-on-paper", "torch", ("float64", "float32", "float16", "bfloat16"), True, False)
 
     def __init__(
         self, option: str, module: str, dtypes: tuple[str, ...], differentiates: bool, lazy: bool
@@ -37,6 +39,11 @@ class Library(enum.Enum):
     @classmethod
     def named(cls, option: str) -> "Library":
         return next(library for library in cls if library.option == option)
+
+    @classmethod
+    def present(cls) -> list["Library"]:
+        """Those that can be used here, but PAPER: its kernels are compiled for minutes."""
+        return [library for library in cls if library is not cls.PAPER and not library.missing]
 
     @property
     def is_host(self) -> bool:
@@ -53,6 +60,8 @@ class Library(enum.Enum):
         """Why it cannot be used here; empty where it can."""
         if importlib.util.find_spec(self.module) is None:
             return f"{self.module} is not installed"
+        if self is Library.PAPER:
+            return _import("cuda_host").missing
         if self is Library.CUPY and not _cupy_has_device():
             return "CuPy finds no CUDA GPU"
         if self is Library.TORCH_CUDA and not _import("torch").cuda.is_available():

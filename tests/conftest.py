@@ -1,5 +1,6 @@
 """Options, the fixture over array libraries, Hypothesis profiles, and tables printed at the end."""
 
+import importlib
 import os
 
 import hypothesis
@@ -42,11 +43,11 @@ def is_full(config) -> bool:
 
 
 def selected(config) -> list[Library]:
-    """The libraries asked for, or all that can be used."""
+    """The libraries asked for, or all that are present."""
     options = config.getoption("--library")
     if options:
         return [Library.named(option) for option in dict.fromkeys(options)]
-    return [library for library in Library if not library.missing]
+    return Library.present()
 
 
 def pytest_report_header(config):
@@ -98,6 +99,13 @@ def backend(request) -> Library:
     if request.param.missing:
         pytest.skip(request.param.missing)
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _paper(request, monkeypatch):
+    """A GPU on paper, for the tests of that library."""
+    if "backend" in request.fixturenames and request.getfixturevalue("backend") is Library.PAPER:
+        importlib.import_module("cuda_host").on_paper(monkeypatch, [])
 
 
 @pytest.fixture(scope="session")

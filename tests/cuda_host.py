@@ -62,3 +62,23 @@ class Host:
         ]
         library(kernel).run(blocks, 256, *given)
         return True
+
+
+def on_paper(monkeypatch: Any, started: list[Kernel]) -> None:
+    """Let torch's tensors of the CPU pass for such of a GPU; note which kernels are started."""
+    import torch
+
+    import robloss
+
+    robloss.loss(torch.ones(1), 1.0)  # the operators come with the first call
+    from robloss._backends import torch as backend
+    from robloss._backends import torch_cuda, torch_operators
+
+    class Paper(torch_cuda.Card):
+        def start(self, kernel: Kernel, blocks: int, arguments: tuple[Any, ...]) -> bool:
+            started.append(kernel)
+            return Host().start(kernel, blocks, arguments)
+
+    monkeypatch.setattr(torch_cuda, "card_of", Paper)
+    monkeypatch.setattr(torch_operators, "on_host", lambda tensors: False)
+    monkeypatch.setattr(backend, "_are_plain", lambda inputs: False)

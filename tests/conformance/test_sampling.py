@@ -12,6 +12,7 @@ ALPHA = np.array([0.0, 0.25, 1.0, 1.75, 2.0, 8.0])
 OWN = {
     Library.TORCH: "a torch.Generator",
     Library.TORCH_CUDA: "a torch.Generator",
+    Library.PAPER: "a torch.Generator",
     Library.JAX: "a key",
     Library.DASK: "a Generator of dask",
     Library.CUPY: "a cupy.random.Generator",

@@ -24,19 +24,8 @@ RTOL = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 @pytest.fixture
 def started(monkeypatch):
     """The kernels that are started, on tensors of the CPU that pass for such of a device."""
-    robloss.loss(torch.ones(1), 1.0)  # the operators come with the first call
-    from robloss._backends import torch as backend
-    from robloss._backends import torch_cuda, torch_operators
-
-    class Paper(torch_cuda.Card):
-        def start(self, kernel, blocks, arguments):
-            found.append(kernel)
-            return cuda_host.Host().start(kernel, blocks, arguments)
-
     found = []
-    monkeypatch.setattr(torch_cuda, "card_of", Paper)
-    monkeypatch.setattr(torch_operators, "on_host", lambda tensors: False)
-    monkeypatch.setattr(backend, "_are_plain", lambda inputs: False)
+    cuda_host.on_paper(monkeypatch, found)
     return found
 
 
