@@ -17,8 +17,8 @@ class Operation:
 
     Attributes
     ----------
-    name, symbol : str
-        Its one name on every floor (formula, kernel, public function, oracle) and in formulas.
+    name : str
+        Its one name on every floor: formula, kernel, public function, oracle.
     parameters : tuple of Domain
         Its arguments, in order.
     formula : callable
@@ -40,7 +40,6 @@ class Operation:
     """
 
     name: str
-    symbol: str
     parameters: tuple[Domain, ...]
     formula: Callable[..., Array]
     partials: tuple[str, ...] | None = None
@@ -56,51 +55,39 @@ _OF_ALPHA = (DENSITY_ALPHA,)
 
 def _loss_family() -> list[Operation]:
     f = _formulas
-    public = [
-        ("loss", "ρ", ("influence", "grad_alpha", "grad_scale")),
-        ("influence", "ψ", ("curvature", "influence_grad_alpha", "influence_grad_scale")),
-        ("weight", "w", None),
-        ("curvature", "ψ'", None),
-        ("grad_alpha", "∂ρ/∂α", None),
-        (
-            "grad_scale",
-            "∂ρ/∂c",
-            ("influence_grad_scale", "grad_scale_grad_alpha", "grad_scale_grad_scale"),
-        ),
-    ]
-    second_order = [
-        ("influence_grad_alpha", "∂ψ/∂α"),
-        ("influence_grad_scale", "∂ψ/∂c"),
-        ("grad_scale_grad_alpha", "∂²ρ/∂c∂α"),
-        ("grad_scale_grad_scale", "∂²ρ/∂c²"),
-    ]
+    public = {
+        "loss": ("influence", "grad_alpha", "grad_scale"),
+        "influence": ("curvature", "influence_grad_alpha", "influence_grad_scale"),
+        "weight": None,
+        "curvature": None,
+        "grad_alpha": None,
+        "grad_scale": ("influence_grad_scale", "grad_scale_grad_alpha", "grad_scale_grad_scale"),
+    }
+    second_order = (
+        "influence_grad_alpha",
+        "influence_grad_scale",
+        "grad_scale_grad_alpha",
+        "grad_scale_grad_scale",
+    )
     return [
-        Operation(name, symbol, _ELEMENTWISE, getattr(f, name), partials, kernel="elementwise")
-        for name, symbol, partials in public
-    ] + [
-        Operation(name, symbol, _ELEMENTWISE, getattr(f, name), public=False)
-        for name, symbol in second_order
-    ]
+        Operation(name, _ELEMENTWISE, getattr(f, name), partials, kernel="elementwise")
+        for name, partials in public.items()
+    ] + [Operation(name, _ELEMENTWISE, getattr(f, name), public=False) for name in second_order]
 
 
 def _partition_family() -> list[Operation]:
     first, second = "log_partition_derivative", "log_partition_second_derivative"
     return [
-        Operation(
-            "log_partition", "log Z", _OF_ALPHA, lookup.log_partition, (first,), kernel="partition"
-        ),
+        Operation("log_partition", _OF_ALPHA, lookup.log_partition, (first,), kernel="partition"),
         Operation(
             first,
-            "d log Z/dα",
             _OF_ALPHA,
             lookup.log_partition_derivative,
             (second,),
             public=False,
             kernel="partition",
         ),
-        Operation(
-            second, "d² log Z/dα²", _OF_ALPHA, lookup.log_partition_second_derivative, public=False
-        ),
+        Operation(second, _OF_ALPHA, lookup.log_partition_second_derivative, public=False),
     ]
 
 
