@@ -24,19 +24,19 @@ class Operation:
     formula : callable
         ``formula(xp, *arrays)`` for any array-API namespace.
     partials : tuple of str, or None
-        The operations that are its derivatives with respect to each parameter: automatic
-        differentiation takes these, since it would lose digits in the formula. None where
-        the formula itself differentiates well.
+        The operations that are its derivatives with respect to each parameter. Automatic
+        differentiation uses these, since differentiating the formula would lose digits. None if the
+        formula itself differentiates well.
     public : bool
         Whether it is offered to users under its name.
     smooth_form_of : str, or None
-        The operation whose values it has, with slopes that are finite at alpha = 2 too.
+        The operation that it has the values of, while its slopes are finite even at alpha = 2.
     beside_two_of : str, or None
-        The operation whose values it has, but at alpha = 2, where it is taken at the next smaller
-        number.
+        The operation that it has the values of, except at alpha = 2, where it is evaluated at the
+        next smaller number.
     kernel : str, or None
-        The file of `robloss._kernels` that computes it, together with the others of that file,
-        on NumPy arrays. None where only automatic differentiation asks for it.
+        The module of `robloss._kernels` that computes it on NumPy arrays, together with the other
+        operations of that module. None if only automatic differentiation needs it.
     """
 
     name: str
@@ -91,9 +91,10 @@ def _partition_family() -> list[Operation]:
     ]
 
 
-# What is infinite at alpha = 2, and what has it for a partial. The slopes of ρ and log Z are +inf
-# and −inf there, so that the slope of nll would be NaN, and a learned alpha that once rounds to 2
-# would be lost. The smooth forms of the others take these at the next smaller number.
+# Operations that are infinite at alpha = 2, and those that have one of them for a partial. The
+# slopes of ρ and log Z are +inf and −inf there, so that the slope of nll would be NaN, and a
+# learned alpha that once rounds to 2 would be lost. The smooth forms evaluate these partials at the
+# next smaller number.
 _INFINITE_AT_TWO = (
     "grad_alpha", "influence_grad_alpha", "grad_scale_grad_alpha",
     "log_partition_derivative", "log_partition_second_derivative",
