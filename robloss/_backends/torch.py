@@ -35,8 +35,8 @@ def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
         return None
     if not _is_whole(name, given[0].dtype, given):
         return None
-    # This skips torch's own `apply`, which looks for transforms and for tensors left over from them:
-    # there are none here.
+    # This skips torch's own `apply`, which looks for transforms and for tensors left over from
+    # them: there are none here.
     result: torch.Tensor = super(torch.autograd.Function, _Whole).apply(name, *given)
     return result
 
