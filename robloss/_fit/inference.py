@@ -117,7 +117,7 @@ class Estimated:
         return sandwich, share
 
     def _sandwich(self, psi: Array) -> HostArray:
-        """H⁻¹ (Σ s sᵀ) H⁻¹ with the Hessian H and the scores s of the rows."""
+        """H⁻¹ (Σ (s − s̄)(s − s̄)ᵀ) H⁻¹ with the Hessian H and the scores s of the rows."""
         alpha, shape = self.point.alpha, []
         if self.free.alpha:
             slope = self.normaliser.slope(alpha)
@@ -126,6 +126,11 @@ class Estimated:
             shape.append(self.normaliser.components - self._z * psi)
         # The score in θ is −ψ x.
         meat = self.unit * self.data.outer(-psi, shape)
+        if self.ridge:
+            # The scores add up to what pulls against the ridge: their mean is no scatter.
+            pull = self.ridge * self.data.penalised * self.point.theta / self.point.scale
+            q = self.data.size
+            meat[:q, :q] -= np.outer(pull, pull) / (self.unit * self.data.observations)
         covariance: HostArray = self.hessian.matrix @ meat @ self.hessian.matrix
         return covariance
 
@@ -237,7 +242,8 @@ class Inference:
             self._units[self._size] = 1.0
         self._estimates = np.append(parameters, shape)
         self._errors = np.full(k, math.nan)
-        self._errors[self._known] = self._units[self._known] * np.sqrt(variances)
+        # A sandwich of rows that are all alike is 0 but for rounding.
+        self._errors[self._known] = self._units[self._known] * np.sqrt(np.maximum(variances, 0.0))
 
     def _to_reported(self) -> HostArray:
         """The matrix that turns what was estimated into what is reported, but for held alphas."""

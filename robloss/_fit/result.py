@@ -132,8 +132,10 @@ class Fit:
         """The sandwich covariance of the estimates, in the order of `parameter_names`.
 
         With the observed Hessian H of the objective and the rows' slopes s of it, H⁻¹ (Σ s sᵀ) H⁻¹:
-        valid for many rows whether or not the errors follow the fitted law. NaN for an alpha on its
-        bound, which the others' covariance takes for given, and for undetermined coefficients.
+        valid for many rows whether or not the errors follow the fitted law. Responses that share
+        alpha and scale have one s for each row; under a ridge s is taken from its mean. NaN for an
+        alpha on its bound, which the others' covariance takes for given, and for undetermined
+        coefficients.
         """
         return self._sandwich.covariance
 
@@ -173,7 +175,8 @@ class Fit:
             "sandwich": see `covariance`. "information": the inverse of the observed Hessian, right
             if the errors follow the fitted law. "H1", "H2", "H3": Huber's covariances of the
             coefficients with his factors K for small n, by the names of statsmodels, right if the
-            errors do not depend on X; alpha and scale as in the sandwich.
+            errors do not depend on X, nor on those of other responses; alpha and scale as in the
+            sandwich.
 
         Returns
         -------
