@@ -91,12 +91,17 @@ def library_of(array: Array) -> str | None:
     return module.removeprefix("array_api_compat.").partition(".")[0]
 
 
-def _refused_sparse(name: str, value: Any) -> str:
-    """NumPy, for what it makes an array of; but of a sparse one of SciPy it makes one object."""
+def _numpy_takes(name: str, value: Any) -> str:
+    """NumPy, for what it makes an array of; but of a sparse or lazy one it makes one object."""
     if hasattr(value, "toarray"):
         raise TypeError(
             f"`{name}` must be a dense array, but got {type(value).__name__}. "
             f"Convert it first, e.g. {name}.toarray()."
+        )
+    if hasattr(value, "collect") and not hasattr(value, "__array__"):
+        raise TypeError(
+            f"`{name}` must be a data frame in memory, but got {type(value).__name__}. "
+            f"Collect it first, e.g. {name}.collect()."
         )
     return "numpy"
 
@@ -118,7 +123,8 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
     Raises
     ------
     TypeError
-        If two arguments come from different libraries, or one is a masked or sparse array.
+        If two arguments come from different libraries, or one is a masked or sparse array, or a
+        lazy data frame.
     """
     owners: dict[str, str] = {}
     example: Any = None
@@ -135,7 +141,7 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
                 f"`{name}` must be an array without a mask, but got a masked array. "
                 "Its mask would be lost: select the rows to use first."
             )
-        library = library_of(value) or _refused_sparse(name, value)
+        library = library_of(value) or _numpy_takes(name, value)
         if library not in owners:
             owners[library] = name
             example = value

@@ -72,7 +72,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Stop once the Newton step is this many standard errors long.
     max_iter : int, default 200
         Most steps to take.
-    verbose : {0, 1, 2}, default 0
+    verbose : {0, 1, 2} or bool, default 0
         1 prints how the fit ended, 2 every iterate.
 
     Attributes

@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 from robloss._fit.result import Fit, LinearFit
 from robloss._typing import Array
 
+_LISTED = 10  # columns in a flag
+
+
+def _named(places: list[str]) -> str:
+    """The columns that a flag is about, the first of them by their places."""
+    places = [f"({place})" if "," in place else place for place in places]
+    more = f" and {len(places) - _LISTED} more" if len(places) > _LISTED else ""
+    return f"Column{'s'[: len(places) > 1]} {', '.join(places[:_LISTED])}{more}"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fits(Sequence[Fit]):
@@ -35,8 +44,11 @@ class Fits(Sequence[Fit]):
         return len(self.fits)
 
     def __getitem__(self, index: Any) -> Any:
-        """One of the fits, the columns counted in one row, or some of them."""
-        return self.fits[index]
+        """One of the fits, its column counted in one row or by all axes; or some of them."""
+        if not isinstance(index, tuple):
+            return self.fits[index]
+        places = np.arange(len(self)).reshape(self.shape)[index]
+        return self.fits[places] if places.ndim == 0 else tuple(self.fits[k] for k in places.flat)
 
     def __iter__(self) -> Iterator[Fit]:
         return iter(self.fits)
@@ -160,8 +172,12 @@ class Fits(Sequence[Fit]):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a reader of the result must know, column by column."""
-        return tuple(f"Column {k}: {flag}" for k, fit in enumerate(self.fits) for flag in fit.flags)
+        """What a reader of the result must know, each with the columns that it is about."""
+        columns: dict[str, list[str]] = {}
+        for place, fit in zip(np.ndindex(self.shape), self.fits, strict=True):
+            for flag in fit.flags:
+                columns.setdefault(flag, []).append(", ".join(map(str, place)))
+        return tuple(f"{_named(places)}: {flag}" for flag, places in columns.items())
 
     def summary(self) -> str:
         """Write the fits as tables, one after the other."""

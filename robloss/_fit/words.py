@@ -7,7 +7,11 @@ from robloss._fit.loop import Outcome
 MESSAGES = {
     "converged": "The Newton step is shorter than `tol` standard errors, or than rounding allows.",
     "max_iter": "`max_iter` steps were taken before the tolerance was met. Raise it.",
-    "stalled": "No step lowers the objective, yet this is no minimum of it.",
+    "stalled": (
+        "No step lowers the objective, yet this is no minimum of it. Derivatives that are not "
+        "those of the residuals, residuals with kinks, and columns that are nearly collinear do "
+        "that."
+    ),
     "stopped": "`callback` ended the fit.",
     "no_weight": (
         "The weights of nearly all rows are 0: `scale` is too small for these residuals, and the "
@@ -72,9 +76,15 @@ def flags(
             "the law gives no probability: they count by their loss alone. Give `truncation` a "
             "larger number."
         )
-    if rank < size:
+    if rank < size and outcome.likelihood.data.is_linear:
         found.append(
             f"The design has rank {rank} but {size} coefficients: they are not determined by the "
             "data (collinear or constant columns, or too few rows); one solution is given."
+        )
+    elif rank < size:
+        found.append(
+            f"The derivatives have rank {rank} but there are {size} parameters: they are not "
+            "determined by the data (one changes no residual, or all that it does others do, or "
+            "there are too few rows); one solution is given."
         )
     return tuple(found)

@@ -166,6 +166,27 @@ def test_a_column_that_does_not_converge_is_named():
     assert fits.message.startswith("1 of 2 columns, the first of them 1: The scale fell")
 
 
+def test_a_column_is_found_by_all_axes():
+    fits = robloss.fit_location(COLUMNS[:, :6].reshape(-1, 3, 2))
+    for place in np.ndindex(3, 2):
+        assert fits[place] is fits[2 * place[0] + place[1]]
+    assert fits[-1, -1] is fits[5]
+    assert fits[1, :] == fits[2:4]
+    with pytest.raises(IndexError, match="out of bounds"):
+        fits[3, 0]
+
+
+def test_flags_that_are_the_same_are_one_with_all_columns():
+    x = np.tile(COLUMNS[:, [NOISES.index("normal"), NOISES.index("laplace")]], (1, 12))
+    one, two, both = (robloss.fit_location(x[:, :k]).flags for k in (1, 3, 24))
+    about = "alpha is on its upper bound 2: this is least squares."
+    assert one == (f"Column 0: {about}",)
+    assert two == (f"Columns 0, 2: {about}",)
+    assert both == (f"Columns 0, 2, 4, 6, 8, 10, 12, 14, 16, 18 and 2 more: {about}",)
+    placed = robloss.fit_location(x[:, :4].reshape(-1, 2, 2)).flags
+    assert placed == (f"Columns (0, 0), (1, 0): {about}",)
+
+
 def test_columns_whose_scale_is_held_have_no_error_of_it():
     """Of a truncated law below alpha = 0 the scale is held, of one above it is estimated."""
     x = COLUMNS[:, [NOISES.index("cauchy"), NOISES.index("normal")]]

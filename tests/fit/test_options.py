@@ -350,7 +350,7 @@ def test_other_exceptions_of_the_callback_come_through():
         robloss.fit_linear(X, Y, callback=fail)
 
 
-@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 1)])
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 1), (False, 0), (True, 1)])
 def test_verbose(verbose, lines, capsys):
     fit = robloss.fit_linear(X, Y, alpha=1.0, verbose=verbose)
     printed = capsys.readouterr().out.splitlines()

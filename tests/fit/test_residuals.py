@@ -439,3 +439,15 @@ def test_nothing_records_what_a_closure_could_be_differentiated_by(backend, give
         )
         found = (fit.params, fit.residuals, fit.weights, fit.standard_errors, *seen)
         assert not any(array.requires_grad for array in found)
+
+
+@pytest.mark.backends(lambda library: library.module == "torch")
+def test_a_parameter_that_torch_does_not_see_is_flagged(backend):
+    """The flag is all that tells: where the others end, nothing is left to gain by derivatives."""
+    t, y = backend.array(T), backend.array(Y)
+    start = backend.array([1.0, 1.0, 0.3])
+    fit = robloss.fit_residuals(
+        lambda theta: y - theta[0] * backend.xp.exp(-theta[1] * t) - theta[2].item(), start
+    )
+    assert any("rank 2 but there are 3 parameters" in flag for flag in fit.flags)
+    assert float(fit.params[2]) == pytest.approx(0.3)

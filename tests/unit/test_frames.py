@@ -97,6 +97,17 @@ def test_a_column_of_words_is_named(library):
         robloss.fit_linear(X, STACKLOSS.y)
 
 
+def test_a_frame_that_is_not_in_memory_is_refused():
+    lazy = pytest.importorskip("polars", reason="polars is not installed").LazyFrame(COLUMNS)
+    fit, message = robloss.fit_linear(STACKLOSS.X, STACKLOSS.y), "`{}` must be a data frame in mem"
+    with pytest.raises(TypeError, match=message.format("X")):
+        robloss.fit_linear(lazy, STACKLOSS.y)
+    with pytest.raises(TypeError, match=message.format("X")):
+        fit.predict(lazy)
+    with pytest.raises(TypeError, match=message.format("x")):
+        robloss.fit_location(lazy)
+
+
 def test_an_array_has_no_names():
     assert robloss.fit_linear(STACKLOSS.X, STACKLOSS.y).feature_names == ("x0", "x1", "x2")
 
