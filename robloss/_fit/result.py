@@ -255,17 +255,18 @@ class Fit:
         """The size of a residual, in their unit, from which on its row is called an outlier.
 
         It is the distance that n errors of the normal law with the quartiles of the fitted law
-        keep to in 19 of 20 samples (by Bonferroni's inequality: 3.7 deviations for n = 200). A
-        fitted law with heavy tails expects such residuals, and gives them little weight. Below
-        alpha = 0, where there is no law without a truncation, the quartiles are those of alpha = 0.
+        keep to in 19 of 20 samples (by Bonferroni's inequality: 3.7 deviations for n = 200). Rows
+        count as often as `sample_weight` says, and once on average at least. A fitted law with
+        heavy tails expects such residuals, and gives them little weight. Below alpha = 0, where
+        there is no law without a truncation, the quartiles are those of alpha = 0.
 
         Of vectors it is the length that n normal ones of the fitted law's median length keep to, or
         of the deviation `scale` where alpha is below 0.1 and there is no law. It is by Wilson and
         Hilferty's cube root: 3 % too far for 1000 rows of two components, less for more of these.
         """
-        d = self._optimum.data.components
+        d, n = self._optimum.data.components, self._optimum.data.observations
         if d > 1:
-            deviations = -float(ppf(0.05 / self.observations, 2.0))
+            deviations = -float(ppf(0.05 / n, 2.0))
             cube = (1 - 2 / (9 * d) + deviations * math.sqrt(2 / (9 * d))) ** 3
             wide = 1.0
             if self.alpha >= LEAST_ALPHA:
@@ -274,7 +275,7 @@ class Fit:
             return math.sqrt(d * cube) * wide * self.scale
         alpha = self.alpha if self._has_law else max(self.alpha, 0.0)
         quartile = float(ppf(0.75, alpha, truncation=self.truncation) / ppf(0.75, 2.0))
-        return -float(ppf(0.025 / self.observations, 2.0)) * quartile * self.scale
+        return -float(ppf(0.025 / n, 2.0)) * quartile * self.scale
 
     def summary(self) -> str:
         """Write the fit as a table, in the manner of statsmodels, with a block on the weights."""
