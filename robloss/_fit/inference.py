@@ -7,6 +7,8 @@ vanishes, its Hessian is carried over by their Jacobian alone.
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,11 +167,25 @@ def _root(covariance: HostArray) -> HostArray:
     return root
 
 
+@lru_cache(maxsize=128)
+def normal_quantile(probability: float) -> float:
+    """Of the standard normal law; many fits ask for the same few."""
+    return float(ppf(probability, 2.0))
+
+
+def outlier_reach(alpha: Any, truncation: float | None, n: float) -> Any:
+    """From how many scales on a residual is an outlier's among n, for one shape or an array."""
+    # Below 0 there is no law without a truncation: the quartiles are those of 0.
+    shape = np.maximum(alpha, 0.0) if truncation is None else alpha
+    quartile = ppf(0.75, shape, truncation=truncation) / normal_quantile(0.75)
+    return -normal_quantile(0.025 / n) * quartile
+
+
 def quantile(level: float) -> float:
     """How many standard errors an interval of this level reaches to each side."""
     if not 0 < level < 1:
         raise ValueError(f"`level` must lie in (0, 1), but got {level!r}. Pass 0.95 for 95 %.")
-    return -float(ppf(0.5 * (1.0 - level), 2.0))
+    return -normal_quantile(0.5 * (1.0 - level))
 
 
 class Inference:

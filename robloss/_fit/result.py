@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robloss._args import as_numpy, column_names, common_library, real_dtype
 from robloss._distribution.cumulative import ppf
-from robloss._fit.inference import Inference, Optimum, quantile
+from robloss._fit.inference import Inference, Optimum, normal_quantile, outlier_reach, quantile
 from robloss._fit.norm_partition import LEAST_ALPHA, log_partition
 from robloss._fit.profile import AlphaProfile, profile_alpha
 from robloss._fit.summary import summary
@@ -266,16 +266,14 @@ class Fit:
         """
         d, n = self._optimum.data.components, self._optimum.data.observations
         if d > 1:
-            deviations = -float(ppf(0.05 / n, 2.0))
+            deviations = -normal_quantile(0.05 / n)
             cube = (1 - 2 / (9 * d) + deviations * math.sqrt(2 / (9 * d))) ** 3
             wide = 1.0
             if self.alpha >= LEAST_ALPHA:
                 medians = [log_partition(alpha, d).median for alpha in (self.alpha, 2.0)]
                 wide = medians[0] / medians[1]
             return math.sqrt(d * cube) * wide * self.scale
-        alpha = self.alpha if self._has_law else max(self.alpha, 0.0)
-        quartile = float(ppf(0.75, alpha, truncation=self.truncation) / ppf(0.75, 2.0))
-        return -float(ppf(0.025 / n, 2.0)) * quartile * self.scale
+        return float(outlier_reach(self.alpha, self.truncation, n)) * self.scale
 
     def summary(self) -> str:
         """Write the fit as a table, in the manner of statsmodels, with a block on the weights."""

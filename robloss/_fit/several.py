@@ -9,6 +9,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
+from robloss._fit.inference import outlier_reach
 from robloss._fit.result import Fit, LinearFit
 from robloss._typing import Array
 
@@ -103,12 +104,17 @@ class Fits(Sequence[Fit]):
     @property
     def outliers(self) -> Array:
         """Rows whose residual is larger than `outlier_distance`, (n, …) of bool."""
-        return self._stacked(lambda fit: fit.outliers)
+        residuals = self.residuals
+        xp, device = array_api_compat.array_namespace(residuals), array_api_compat.device(residuals)
+        distance = xp.asarray(self.outlier_distance, dtype=residuals.dtype, device=device)
+        return xp.abs(residuals) > distance
 
     @property
     def outlier_distance(self) -> NDArray[np.float64]:
         """The size of a residual from which on it is called an outlier."""
-        return self._numbers("outlier_distance")
+        first = self.fits[0]
+        n = first._optimum.data.observations  # noqa: SLF001 - a fit of ours, and the same for all
+        return np.asarray(outlier_reach(self.alpha, first.truncation, n) * self.scale)
 
     @property
     def observations(self) -> float:

@@ -176,6 +176,20 @@ def test_a_column_is_found_by_all_axes():
         fits[3, 0]
 
 
+@pytest.mark.parametrize("truncation", [None, 10.0])
+def test_outliers_of_all_columns_are_those_of_each(truncation, backend):
+    options = {} if truncation is None else {"alpha_bounds": (-2.0, 2.0), "truncation": truncation}
+    weights = np.full(len(COLUMNS), 1e-3)
+    fits = robloss.fit_location(
+        backend.array(COLUMNS), sample_weight=backend.array(weights), **options
+    )
+    expected = np.stack([backend.to_numpy(fit.outliers) for fit in fits], axis=1)
+    np.testing.assert_array_equal(backend.to_numpy(fits.outliers), expected)
+    assert 0 < np.sum(expected) < expected.size / 4
+    distances = [fit.outlier_distance for fit in fits]
+    np.testing.assert_allclose(fits.outlier_distance, distances, rtol=1e-14)
+
+
 def test_flags_that_are_the_same_are_one_with_all_columns():
     x = np.tile(COLUMNS[:, [NOISES.index("normal"), NOISES.index("laplace")]], (1, 12))
     one, two, both = (robloss.fit_location(x[:, :k]).flags for k in (1, 3, 24))
