@@ -131,8 +131,8 @@ class Estimated:
         if self.ridge:
             # The scores add up to what pulls against the ridge: their mean is no scatter.
             pull = self.ridge * self.data.penalised * self.point.theta / self.point.scale
-            q = self.data.size
-            meat[:q, :q] -= np.outer(pull, pull) / (self.unit * self.data.observations)
+            q, rows = self.data.size, self.unit * self.data.parts[0].observations
+            meat[:q, :q] -= np.outer(pull, pull) / rows
         covariance: HostArray = self.hessian.matrix @ meat @ self.hessian.matrix
         return covariance
 

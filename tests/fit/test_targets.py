@@ -127,6 +127,23 @@ def by_rows(plain, function):
     return bread @ scores @ scores.T @ bread
 
 
+def test_the_sandwich_of_a_shared_ridge_is_of_slopes_of_rows_around_their_mean(backend):
+    l2 = 20.0
+    fit = robloss.fit_linear(*as_given(backend, X, Y), shared=True, alpha=1.0, scale=1.0, l2=l2)
+    residuals = backend.to_numpy(fit.residuals)
+    rows, shrunk = np.column_stack([np.ones(len(X)), X]), np.diag([0.0, l2, l2, l2])
+    bread, scores = np.zeros((12, 12)), []
+    for k, r in enumerate(residuals.T):
+        block = rows.T @ (rows * (1 + r[:, None] ** 2) ** -1.5) + shrunk
+        bread[4 * k : 4 * k + 4, 4 * k : 4 * k + 4] = np.linalg.inv(block)
+        scores.append(rows * (r / np.sqrt(1 + r**2))[:, None])
+    around = np.hstack(scores) - np.hstack(scores).mean(axis=0)
+    expected = bread @ around.T @ around @ bread
+    covariance = backend.to_numpy(fit.covariance)
+    # It is a function of the estimates, which are an optimum to 1e-8 standard errors.
+    np.testing.assert_allclose(covariance, expected, atol=1e-7 * np.max(expected))
+
+
 @pytest.mark.parametrize("method", ["irls", "gradient"])
 def test_a_shared_ridge_is_an_optimum_by_the_oracle(method, backend):
     l2 = 5.0
