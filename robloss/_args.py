@@ -155,10 +155,16 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
     return library, _numpy() if library == "numpy" else array_api_compat.array_namespace(example)
 
 
+def _labels(table: Any) -> Any:
+    """What a data frame finds its columns by; None for an array."""
+    labels = getattr(table, "column_names", None)  # of a table of Arrow, whose `columns` are arrays
+    return getattr(table, "columns", None) if labels is None else labels
+
+
 def column_names(table: Any) -> list[str] | None:
     """Names of the columns of a data frame of any library; None for an array."""
-    columns = getattr(table, "columns", None)
-    return None if columns is None else [str(name) for name in columns]
+    labels = _labels(table)
+    return None if labels is None else [str(label) for label in labels]
 
 
 def as_numpy(name: str, table: Any) -> NDArray[Any]:
@@ -169,10 +175,10 @@ def as_numpy(name: str, table: Any) -> NDArray[Any]:
     TypeError
         If a column of a data frame does not hold numbers.
     """
-    array = np.asarray(table)
-    if column_names(table) is None or array.dtype.kind in "biuf":
+    array, labels = np.asarray(table), _labels(table)
+    if labels is None or array.dtype.kind in "biuf":
         return array
-    columns = {column: np.asarray(table[column]) for column in table.columns}
+    columns = {label: np.asarray(table[label]) for label in labels}
     for column, values in columns.items():
         if values.dtype.kind not in "biuf":
             raise TypeError(

@@ -26,14 +26,23 @@ class Plain:
         return np.array([*rows], dtype=dtype or (float if kinds == {"f"} else object))
 
 
+class Arrow(Plain):
+    """A table of Arrow, whose columns are arrays, beside their names."""
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self.column_names = self.columns
+        self.columns = [self[name] for name in self.column_names]
+
+
 def frame(library, columns):
-    if library == "plain":
-        return Plain(columns)
+    if library in ("plain", "arrow"):
+        return {"plain": Plain, "arrow": Arrow}[library](columns)
     module = pytest.importorskip(library, reason=f"{library} is not installed")
     return module.DataFrame(columns)
 
 
-@pytest.fixture(params=["plain", "pandas", "polars"])
+@pytest.fixture(params=["plain", "arrow", "pandas", "polars"])
 def library(request):
     return request.param
 
