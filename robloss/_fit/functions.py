@@ -160,7 +160,7 @@ def check_residuals(value: Any, theta: Array) -> None:
     if xp.isdtype(value.dtype, "integral"):
         raise TypeError(
             f"`residuals` must return numbers of a floating dtype, but got {value.dtype}. An array "
-            "that is made like one of integers cuts what is written to it; convert that one first."
+            "of integers truncates what is written to it: create it with a floating dtype."
         )
     if value.ndim not in (1, 2) or 0 in value.shape:
         raise ValueError(
@@ -183,7 +183,7 @@ def check_jacobian(value: Any, shape: tuple[int, ...], theta: Array) -> None:
     if tuple(value.shape) != shape:
         raise ValueError(
             f"`jac` must return an array of shape {shape}, that of the residuals by parameters, "
-            f"but got {tuple(value.shape)}."
+            f"but got {tuple(value.shape)}. Put the parameters on the last axis."
         )
     if not bool(xp.all(xp.isfinite(value))):
         raise ValueError(

@@ -169,13 +169,13 @@ def _root(covariance: HostArray) -> HostArray:
 
 @lru_cache(maxsize=128)
 def normal_quantile(probability: float) -> float:
-    """Of the standard normal law; many fits ask for the same few."""
+    """A quantile of the standard normal distribution; many fits ask for the same few."""
     return float(ppf(probability, 2.0))
 
 
 def outlier_reach(alpha: Any, truncation: float | None, n: float) -> Any:
-    """From how many scales on a residual is an outlier's among n, for one shape or an array."""
-    # Below 0 there is no law without a truncation: the quartiles are those of 0.
+    """The distance, in scales, beyond which one of n residuals is an outlier; for any shapes."""
+    # Below 0 there is no distribution without a truncation: the quartiles are those of 0.
     shape = np.maximum(alpha, 0.0) if truncation is None else alpha
     quartile = ppf(0.75, shape, truncation=truncation) / normal_quantile(0.75)
     return -normal_quantile(0.025 / n) * quartile
@@ -191,8 +191,8 @@ def quantile(level: float) -> float:
 class Inference:
     """Covariance, standard errors and confidence intervals of a fit's estimates.
 
-    Everything is in the order of `parameter_names`: the intercept if one was fitted, the
-    coefficients, and alpha and scale where they were adapted.
+    Everything is in the order of `parameter_names`: the parameters (for a linear model the
+    intercept, if fitted, and the coefficients), then alpha and scale if they were adapted.
 
     Attributes
     ----------
@@ -201,12 +201,12 @@ class Inference:
     parameter_names : tuple of str
     estimates : array (k,)
     covariance : array (k, k)
-        NaN in the row and column of an estimate that has none: alpha on a bound, and coefficients
-        that the data do not determine.
+        NaN in the row and column of an estimate that has none: an alpha on a bound, or a
+        coefficient that the data do not determine.
     standard_errors : array (k,)
-        Roots of its diagonal, without loss where the squares would over- or underflow.
+        Square roots of its diagonal, correct even where the squares would overflow or underflow.
     flags : tuple of str
-        What a reader must know: estimates without a standard error, and why.
+        What a reader must know: which estimates have no standard error, and why.
     """
 
     def __init__(self, optimum: Optimum, kind: str, parameter_names: tuple[str, ...]) -> None:
@@ -268,12 +268,12 @@ class Inference:
 
     def _flags(self, estimated: Estimated) -> tuple[str, ...]:
         if not estimated.has_minimum:
-            return ("The likelihood has no minimum where the fit ended: no standard errors.",)
+            return ("The objective has no minimum where the fit ended: no standard errors.",)
         flags = []
         if self._optimum.holds_alpha:
             flags.append(
-                "alpha is on a bound and has no standard error; those of the other estimates are "
-                "for this alpha, as if it were known."
+                "alpha is on a bound and has no standard error; those of the other estimates treat "
+                "it as known."
             )
         missing = np.isnan(self._errors)
         if self._optimum.holds_alpha:
@@ -287,12 +287,12 @@ class Inference:
             flags.append("There are too few rows for these standard errors.")
         if self._is_ridge:
             flags.append(
-                "Errors and intervals leave out by how much the ridge shrinks coefficients."
+                "Standard errors and intervals do not include the bias that the ridge causes."
             )
         if self._is_ridge and self._size >= self._optimum.data.observations:
             flags.append(
-                "There are no fewer coefficients than rows: residuals tell little of the errors, "
-                'and a sandwich of them is far too small. Look at inference("information").'
+                "There are at least as many coefficients as rows: residuals say little about the "
+                'errors, and their sandwich is far too small. Look at inference("information").'
             )
         return tuple(flags)
 
@@ -332,8 +332,8 @@ class Inference:
         Returns
         -------
         array (k, 2)
-            Lower and upper ends, by normal quantiles; those of scale are its estimate times and by
-            a factor, those of alpha end at its bounds.
+            Lower and upper ends, from normal quantiles: for scale the estimate divided and
+            multiplied by a factor, for alpha clipped to its bounds.
         """
         reach = quantile(level)
         free, point = self._optimum.free, self._optimum.point
