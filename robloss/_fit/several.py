@@ -18,7 +18,6 @@ _LISTED = 10  # columns in a flag
 
 def _named(places: list[str]) -> str:
     """The columns that a flag is about, the first of them by their places."""
-    places = [f"({place})" if "," in place else place for place in places]
     more = f" and {len(places) - _LISTED} more" if len(places) > _LISTED else ""
     return f"Column{'s'[: len(places) > 1]} {', '.join(places[:_LISTED])}{more}"
 
@@ -60,6 +59,11 @@ class Fits(Sequence[Fit]):
             is_of_each = name in dir(LinearFit) or name in LinearFit.__dataclass_fields__
             where = f" Each fit has its own: fits[k].{name}." if is_of_each else ""
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}.{where}")
+
+    def _placed(self) -> Iterator[tuple[str, Fit]]:
+        """The fits with the places of their columns, (i, j) where these have several axes."""
+        for place, fit in zip(np.ndindex(self.shape), self.fits, strict=True):
+            yield str(place if len(place) > 1 else place[0]), fit
 
     def _numbers(self, name: str) -> NDArray[np.float64]:
         return np.asarray([getattr(fit, name) for fit in self.fits]).reshape(self.shape)
@@ -169,7 +173,7 @@ class Fits(Sequence[Fit]):
     @property
     def message(self) -> str:
         """The status as a sentence."""
-        failed = [(k, fit) for k, fit in enumerate(self.fits) if not fit.converged]
+        failed = [(place, fit) for place, fit in self._placed() if not fit.converged]
         if not failed:
             return self.fits[0].message
         column, first = failed[0]
@@ -179,14 +183,14 @@ class Fits(Sequence[Fit]):
     def flags(self) -> tuple[str, ...]:
         """What a reader of the result must know, each with the columns that it is about."""
         columns: dict[str, list[str]] = {}
-        for place, fit in zip(np.ndindex(self.shape), self.fits, strict=True):
+        for place, fit in self._placed():
             for flag in fit.flags:
-                columns.setdefault(flag, []).append(", ".join(map(str, place)))
+                columns.setdefault(flag, []).append(place)
         return tuple(f"{_named(places)}: {flag}" for flag, places in columns.items())
 
     def summary(self) -> str:
         """Format the fits as tables, one after the other."""
-        tables = (f"Column {k}\n{fit.summary()}" for k, fit in enumerate(self.fits))
+        tables = (f"{_named([place])}\n{fit.summary()}" for place, fit in self._placed())
         return "\n\n".join(tables)
 
     def plot(self, **_: Any) -> NoReturn:

@@ -197,8 +197,10 @@ def test_flags_that_are_the_same_are_one_with_all_columns():
     assert one == (f"Column 0: {about}",)
     assert two == (f"Columns 0, 2: {about}",)
     assert both == (f"Columns 0, 2, 4, 6, 8, 10, 12, 14, 16, 18 and 2 more: {about}",)
-    placed = robloss.fit_location(x[:, :4].reshape(-1, 2, 2)).flags
-    assert placed == (f"Columns (0, 0), (1, 0): {about}",)
+    placed = robloss.fit_location(x[:, :4].reshape(-1, 2, 2))
+    assert placed.flags == (f"Columns (0, 0), (1, 0): {about}",)
+    headings = [line for line in placed.summary().splitlines() if line.startswith("Column")]
+    assert headings == ["Column (0, 0)", "Column (0, 1)", "Column (1, 0)", "Column (1, 1)"]
 
 
 def test_columns_whose_scale_is_held_have_no_error_of_it():
