@@ -207,7 +207,8 @@ class Search:
         free = self.free(data)
         forgiving = Free(False, free.scale, free.bounds)
         below = self.loop(data, forgiving).run(Point(start.theta, free.bounds[0], start.scale))
-        return [self.loop(data).run(end.local.point) for end in _sound(data, below)]
+        trace = None if below.status == "stopped" else below.trace
+        return [self.loop(data).run(end.local.point, trace) for end in _sound(data, below)]
 
     def from_sample(self, data: LinearData) -> Found[LinearData] | None:
         """The result that starts from the optimum of a sample, unless the sample is misleading.
