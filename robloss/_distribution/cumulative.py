@@ -191,7 +191,9 @@ def _quantile(xp: Any, alpha: Array, target: Array, end: Array, truncated: bool)
 
 def _search(xp: Any, alpha: Array, target: Array, end: Array, truncated: bool) -> Array:
     whole = log_integral(xp, alpha, xp.zeros_like(target), end, truncated)
-    share = whole - target  # −log 2q
+    share = whole - target  # −log 2q, which is ε/2 or more; rounding may leave less than nothing
+    least = 0.5 * float(xp.finfo(target.dtype).eps)
+    share = xp.where(share > least, share, least)
     # As if the tail fell like the density; or, if lighter, as if the density were flat.
     x = inverse_loss(xp, share, alpha)
     # For alpha ≥ 0 the tail, as a share of the whole, is at most the root of the density, as a
