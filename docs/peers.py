@@ -14,9 +14,9 @@ PAGE = Path(__file__).with_suffix(".md")
 TEXT = """\
 # Coming from other packages
 
-Most robust losses with a name are members of one family, at a certain `alpha`. What differs is
-where a package puts its constant. Near 0 the loss here is ½ (x/scale)² for every `alpha`, so that
-`scale` is the width of the quadratic part and of nothing else.
+Most named robust losses are members of one family, each with its own `alpha`. Packages differ in
+how they define the constant. Here the loss is ½ (x/scale)² near 0 for every `alpha`, so that
+`scale` is always the width of the quadratic part.
 
 `from_peer` turns another package's loss into `alpha` and `scale`:
 
@@ -31,7 +31,7 @@ Loss(alpha=1.0, scale=0.5)
 
 ```
 
-and `to_peer` a scale into its constant:
+and `to_peer` turns a scale into the constant of another package:
 
 ```python
 >>> to_peer("gtsam", "GemanMcClure", 1.5)
@@ -41,41 +41,42 @@ and `to_peer` a scale into its constant:
 
 ## The losses that correspond
 
-r is the residual, k the constant. Where the formula is a weight, that is all the package uses.
+r is the residual, k the constant. If the formula is a weight, the package uses nothing else.
 
 {table}
 
-Each line is tested, against the package where it is SciPy or statsmodels and else against the
-formula in its source: as a multiple of ρ it is scale² ρ(r, alpha, scale), or twice that where it is
-like r² instead of r²/2 near 0. The ½ that SciPy and Ceres put before their ρ is in the formula.
+Each line is tested: for SciPy and statsmodels against the package, for others against the formula
+in the source. Each formula equals scale² ρ(r, alpha, scale), or twice that if it is like r² instead
+of r²/2 near 0. It includes the ½ that SciPy and Ceres put before their ρ.
 
-* **In standard deviations**: these packages divide the residuals by an estimate σ of their standard
-  deviation first, so that the scale counts in σ as well. In the unit of the data it is scale·σ.
-  MATLAB also divides by √(1 − leverage).
-* **Squared**: g2o takes k of Geman–McClure, and Theseus the exponential of its `log_loss_radius`,
-  as the square of a width. Elsewhere a constant is a width; to pass its square is a common mistake.
-* Ceres, GTSAM, g2o, PyPose and Theseus evaluate the loss at the norm of a block of residuals,
-  which are whitened as a rule. Take the norm first: here every element is a residual of its own.
-* statsmodels' `StudentT` has k √(df/2) for a scale. The table's factor is for df = 4, its default.
+* **In standard deviations** ("in σ"): these packages first divide the residuals by an estimate σ of
+  their standard deviation, so that the scale is in units of σ as well. In the unit of the data it
+  is scale·σ. MATLAB also divides by √(1 − leverage).
+* **Squared**: g2o treats k of Geman–McClure, and Theseus the exponential of its `log_loss_radius`,
+  as the square of a width. Elsewhere the constant is a width; passing its square is a common
+  mistake.
+* Ceres, GTSAM, g2o, PyPose and Theseus evaluate the loss at the norm of a block of residuals, which
+  are usually whitened. Take the norm first: here every element is a residual of its own.
+* statsmodels' `StudentT` has the scale k √(df/2). The factor in the table is for df = 4, its
+  default.
 
-The same `alpha` and `scale` as here: `lossfun` of `robust_loss_pytorch` and of Barron's paper.
-A scale that cannot be changed: in kornia's `charbonnier_loss`, `cauchy_loss`, `geman_mcclure_loss`
-and `welsch_loss` it is 1 (alpha 1, 0, −2 and −∞), in OpenCV's `DIST_L12` √2 (alpha = 1). Divide the
-residuals.
+`lossfun` of `robust_loss_pytorch`, and Barron's paper, use the same `alpha` and `scale` as robloss.
+Some losses have a fixed scale: in kornia's `charbonnier_loss`, `cauchy_loss`, `geman_mcclure_loss`
+and `welsch_loss` it is 1 (alpha = 1, 0, −2 and −∞), in OpenCV's `DIST_L12` it is √2 (alpha = 1).
+Divide the residuals instead.
 
 ## The losses that do not
 
-No `alpha` gives these, however near one may look:
+No `alpha` gives the following losses, however close one may look:
 
-* Huber's: quadratic, then a straight line. Charbonnier's (alpha = 1) is its smooth relative, with
-  the same slope far out where k = scale, but not the same function: its constant for 95 %
-  efficiency is {one:.3f}, Huber's 1.345.
+* Huber's, which is quadratic, then linear. Charbonnier's (alpha = 1) is a smooth relative, with the
+  same slope far out if k = scale, but a different function: its constant for 95 % efficiency is
+  {one:.3f}, Huber's is 1.345.
 * Tukey's biweight (bisquare), Hampel's, Andrews', truncated least squares, `lqq`, `optimal`: their
-  weight is 0 from some residual on. Here it is positive everywhere. Of R's MASS nothing
-  corresponds.
+  weight is 0 beyond some residual. Here it is positive everywhere. No loss of R's MASS corresponds.
 * "Fair", logistic (log cosh), SciPy's and Ceres' arctan, Ramsay's, `ggw`, dynamic covariance
-  scaling, and everything with different sides, such as quantile losses.
-* PyPose's `SoftLOne` is alpha = 1, but its delta is 1/scale and its value at 0 is not 0.
+  scaling, and all asymmetric losses, such as quantile losses.
+* PyPose's `SoftLOne` is like alpha = 1, but its delta is 1/scale and its value at 0 is not 0.
 
 ## Inside SciPy
 
@@ -96,9 +97,9 @@ No `alpha` gives these, however near one may look:
 
 ```
 
-`f_scale(alpha, scale)` is scale·√|alpha − 2|, √2·scale at ±∞. At alpha = 2, where the loss is
-SciPy's "linear" and `f_scale` has no influence, it is `scale`. The `cost` that SciPy reports is
-scale² Σρ. Method "lm" takes no loss. SciPy does not adapt `alpha` and `scale`: `fit_linear` does.
+`f_scale(alpha, scale)` is scale·√|alpha − 2|, or √2·scale at ±∞. At alpha = 2, where the loss is
+SciPy's "linear" and `f_scale` has no effect, it is `scale`. The `cost` that SciPy reports is scale²
+Σρ. Method "lm" supports no loss. SciPy does not adapt `alpha` and `scale`; `fit_linear` does.
 """
 
 

@@ -197,6 +197,11 @@ def real_dtype(name: str, array: Array, xp: Any) -> Any:
     return array.dtype
 
 
+def compute_dtype(xp: Any, dtype: Any) -> Any:
+    """The dtype that a floating dtype is computed in: float32 for 16-bit floats."""
+    return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+
+
 _ENDS = (np.fmin, np.fmax)
 
 
@@ -449,8 +454,7 @@ def _converted(names: tuple[str, ...], given: tuple[Any, ...]) -> Arguments:
             values.append(array)
     dtypes = dtypes or weak
     dtype = xp.result_type(*dtypes) if dtypes else xp.float64
-    compute = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
-    return Arguments(library, xp, tuple(values), compute, dtype)
+    return Arguments(library, xp, tuple(values), compute_dtype(xp, dtype), dtype)
 
 
 def prepare(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool = True) -> Arguments:

@@ -263,57 +263,15 @@ def grad_scale(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
 def grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     """∂ρ/∂α = (b/4) ∫₀^L e^(αy/2) (y − 1 + e^(−y)) dy, without cancellation.
 
-    Where |E| and Λ are moderate, with the order of integration changed,
-
-        ∂ρ/∂α = ½ Λ L² ∫₀¹ v (1 − v) e^(E(1−v)) (e^(vσΛ) − 1)/(vσΛ) dv
-
-    by Gauss–Jacobi quadrature: every factor is positive and accurate. Elsewhere the integral in
-    closed form, in the arrangement whose terms do not cancel there.
+    By quadrature where |E| and Λ are moderate; elsewhere by the integral in closed form, in the
+    arrangement whose terms do not cancel there.
     """
     p = _parts(xp, x, alpha, scale)
-    tiny = p.limits.tiny
     moderate = (xp.abs(p.exponent) <= REACH) & (p.lam <= REACH)
     negative = alpha < 0
-    below = p.exponent <= p.log_u  # α <= 2
-
-    e = xp.where(moderate, p.exponent, 0.0)
-    tilt = xp.where(moderate, p.tilt, 0.0)
-    integral = xp.zeros_like(e)
-    for node, node_weight in zip(NODES, WEIGHTS, strict=True):
-        integral = integral + node_weight * xp.exp((1 - node) * e) * _expm1_ratio(
-            xp, node * tilt, tiny
-        )
-    near = (0.5 * xp.where(moderate, p.lam, 0.0) * p.log_u) * (p.log_u * integral)
-
-    # α < 0: ½ L² e^E [k(E) − k(L)], e^E k(E) as ((E − 1) e^E + 1)/E² where E is not small
-    e = xp.where(negative & ~moderate, p.exponent, -1.0)
-    exp_e = xp.exp(e)
-    half_log = 0.5 * p.log_u
-    by_series = e > -1
-    first = xp.where(
-        by_series,
-        (half_log * p.log_u) * (exp_e * _k(xp, xp.where(by_series, e, 0.0))),
-        (half_log * (p.log_u / e)) * (((e - 1) * exp_e + 1) / e),
-    )
-    redescending = first - half_log * (exp_e * _yk(xp, p.log_u))
-    redescending = xp.where(xp.isinf(e), 0.0, redescending)  # 2/α² underflows there
-
-    # α >= 0: (b/4) L e^E [L k(E) − (1 − e^(−E))/E + e^(−min(E, L)) (1 − e^(−Λ))/Λ],
-    # or, for α > 2 with L < 2, ½ L² e^E [k(L) − k(E)].
-    e = xp.where(negative | moderate, 4.0, p.exponent)
-    e = xp.where(e < _OVERFLOWING, e, _OVERFLOWING)
-    log_u = xp.where(negative | moderate, 4.0, p.log_u)
-    lam = xp.where(negative | moderate, 4.0, p.lam)
-    quarter = xp.exp(0.25 * e)
-    k_e = _k(xp, e)
-    difference = log_u * (_k(xp, log_u) - k_e)
-    bracket = (
-        log_u * k_e
-        - _expm1_ratio(xp, -e, tiny)
-        + xp.exp(-xp.where(below, e, log_u)) * _expm1_ratio(xp, -lam, tiny)
-    )
-    factor = xp.where(~below & (log_u < 2), difference, 0.5 * p.b * bracket)
-    other = (0.5 * log_u * quarter * quarter) * (quarter * factor * quarter)
+    near = _grad_alpha_by_quadrature(xp, p, moderate)
+    redescending = _grad_alpha_below_zero(xp, p, negative & ~moderate)
+    other = _grad_alpha_from_zero(xp, p, ~negative & ~moderate)
 
     value = xp.where(moderate, near, xp.where(negative, redescending, other))
     value = xp.where(xp.isinf(alpha), 0.0, xp.where(p.is_two, math.inf, value))
@@ -322,6 +280,59 @@ def grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     limit = xp.where(negative, (1 / safe_alpha) * (2 / safe_alpha), math.inf)
     limit = xp.where(alpha == math.inf, 0.0, limit)
     return _complete(xp, value, limit, p, alpha, scale)
+
+
+def _grad_alpha_by_quadrature(xp: Any, p: _Parts, taken: Array) -> Array:
+    """½ Λ L² ∫₀¹ v (1 − v) e^(E(1−v)) (e^(vσΛ) − 1)/(vσΛ) dv, for moderate E and Λ.
+
+    That is the integral with the order of integration changed: every factor is positive and
+    accurate, and Gauss–Jacobi quadrature takes care of v (1 − v).
+    """
+    e = xp.where(taken, p.exponent, 0.0)
+    tilt = xp.where(taken, p.tilt, 0.0)
+    integral = xp.zeros_like(e)
+    for node, node_weight in zip(NODES, WEIGHTS, strict=True):
+        integral = integral + node_weight * xp.exp((1 - node) * e) * _expm1_ratio(
+            xp, node * tilt, p.limits.tiny
+        )
+    return (0.5 * xp.where(taken, p.lam, 0.0) * p.log_u) * (p.log_u * integral)
+
+
+def _grad_alpha_below_zero(xp: Any, p: _Parts, taken: Array) -> Array:
+    """½ L² e^E [k(E) − k(L)] for α < 0; e^E k(E) is ((E − 1) e^E + 1)/E² where E is not small."""
+    e = xp.where(taken, p.exponent, -1.0)
+    exp_e = xp.exp(e)
+    half_log = 0.5 * p.log_u
+    by_series = e > -1
+    first = xp.where(
+        by_series,
+        (half_log * p.log_u) * (exp_e * _k(xp, xp.where(by_series, e, 0.0))),
+        (half_log * (p.log_u / e)) * (((e - 1) * exp_e + 1) / e),
+    )
+    # Where E overflows, 2/α² has underflown.
+    return xp.where(xp.isinf(e), 0.0, first - half_log * (exp_e * _yk(xp, p.log_u)))
+
+
+def _grad_alpha_from_zero(xp: Any, p: _Parts, taken: Array) -> Array:
+    """(b/4) L e^E [L k(E) − (1 − e^(−E))/E + e^(−min(E, L)) (1 − e^(−Λ))/Λ] for α >= 0.
+
+    Or, for α > 2 with L < 2, ½ L² e^E [k(L) − k(E)].
+    """
+    below = p.exponent <= p.log_u  # α <= 2
+    e = xp.where(taken, p.exponent, 4.0)
+    e = xp.where(e < _OVERFLOWING, e, _OVERFLOWING)
+    log_u = xp.where(taken, p.log_u, 4.0)
+    lam = xp.where(taken, p.lam, 4.0)
+    quarter = xp.exp(0.25 * e)
+    k_e = _k(xp, e)
+    difference = log_u * (_k(xp, log_u) - k_e)
+    bracket = (
+        log_u * k_e
+        - _expm1_ratio(xp, -e, p.limits.tiny)
+        + xp.exp(-xp.where(below, e, log_u)) * _expm1_ratio(xp, -lam, p.limits.tiny)
+    )
+    factor = xp.where(~below & (log_u < 2), difference, 0.5 * p.b * bracket)
+    return (0.5 * log_u * quarter * quarter) * (quarter * factor * quarter)
 
 
 def beside_two(xp: Any, alpha: Array) -> Array:

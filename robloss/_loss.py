@@ -22,7 +22,8 @@ def loss(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Arra
         \rho(x, \alpha, c) = \frac{|\alpha - 2|}{\alpha}
         \left[\left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2} - 1\right]
 
-    One family from L2 to Welsch: the smaller `alpha`, the less a large residual counts.
+    It spans the robust losses from least squares to Welsch: the smaller `alpha`, the less a large
+    residual counts.
 
     Parameters
     ----------
@@ -54,11 +55,11 @@ def loss(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Arra
     See Also
     --------
     influence, grad_alpha, grad_scale : its derivatives.
-    nll : the negative log-likelihood of the distribution it belongs to.
+    nll : the negative log-likelihood of the corresponding distribution.
 
     Notes
     -----
-    The removable cases are the limits of the formula:
+    At the removable singularities the value is the limit of the formula:
 
     ======  ==========================  ===========================
     alpha   ρ with s = (x/scale)²       name
@@ -71,7 +72,7 @@ def loss(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -> Arra
     inf     exp(s/2) - 1
     ======  ==========================  ===========================
 
-    tests/accuracy.py measures the accuracy on every library against interval arithmetic.
+    tests/accuracy.py measures the accuracy on every library against ball arithmetic.
 
     References
     ----------
@@ -96,8 +97,8 @@ def influence(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
         \psi(x, \alpha, c) = \frac{x}{c^2}
         \left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2 - 1}
 
-    How strongly one observation pulls at the estimate. It falls back to 0 for large residuals
-    where `alpha` < 1 (the loss is then redescending).
+    How strongly one observation pulls at the estimate. For `alpha` < 1 it falls back to 0 as the
+    residual grows: such estimators are called redescending.
 
     Parameters
     ----------
@@ -215,7 +216,7 @@ def curvature(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
         \left[1 + (\alpha - 2)\frac{u}{1 + u}\right], \quad
         u = \frac{(x/c)^2}{|\alpha - 2|}
 
-    Negative where the loss is not convex in `x`, which happens for alpha < 1 only.
+    It is negative where the loss is not convex in `x`, which happens only for alpha < 1.
 
     Parameters
     ----------
@@ -250,7 +251,7 @@ def curvature(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) ->
 
     Notes
     -----
-    At x = 0 it is 1/scale² for every alpha. Where it crosses 0 its error is a few ulp of `weight`.
+    At x = 0 it is 1/scale² for every alpha. Near its zeros its error is a few ulp of `weight`.
 
     References
     ----------
@@ -274,7 +275,7 @@ def grad_alpha(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
         \int_0^L e^{\alpha y/2} (y - 1 + e^{-y}) \, dy, \quad
         b = |\alpha - 2|, \; L = \log(1 + (x/c)^2/b)
 
-    Never negative: the loss does not decrease with `alpha`.
+    It is never negative: the loss does not decrease in `alpha`.
 
     Parameters
     ----------
@@ -336,7 +337,7 @@ def grad_scale(x: Array, alpha: Array, scale: Array = 1.0, *, out: Any = None) -
         \frac{\partial\rho}{\partial c} = -\frac{x^2}{c^3}
         \left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2 - 1}
 
-    Never positive: the loss does not increase with `scale`.
+    It is never positive: the loss does not increase in `scale`.
 
     Parameters
     ----------
@@ -400,10 +401,11 @@ def evaluate(
 
         (\rho, \psi, w, \ldots)(x, \alpha, c)
 
-    They share much of their work: on NumPy arrays `loss`, `influence` and `weight` together take
-    little longer than `loss` alone where `out` is given, and new arrays cost as much again
-    (docs/performance.md). On CuPy arrays they are one kernel. On other libraries one is computed
-    after the other, which a compiler (`jax.jit`, `torch.compile`) may fuse.
+    The functions share much of their work: on NumPy arrays `loss`, `influence` and `weight`
+    together take little longer than `loss` alone if `out` is given; allocating new arrays costs as
+    much again (docs/performance.md). For CuPy arrays one kernel computes them all. For other
+    libraries they are computed one after the other, and a compiler (`jax.jit`, `torch.compile`) may
+    fuse them.
 
     Parameters
     ----------
@@ -414,7 +416,7 @@ def evaluate(
     scale : array or float, default 1.0
         Width of the quadratic part, in the unit of `x`; in (0, inf).
     outputs : sequence of str, default ("loss", "influence", "weight")
-        Which functions: each of "loss", "influence", "weight", "curvature", "grad_alpha" and
+        Names of the functions: each of "loss", "influence", "weight", "curvature", "grad_alpha" and
         "grad_scale" at most once.
     out : tuple or list, optional
         Where to put each result: a `numpy.ndarray`, or None for a new one; for NumPy arrays only.
@@ -432,10 +434,10 @@ def evaluate(
     TypeError
         If the arguments come from different array libraries, or are not real.
     ValueError
-        If `outputs` holds another name, or one twice, or not as many as `out` holds arrays; if
-        arrays in `out` overlap; if a Python number or NumPy array for `scale` leaves (0, inf) (in
-        other libraries' arrays such a value gives NaN), if the shapes do not broadcast, or if torch
-        tensors lie on several devices.
+        If `outputs` is empty, holds an unknown name or one twice, or differs in length from `out`;
+        if arrays in `out` overlap; if a Python number or NumPy array for `scale` leaves (0, inf)
+        (in other libraries' arrays such a value gives NaN); if the shapes do not broadcast; or if
+        torch tensors lie on several devices.
 
     See Also
     --------
@@ -457,7 +459,7 @@ def evaluate(
     names = tuple(outputs)
     if not names or len({*names}) < len(names) or not {*names} <= {*_NAMES}:
         raise ValueError(
-            f"`outputs` must be different names among {', '.join(_NAMES)}, but got {outputs!r}. "
+            f"`outputs` must be distinct names out of {', '.join(_NAMES)}, but got {outputs!r}. "
             "Pass a tuple such as ('loss', 'weight')."
         )
     if out is not None and (not isinstance(out, (tuple, list)) or len(out) != len(names)):

@@ -27,8 +27,8 @@ class AlphaMap:
 
         \alpha = \alpha_{lo} + (\alpha_{hi} - \alpha_{lo}) \, \sigma(\ell)
 
-    0 gives the middle, ±inf the bounds. Where ``low == high`` the value is fixed: every free number
-    gives it, with derivative 0.
+    0 gives the middle of the range, ±inf the bounds. Where ``low == high`` alpha is fixed: every
+    free number maps to it, with derivative 0.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class AlphaMap:
     Raises
     ------
     TypeError
-        If a bound is no real number.
+        If a bound is not a real number.
     ValueError
         If a bound is NaN or infinite, or `low` is above `high`.
 
@@ -48,14 +48,15 @@ class AlphaMap:
 
     Notes
     -----
-    The methods take and give a number or an array of any supported library (same device and
-    floating dtype), and are differentiable in torch and JAX. `forward` and `distances` have full
-    relative accuracy at both ends: no difference of near numbers is formed.
+    The methods take numbers and arrays of any supported library, return results on the same device
+    and in the same floating dtype, and are differentiable in torch and JAX. `forward` and
+    `distances` have full relative accuracy at both ends: neither subtracts numbers that are nearly
+    equal.
 
     References
     ----------
     J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
-    Map and defaults are those of its reference code, jonbarron/robust_loss_pytorch.
+    The map and its defaults are those of the reference code, jonbarron/robust_loss_pytorch.
 
     Examples
     --------
@@ -84,11 +85,11 @@ class AlphaMap:
         object.__setattr__(self, "high", high)
 
     def forward(self, free: Array) -> Array:
-        """Shapes of free numbers: within the bounds, also where they are rounded."""
+        """Shapes from free numbers: within the bounds, even after rounding."""
         return _mapped(partial(_alpha, self.low, self.high), free)
 
     def inverse(self, alpha: Array) -> Array:
-        """Free numbers of shapes: ±inf at the bounds, 0 where the value is fixed.
+        """Free numbers from shapes: ±inf at the bounds, 0 where alpha is fixed.
 
         Raises
         ------
@@ -105,7 +106,7 @@ class AlphaMap:
         return _mapped(partial(_alpha_derivative, self.low, self.high), free)
 
     def distances(self, free: Array) -> tuple[Array, Array]:
-        """alpha − low and high − alpha, each with the relative accuracy of its own size."""
+        """alpha − low and high − alpha, each accurate relative to its own size."""
         width = self.high - self.low
         return (
             _mapped(partial(_share, width, 1.0), free),
@@ -121,8 +122,8 @@ class ScaleMap:
 
         c = c_{lo} + (c_0 - c_{lo}) \log(1 + (e - 1) e^{\ell})
 
-    0 gives `initial`, −inf the bound; the scale grows as e^l below and linearly above. Where
-    ``low == initial`` the value is fixed: every free number gives it, with derivative 0.
+    0 gives `initial`, −inf the bound; the scale grows as e^l below 0 and linearly above. Where
+    ``low == initial`` the scale is fixed: every free number maps to it, with derivative 0.
 
     Parameters
     ----------
@@ -134,7 +135,7 @@ class ScaleMap:
     Raises
     ------
     TypeError
-        If a bound is no real number.
+        If a bound is not a real number.
     ValueError
         If a bound is NaN, infinite or negative, `initial` is 0, or `low` is above `initial`.
 
@@ -144,13 +145,13 @@ class ScaleMap:
 
     Notes
     -----
-    As those of `AlphaMap`, the methods take numbers and arrays. `forward` and `distance` have full
-    relative accuracy at both ends, and `forward` is exact at 0.
+    Like those of `AlphaMap`, the methods take numbers and arrays. `forward` and `distance` have
+    full relative accuracy at both ends, and `forward` is exact at 0.
 
     References
     ----------
     J. T. Barron, "A General and Adaptive Robust Loss Function", CVPR 2019, arXiv:1701.03077.
-    Map and defaults are those of its reference code, jonbarron/robust_loss_pytorch.
+    The map and its defaults are those of the reference code, jonbarron/robust_loss_pytorch.
 
     Examples
     --------
@@ -183,17 +184,17 @@ class ScaleMap:
         object.__setattr__(self, "initial", initial)
 
     def forward(self, free: Array) -> Array:
-        """Scales of free numbers: never below the bound, also where they are rounded."""
+        """Scales from free numbers: never below the bound, even after rounding."""
         return _mapped(partial(_scale, self.low, self.initial), free)
 
     def inverse(self, scale: Array) -> Array:
-        """Free numbers of scales: −inf at the bound, 0 where the value is fixed.
+        """Free numbers from scales: −inf at the bound, 0 where the scale is fixed.
 
         Raises
         ------
         ValueError
-            If a Python number or NumPy array lies below the bound (or is another than the fixed
-            value); in other libraries' arrays such a value gives NaN.
+            If a Python number or NumPy array lies below the bound (or differs from a fixed scale);
+            in other libraries' arrays such a value gives NaN.
         """
         high = self.low if self.low == self.initial else math.inf
         remedy = "Move it above the bound of this map, or lower the bound."
@@ -205,7 +206,7 @@ class ScaleMap:
         return _mapped(partial(_scale_derivative, self.low, self.initial), free)
 
     def distance(self, free: Array) -> Array:
-        """Scale − low, with the relative accuracy of its own size."""
+        """Scale − low, accurate relative to its own size."""
         return _mapped(partial(_above, self.initial - self.low), free)
 
 

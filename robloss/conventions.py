@@ -1,8 +1,8 @@
-"""The widths of other packages' losses that are members of the family, and ours, either way.
+"""Conversions between `scale` and the constants of other packages' losses.
 
-Every package puts its constant elsewhere: Cauchy's loss of width 1 here has the constant √2 in
-SciPy, Ceres or MATLAB. `from_peer` turns a constant into `alpha` and `scale`, `to_peer` a `scale`
-into a constant; `MEMBERS` is the table behind both.
+Packages define their constants differently: the Cauchy loss of scale 1 here has the constant √2 in
+SciPy, Ceres or MATLAB. `from_peer` turns a constant into `alpha` and `scale`, `to_peer` turns a
+`scale` into a constant; `MEMBERS` is the table behind both.
 """
 
 import math
@@ -17,12 +17,12 @@ __all__ = ["MEMBERS", "Loss", "Member", "from_peer", "to_peer"]
 
 @dataclass(frozen=True)
 class Member:
-    """A loss of another package that is one of the family.
+    """A loss of another package that is a member of the family.
 
     Attributes
     ----------
     package, name : str
-        As they are written there, the package in lower case.
+        As written there, with the package in lower case.
     constant : str
         What the package calls its constant.
     alpha : float
@@ -30,14 +30,14 @@ class Member:
     factor : float
         The constant is ``factor * scale``.
     squared : bool
-        Whether the constant is the square of that.
+        Whether the constant is the square of that instead.
     in_sigmas : bool
-        Whether the constant counts in standard deviations, which the package estimates, so that
-        `scale` does too.
+        Whether the constant is in units of the standard deviation, which the package estimates; so
+        is `scale` then.
     formula : str
-        The loss there as a function of the residual r and the constant k, or its weight.
+        The loss there, or its weight, as a function of the residual r and the constant k.
     source : str
-        Where the package says so.
+        Where the package defines it.
     """
 
     package: str
@@ -132,30 +132,30 @@ def from_peer(package: str, name: str, constant: float) -> Loss:
     package, name : str
         As in `MEMBERS`, for example ``"ceres", "CauchyLoss"``.
     constant : float
-        What the loss is given there, in (0, inf).
+        The constant that the loss is given there, in (0, inf).
 
     Returns
     -------
     Loss
-        Its `alpha` and `scale` here: ``robloss.loss(x, *from_peer(...))``. The scale counts in
-        standard deviations where the constant does (`Member.in_sigmas`), else in the unit of the
+        Its `alpha` and `scale` here, as in ``robloss.loss(x, *from_peer(...))``. The scale is in
+        standard deviations if the constant is (`Member.in_sigmas`), else in the unit of the
         residuals.
 
     Raises
     ------
     TypeError
-        If `constant` is no number.
+        If `constant` is not a number.
     ValueError
         If there is no such member, or `constant` leaves (0, inf).
 
     See Also
     --------
-    to_peer : the other way.
-    robloss.scipy.least_squares_loss : every shape in SciPy.
+    to_peer : the inverse.
+    robloss.scipy.least_squares_loss : a loss of any shape for SciPy.
 
     Examples
     --------
-    MATLAB's default for Cauchy's weights has 95 % of the efficiency of least squares:
+    MATLAB's default for the Cauchy weights has 95 % of the efficiency of least squares:
 
     >>> import robloss
     >>> from robloss.conventions import from_peer
@@ -177,23 +177,23 @@ def to_peer(package: str, name: str, scale: float) -> float:
     package, name : str
         As in `MEMBERS`, for example ``"ceres", "CauchyLoss"``.
     scale : float
-        Scale of the loss here whose `alpha` the member has, in (0, inf).
+        Scale of the loss here, with the member's `alpha`; in (0, inf).
 
     Returns
     -------
     float
-        What to give the loss there.
+        The constant of the loss there.
 
     Raises
     ------
     TypeError
-        If `scale` is no number.
+        If `scale` is not a number.
     ValueError
         If there is no such member, or `scale` leaves (0, inf).
 
     See Also
     --------
-    from_peer : the other way.
+    from_peer : the inverse.
 
     Examples
     --------

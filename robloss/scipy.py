@@ -1,6 +1,6 @@
 """The loss for SciPy's least squares: ``scipy.optimize.least_squares`` and ``curve_fit``.
 
-SciPy is not imported here: it is whoever calls the loss.
+This module does not import SciPy; SciPy calls the loss.
 """
 
 import math
@@ -33,8 +33,8 @@ def f_scale(alpha: float, scale: float = 1.0) -> float:
 
         f_\text{scale} = c \sqrt{|\alpha - 2|}
 
-    SciPy measures residuals in another unit than `scale`: in that in which the named losses are
-    simplest.
+    SciPy does not measure residuals in units of `scale`, but in the unit in which its named losses
+    are simplest.
 
     Parameters
     ----------
@@ -46,20 +46,20 @@ def f_scale(alpha: float, scale: float = 1.0) -> float:
     Returns
     -------
     float
-        In the unit of the residuals. √2·scale at ±inf, and `scale` at alpha = 2, where
-        `least_squares_loss` is the same for every `f_scale` and SciPy takes none of 0.
+        In the unit of the residuals. It is √2·scale at ±inf. At alpha = 2 it is `scale`: there
+        `least_squares_loss` does not depend on `f_scale`, but SciPy does not accept 0.
 
     Raises
     ------
     TypeError
-        If `alpha` or `scale` is no number.
+        If `alpha` or `scale` is not a number.
     ValueError
         If `alpha` is NaN or `scale` leaves (0, inf).
 
     See Also
     --------
-    least_squares_loss : what to use it with.
-    robloss.conventions : the same for the named losses of other packages.
+    least_squares_loss : the loss to use it with.
+    robloss.conventions : conversions for the named losses of other packages.
 
     Examples
     --------
@@ -92,13 +92,13 @@ def least_squares_loss(alpha: float) -> "_LeastSquaresLoss":
     Returns
     -------
     callable
-        Takes z, an array of shape (m,), and returns ρ, dρ/dz and d²ρ/dz², an array of shape (3, m).
-        It can be pickled and compared.
+        Takes z, an array of shape (m,), and returns ρ, dρ/dz and d²ρ/dz² in an array of shape
+        (3, m). It can be pickled and compared for equality.
 
     Raises
     ------
     TypeError
-        If `alpha` is no number.
+        If `alpha` is not a number.
     ValueError
         If `alpha` is NaN.
 
@@ -109,7 +109,7 @@ def least_squares_loss(alpha: float) -> "_LeastSquaresLoss":
 
     Notes
     -----
-    The removable cases are the limits of the formula; three are SciPy's own under other names:
+    At the removable singularities the value is the limit. Three members are losses of SciPy's own:
 
     ======  =====================  =================
     alpha   ρ(z)                   loss of SciPy
@@ -122,7 +122,7 @@ def least_squares_loss(alpha: float) -> "_LeastSquaresLoss":
     inf     exp(z) - 1
     ======  =====================  =================
 
-    At alpha = 2 this is least squares, whatever `f_scale` is. SciPy's method "lm" takes no loss.
+    At alpha = 2 this is least squares, whatever `f_scale` is. SciPy's method "lm" supports no loss.
 
     Each row is within 6 ulp of its true value wherever that is a normal number; for alpha > 2 also
     ρ(f, alpha, scale) and dρ/dz must be finite there (tests/unit/test_scipy_front.py).

@@ -36,53 +36,55 @@ __all__ = ["RobustRegressor"]
 class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Robust linear regression whose shape and scale adapt to the data.
 
-    `robloss.fit_linear` in pipelines, cross-validation and searches of scikit-learn, whose
-    `check_estimator` it passes.
+    It is `robloss.fit_linear` for scikit-learn's pipelines, cross-validation and searches, and
+    passes `check_estimator`.
 
     Parameters
     ----------
     alpha : "adapt" or float, default "adapt"
         Shape: estimated within `alpha_bounds`, or fixed at any number (±inf included; below 0
-        only with a fixed `scale`). It is no penalty, as the alpha of `HuberRegressor` is: see `l2`.
+        only with a fixed `scale`). It is not a penalty, unlike the `alpha` of `HuberRegressor`: see
+        `l2`.
     scale : "adapt" or float, default "adapt"
         Scale, in the unit of `y`: estimated, or fixed at a number in (0, inf).
     fit_intercept : bool, default True
         Whether to fit a constant.
     shared : bool, default False
-        Whether several responses have one shape and one scale for all, rather than each its own.
+        Whether several responses share one shape and one scale, instead of each having its own.
     l2 : float, default 0.0
-        Ridge: weight of ½Σθ², over all coefficients but the intercept, beside a sum of losses of
-        residuals in units of the scale. At ``alpha=2`` and ``scale=1`` it is the alpha of `Ridge`.
+        Ridge penalty: the weight of ½Σθ², over all coefficients but the intercept, added to the sum
+        of losses. At ``alpha=2`` and ``scale=1`` it is the `alpha` of `Ridge`.
     alpha_bounds : (float, float), default (0.0, 2.0)
-        Where to look for `alpha`.
+        Range of an adaptive `alpha`.
     truncation : float, optional
-        Where the law is cut off, in units of the scale, so that `alpha` can be estimated below 0.
+        Where the distribution is cut off, in units of the scale, so that `alpha` can be estimated
+        below 0.
     n_starts : int, default 1
         How many starts to try; those after the first are random.
     random_state : int or numpy.random.RandomState, optional
-        What those are drawn by; of no matter for one start.
+        Seed or generator for the random starts; without effect for one start.
     method : {"irls", "gradient"}, default "irls"
-        "gradient" is for thousands of columns.
+        "gradient" is for hundreds of columns or more.
     anneal : {"barron", "jung", "yang"} or sequence of float, optional
         Graduated non-convexity.
     warm_start : bool, default False
-        Whether `fit` starts from where the fit before it ended, which must have had the same number
-        of parameters; one of a single response does not start one of a matrix of responses.
+        Whether `fit` starts from the end of the previous fit, which must have had the same number
+        of parameters. A fit of a single response does not start one of a matrix of responses.
     tol : float, default 1e-8
-        Stop once the Newton step is this many standard errors long.
+        Stop once the Newton step is at most this many standard errors long.
     max_iter : int, default 200
-        Most steps to take.
+        Maximum number of steps.
     verbose : {0, 1, 2}, default 0
-        1 prints how the fit ended, 2 every iterate.
+        1 prints how the fit ended, 2 also every iterate.
 
     Attributes
     ----------
     coef_ : array (p,) or (k, p)
-        Coefficients, those of one of k responses in each row.
+        Coefficients; for k responses, one row each.
     intercept_ : float or array (k,)
-        0.0 where none was asked for.
+        0.0 if none was fitted.
     alpha_, scale_ : float or array (k,)
-        Shape and scale: estimated, or as given; of each response, unless they are `shared`.
+        Shape and scale: estimated, or as given; one for each response, unless they are `shared`.
     weights_ : array (n,) or (n, k)
         Robustness weight of each row: 1 for an ordinary one, near 0 for an outlier.
     outliers_ : array (n,) or (n, k)
@@ -90,26 +92,26 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     nll_ : float
         Negative log-likelihood, in nats.
     n_iter_ : int
-        Of the response that took most.
+        Number of steps; the largest over several responses.
     converged_ : bool
-        Of several, whether all did.
+        Whether the fit converged; for several responses, whether all did.
     history_ : History or tuple of History
-        `nll`, `alpha` and `scale` at every iterate; of each response, unless they share them.
+        `nll`, `alpha` and `scale` at every iterate; one for each response, unless `shared`.
     fit_ : LinearFit or LinearFits
-        The whole fit: summary, standard errors, intervals, profiles and pictures. It keeps the data
-        it was made from, and a pickle of the estimator has them in it.
+        The complete fit: summary, standard errors, intervals, profiles and plots. It keeps the data
+        it was made from, and a pickle of the estimator contains them.
     n_features_in_ : int
     feature_names_in_ : array (p,)
-        Names of the columns, where `X` was a data frame; `fit_` has them too.
+        Names of the columns, if `X` was a data frame; `fit_` has them too.
 
     See Also
     --------
-    robloss.fit_linear : What is fitted, and how; all options at length.
+    robloss.fit_linear : What is fitted, and how; all options in detail.
 
     Notes
     -----
     Arrays of other libraries need ``sklearn.set_config(array_api_dispatch=True)``; `y` and the
-    weights then follow `X`, and `predict` wants the library of the fit.
+    weights are then converted to the library of `X`, and `predict` requires the library of the fit.
 
     Examples
     --------
@@ -185,7 +187,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         TypeError, ValueError
-            For options or data that `robloss.fit_linear` or scikit-learn refuses.
+            If `robloss.fit_linear` or scikit-learn refuses the options or the data.
         """
         X, y = validate_data(self, X, y, dtype=_floats(X), y_numeric=True, multi_output=True)
         is_begun = self.warm_start and hasattr(self, "fit_") and self.coef_.ndim == y.ndim
@@ -247,7 +249,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             Before `fit`.
         ValueError
-            For other columns, another library or another device than those of the fit.
+            If columns, library or device differ from those of the fit.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=_floats(X), reset=False)
@@ -277,7 +279,8 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         float
-            1 at best; the mean over several responses. It is of squares: outliers rule it.
+            At most 1; the mean over several responses. It is based on squares, so that outliers
+            dominate it.
         """
         # Of what is on the host: scikit-learn writes to arrays, which those of JAX do not allow.
         given = (y, self.predict(X), sample_weight)

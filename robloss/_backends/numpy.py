@@ -144,7 +144,10 @@ def _writable(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     TypeError, ValueError
     """
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"`out` must be a NumPy array, but got {type(out).__name__}.")
+        raise TypeError(
+            f"`out` must be a NumPy array, but got {type(out).__name__}. "
+            "Leave it out to get a new array."
+        )
     if out.dtype != dtype and not np.can_cast(dtype, out.dtype, "same_kind"):
         raise TypeError(
             f"`out` must be of a dtype that {np.dtype(dtype)} can be cast to, but got {out.dtype}. "

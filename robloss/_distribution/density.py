@@ -18,8 +18,8 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
 
         Z(\alpha) = \int_{-\tau}^{\tau} e^{-\rho(x, \alpha, 1)} \, dx, \quad \tau = \infty
 
-    It normalises the density ``exp(-loss(x, alpha, scale)) / (scale * Z(alpha))``, and is what
-    keeps a learned `alpha` from running away to the most forgiving loss.
+    Z normalises the density ``exp(-loss(x, alpha, scale)) / (scale * Z(alpha))``. It is what keeps
+    a learned `alpha` from running away to the most forgiving loss.
 
     Parameters
     ----------
@@ -27,15 +27,15 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
         Shape, in [0, inf]; with a truncation in [-inf, inf]. Below 0 the whole integral is
         infinite.
     truncation : array or float, optional
-        τ, the largest size of x/scale that can occur, in (0, inf]; default: none. What is estimated
-        of `alpha` depends on it where `alpha` < 0.
+        τ, the largest size of x/scale that can occur, in (0, inf]; default: none. An `alpha`
+        estimated with it depends on it.
 
     Returns
     -------
     array
         log Z, dimensionless, in the broadcast shape of the arguments and in their array library,
         device and floating dtype. For alpha < 0 it is inf with an infinite truncation: then `nll`
-        is inf, `pdf` 0, and `cdf` and `ppf` are NaN, since there is no such law.
+        is inf, `pdf` is 0, and `cdf` and `ppf` are NaN, since there is no such distribution.
 
     Raises
     ------
@@ -51,17 +51,17 @@ def log_partition(alpha: Array, *, truncation: Array | None = None) -> Array:
 
     Notes
     -----
-    Chebyshev series on 19 pieces, in variables in which log Z is smooth: its slope diverges
-    logarithmically at alpha = 2. The command ``python -m robloss._partition.generate`` makes the
-    table; tests/unit/test_partition.py measures its error against an independent quadrature.
-    Anchors: Z(0) = π√2, Z(1) = 2e K₁(1), Z(2) = √(2π).
+    Without a truncation log Z is a Chebyshev series on each of 19 pieces, in variables in which it
+    is smooth: its slope diverges logarithmically at alpha = 2. The table is made by
+    ``python -m robloss._partition.generate``; tests/unit/test_partition.py measures its error
+    against an independent quadrature. Known values: Z(0) = π√2, Z(1) = 2e K₁(1), Z(2) = √(2π).
 
-    With a truncation, 128 Gauss–Legendre nodes in asinh x: about 5 µs for each shape. The error is
-    at most 1e-14 for τ from 1e-20 to 1e15, and four units in the last place of log τ for every
-    other τ of float64, the largest included (tests/unit/test_distribution.py). The derivatives are
-    −E[∂ρ/∂α] under the truncated law and 2 e^(−ρ(τ))/Z. At exactly alpha = 2, where the slope in
-    `alpha` is −inf, automatic differentiation gives that, or with a truncation the slope at the
-    next smaller number.
+    With a truncation the integral is computed by 128 Gauss–Legendre nodes in asinh x: about 5 µs
+    for each shape. The error is at most 1e-14 for τ from 1e-20 to 1e15, and four units in the last
+    place of log τ for every other τ of float64, the largest included
+    (tests/unit/test_distribution.py). The derivatives are −E[∂ρ/∂α] under the truncated
+    distribution and 2 e^(−ρ(τ))/Z. At exactly alpha = 2 the slope in `alpha` is −inf; automatic
+    differentiation gives this, or with a truncation the slope at the next smaller number.
 
     References
     ----------
@@ -87,9 +87,9 @@ def nll(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
 
         -\log p(x \mid \alpha, c) = \rho(x, \alpha, c) + \log c + \log Z(\alpha)
 
-    What to minimise when `alpha` and `scale` are learned. It is negative where the density is
-    larger than 1, that is, for small scales: a change of unit, no error. Beyond the truncation it
-    is inf.
+    This is what to minimise when `alpha` and `scale` are learned. It is negative where the density
+    exceeds 1, as it does for small scales: this is no error, and depends on the unit of `x`. Beyond
+    the truncation it is inf.
 
     Parameters
     ----------
@@ -122,9 +122,9 @@ def nll(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
 
     Notes
     -----
-    The slope in `alpha` is infinite at exactly 2, with a sign that depends on the residual. torch
-    and JAX take it at the next smaller number there, where it is finite, so that a learned `alpha`
-    that rounds to 2 finds its way back. `AlphaMap` keeps it inside its bounds.
+    At exactly alpha = 2 the slope in `alpha` is infinite, with a sign that depends on the residual.
+    There torch and JAX take the slope at the next smaller number, where it is finite, so that a
+    learned `alpha` that rounds to 2 finds its way back. `AlphaMap` keeps `alpha` within bounds.
 
     References
     ----------
@@ -179,8 +179,8 @@ def pdf(x: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
 
     Notes
     -----
-    alpha = 0 is the Cauchy density of scale √2 c, alpha = 2 the normal one of deviation c. At
-    scale 1 the absolute error is below 1e-13 (tests/unit/test_distribution.py).
+    alpha = 0 is the Cauchy density of scale √2 c, alpha = 2 the normal one of standard deviation c.
+    At scale 1 the absolute error is below 1e-13 (tests/unit/test_distribution.py).
 
     References
     ----------

@@ -41,7 +41,8 @@ def efficiency(alpha: Array, scale: Array) -> Array:
         e(\alpha, c) = \frac{(\operatorname{E} \psi'(x))^2}{\operatorname{E} \psi(x)^2},
         \quad x \sim N(0, 1)
 
-    The variance of the mean over that of the M-estimate with this loss, for many residuals.
+    The ratio of the variance of the mean to that of the M-estimate with this loss, as the number of
+    residuals grows.
 
     Parameters
     ----------
@@ -70,9 +71,9 @@ def efficiency(alpha: Array, scale: Array) -> Array:
 
     Notes
     -----
-    It is 1 at alpha = 2, and at alpha = ±inf (1 ∓ 2/c²)^(3/2)/(1 ∓ 1/c²)³ (0 where that does
-    not exist). By Stein's identity E ψ' = E xψ. Relative error at most 1e-12 for
-    scales from 1e-20 on, 5e-12 for all normal numbers (tests/unit/test_efficiency.py).
+    It is 1 at alpha = 2; at alpha = ±inf it is (1 ∓ 2/c²)^(3/2)/(1 ∓ 1/c²)³ (0 where that does not
+    exist). E ψ' is computed as E xψ, by Stein's identity. The relative error is at most 1e-12 for
+    scales from 1e-20 upwards, 5e-12 for all normal numbers (tests/unit/test_efficiency.py).
 
     References
     ----------
@@ -95,15 +96,15 @@ def scale_for_efficiency(alpha: Array, efficiency: Array = 0.95) -> Array:
     alpha : array or float
         Shape, in [-inf, inf].
     efficiency : array or float, default 0.95
-        Efficiency asked for, in (0, 1).
+        Desired efficiency, in (0, 1).
 
     Returns
     -------
     array
         Scale in units of the residuals' standard deviation, in the broadcast shape of the
         arguments and in their array library, device and floating dtype. NaN where no scale has
-        so low an efficiency: at alpha = 2 it is 1 at every scale, and near it (at alpha = 1.5
-        above 0.927) it has a positive limit for scale → 0.
+        so low an efficiency: at alpha = 2 every scale has efficiency 1, and near 2 the efficiency
+        has a positive limit for scale → 0 (0.927 at alpha = 1.5).
 
     Raises
     ------
@@ -120,9 +121,10 @@ def scale_for_efficiency(alpha: Array, efficiency: Array = 0.95) -> Array:
 
     Notes
     -----
-    Newton's method for log scale within a bracket. Relative error at most 1e-12 for
-    efficiencies of 0.85 to 0.99 (tests/unit/test_efficiency.py). The textbooks' constants are
-    for other scales: Cauchy's 2.385 and Welsch's 2.985 are √2 times these.
+    Newton's method is applied to log scale within a bracket. The relative error is at most 1e-12
+    for efficiencies from 0.85 to 0.99 (tests/unit/test_efficiency.py). Textbook constants refer to
+    other definitions of the scale: 2.385 for Cauchy and 2.985 for Welsch are √2 times the values
+    here.
 
     Examples
     --------
@@ -149,8 +151,8 @@ def _check_reachable(result: Any, alpha: Any, efficiency: Any) -> None:
     where = f" at index {index}" if index else ""
     if shape == 2:
         raise ValueError(
-            f"`alpha` must not be 2{where}: every scale has efficiency 1 there. "
-            "Pass another alpha, or any scale you like."
+            f"`alpha` must not be 2, where every scale has efficiency 1, but got 2.0{where}. "
+            "Pass another alpha, or choose any scale."
         )
     lowest = math.exp(_lowest(np, result))
     least = float(compose(_efficiency, (ALPHA, SCALE), shape, lowest))

@@ -41,12 +41,12 @@ def entropy(alpha: Array, scale: Array = 1.0) -> Array:
 
     See Also
     --------
-    nll : whose mean it is.
+    nll : has the entropy as its mean.
 
     Notes
     -----
-    Anchors: log(4π√2) at alpha = 0, (1 + log 2π)/2 at 2. Absolute error at most 1e-13
-    (tests/unit/test_distribution.py).
+    Known values at scale 1: log(4π√2) at alpha = 0, (1 + log 2π)/2 at 2. The absolute error is at
+    most 1e-13 (tests/unit/test_distribution.py).
 
     Examples
     --------
@@ -88,8 +88,9 @@ def variance(alpha: Array, scale: Array = 1.0) -> Array:
 
     Notes
     -----
-    Anchors: K₂(1)/K₁(1) at alpha = 1, 1 at 2. It grows like exp(0.216/alpha) as alpha → 0 and
-    overflows below 3e-4. Relative error at most 1e-12 (tests/unit/test_distribution.py).
+    Known values at scale 1: K₂(1)/K₁(1) at alpha = 1, 1 at 2. It grows like exp(0.216/alpha) as
+    alpha → 0 and overflows below 3e-4. The relative error is at most 1e-12
+    (tests/unit/test_distribution.py).
 
     Examples
     --------
@@ -111,8 +112,8 @@ def fisher_information(alpha: Array, scale: Array = 1.0) -> Array:
             \cdot & \operatorname{Var}(x\psi)/c^2
         \end{pmatrix}
 
-    The inverse of n times it is the covariance of the estimates of (alpha, scale) from n
-    residuals. Location is orthogonal to both.
+    For n residuals the asymptotic covariance of the estimates of (alpha, scale) is the inverse of
+    n I. A location parameter is orthogonal to both.
 
     Parameters
     ----------
@@ -124,8 +125,8 @@ def fisher_information(alpha: Array, scale: Array = 1.0) -> Array:
     Returns
     -------
     array
-        Of the broadcast shape of the arguments, followed by (2, 2) over (alpha, scale); in their
-        array library, device and floating dtype.
+        A 2×2 matrix over (alpha, scale) on two new last axes after the broadcast shape of the
+        arguments; in their array library, device and floating dtype.
 
     Raises
     ------
@@ -141,9 +142,9 @@ def fisher_information(alpha: Array, scale: Array = 1.0) -> Array:
 
     Notes
     -----
-    At alpha = 2 the slope of the loss in alpha is infinite, and so are the entries that hold it:
-    [[inf, -inf], [-inf, 2/c²]]. Above 4 the information on alpha falls like alpha⁻⁴. Relative
-    error at most 1e-11 (tests/unit/test_distribution.py).
+    At alpha = 2 the slope of the loss in alpha is infinite, and so are the entries that involve it:
+    [[inf, -inf], [-inf, 2/c²]]. Above 4 the information on alpha falls like alpha⁻⁴. The relative
+    error is at most 1e-11 (tests/unit/test_distribution.py).
 
     Examples
     --------

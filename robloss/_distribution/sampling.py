@@ -76,16 +76,16 @@ def sample(
     scale : array or float, default 1.0
         Scale, in the unit of the numbers to draw; in (0, inf).
     shape : int or tuple of int, default ()
-        How many to draw for each pair of `alpha` and `scale`: the leading axes of the result. (It
-        is `sample_shape` in torch.distributions. NumPy's `size` is the shape of the whole result:
-        for numbers `alpha` and `scale` there is no difference.)
+        How many to draw for each pair of `alpha` and `scale`: the leading axes of the result, as
+        `sample_shape` in torch.distributions. (NumPy's `size` is the shape of the whole result; the
+        two differ only where `alpha` or `scale` is an array.)
     rng : None, int or generator, optional
-        A seed (any integer of at least 0) or a generator of the arrays' library, which is
+        A seed (a nonnegative integer of any size) or a generator of the arrays' library, which is
         advanced: `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`, a key of
-        `jax.random`; for Dask a generator of `dask.array.random` or `numpy.random`; NumPy's for
-        all other libraries. None takes fresh entropy, in torch from its global generator, which
-        ``torch.manual_seed`` governs; JAX has no such thing, and needs a seed or a key. Where
-        `alpha` and `scale` are numbers, the generator's library is that of the result.
+        `jax.random`; for Dask a generator of `dask.array.random` or `numpy.random`; for all other
+        libraries NumPy's. None draws fresh entropy, in torch from the global generator, which
+        ``torch.manual_seed`` seeds; JAX has no such source, and needs a seed or a key. If `alpha`
+        and `scale` are plain numbers, the generator's library is that of the result.
 
     Returns
     -------
@@ -110,17 +110,19 @@ def sample(
 
     Notes
     -----
-    Exact to the resolution of the library's uniform numbers: rejection from a Student t
-    distribution whose density, times a constant, bounds this one. Each proposal is accepted with
-    probability at least 0.80 at every `alpha` (tests/unit/test_sampling.py measures it).
+    The method is rejection sampling from a Student t distribution whose density, times a constant,
+    bounds this one; it is exact to the resolution of the library's uniform numbers. Each proposal
+    is accepted with probability at least 0.80 at every `alpha` (tests/unit/test_sampling.py
+    measures it).
 
-    In torch and JAX the result is differentiable in `scale`, as `scale` times a number that does
-    not depend on it. It is not in `alpha`, which counts as a constant. JAX: works under ``jit``
-    and ``vmap``. torch: eager only, since the number of proposals depends on the data;
-    ``torch.func.vmap`` cannot run it, but arrays of `alpha` and `scale` broadcast. Dask: lazy; the
-    numbers for a seed depend on the chunks.
+    In torch and JAX the result is differentiable in `scale`: it is `scale` times a number that does
+    not depend on it. It is not differentiable in `alpha`, which counts as a constant. In JAX it
+    works under ``jit`` and ``vmap``. In torch it runs eagerly only, since the number of proposals
+    depends on the data; ``torch.func.vmap`` cannot run it, but arrays of `alpha` and `scale`
+    broadcast. In Dask it is lazy, and the numbers drawn from a seed depend on the chunks.
 
-    Numbers of float16 past its largest, 65504, are inf: at alpha = 0 and scale 1 one in 73 000.
+    float16 numbers beyond the largest finite one, 65504, become inf: at alpha = 0 and scale 1, one
+    in 73 000.
 
     References
     ----------

@@ -7,15 +7,15 @@ from robloss._fit.progress import Iterate
 
 
 class progress_bar:  # noqa: N801 - it is used like a function
-    """A callback that shows iterates as a progress bar.
+    """A callback that shows the progress of a fit as a bar.
 
-    It counts the iterates and shows objective, alpha and scale of the last. How many there will
-    be, nobody knows.
+    It counts the iterates and shows the objective, alpha and scale of the last one. Their total
+    number is not known in advance.
 
     Parameters
     ----------
     **options
-        For ``tqdm.tqdm``: `desc`, `file`, `leave`, `disable` and others.
+        Passed to ``tqdm.tqdm``: `desc`, `file`, `leave`, `disable` and others.
 
     Raises
     ------
@@ -28,8 +28,8 @@ class progress_bar:  # noqa: N801 - it is used like a function
 
     Notes
     -----
-    The bar ends with the fit that it was made for, also where that raises, once nothing refers to
-    it; ``with`` makes that certain. Several callbacks are one that calls them all.
+    The bar closes when nothing refers to it any more, usually when the fit ends or raises; a
+    ``with`` statement makes this certain. To use several callbacks, write one that calls them all.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from robloss._fit.result import Fit
 from robloss._fit.search import Found, Search
 from robloss._fit.several import Fits
 from robloss._fit.shared import SharedData
-from robloss._fit.sums import HostArray, to_host
+from robloss._fit.sums import HostArray, first_not_finite, to_host
 
 AnyLinear = TypeVar("AnyLinear", LinearData, SharedData)
 AnyData = TypeVar("AnyData", bound=Data)
@@ -29,13 +29,19 @@ def _numbers(start: Any, shape: tuple[int, ...]) -> HostArray:
             f"`start` must be an array of parameters or an earlier fit, but got {start!r}. "
             "Pass one of these."
         ) from error
-    if np.atleast_1d(host).shape != shape:
+    numbers = np.atleast_1d(host)
+    if numbers.shape != shape:
         raise ValueError(
             f"`start` must hold {' times '.join(map(str, shape))} parameters, but got shape "
             f"{host.shape}. Give it the shape of the fit's `params`, where an intercept comes "
             "first."
         )
-    return np.atleast_1d(host)
+    where = first_not_finite(numbers)
+    if where:
+        raise ValueError(
+            f"`start` must be finite, but got {where}. Leave it out to start from least squares."
+        )
+    return numbers
 
 
 def each_start(start: Any, shape: tuple[int, ...], columns: int) -> list[Any]:
@@ -58,8 +64,6 @@ def each_start(start: Any, shape: tuple[int, ...], columns: int) -> list[Any]:
 def begun(problem: Problem[AnyLinear], start: Any) -> Problem[AnyLinear]:
     """The problem with the parameters to start from."""
     given = _numbers(start, (len(problem.data.to_params),))
-    if not np.all(np.isfinite(given)):
-        raise ValueError("`start` must be finite. Leave it out to start from least squares.")
     return with_shape_of(start, replace(problem, theta=problem.data.inside(given), is_given=True))
 
 

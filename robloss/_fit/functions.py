@@ -171,7 +171,7 @@ def check_jacobian(value: Any, shape: tuple[int, ...], theta: Array) -> None:
     if tuple(value.shape) != shape:
         raise ValueError(
             f"`jac` must return an array of shape {shape}, that of the residuals by parameters, "
-            f"but got {tuple(value.shape)}."
+            f"but got {tuple(value.shape)}. Put the parameters on the last axis."
         )
     if not bool(xp.all(xp.isfinite(value))):
         raise ValueError(

@@ -170,8 +170,8 @@ def quantile(level: float) -> float:
 class Inference:
     """Covariance, standard errors and confidence intervals of a fit's estimates.
 
-    Everything is in the order of `parameter_names`: the intercept if one was fitted, the
-    coefficients, and alpha and scale where they were adapted.
+    Everything is in the order of `parameter_names`: the parameters (for a linear model the
+    intercept, if fitted, and the coefficients), then alpha and scale if they were adapted.
 
     Attributes
     ----------
@@ -180,12 +180,12 @@ class Inference:
     parameter_names : tuple of str
     estimates : array (k,)
     covariance : array (k, k)
-        NaN in the row and column of an estimate that has none: alpha on a bound, and coefficients
-        that the data do not determine.
+        NaN in the row and column of an estimate that has none: an alpha on a bound, or a
+        coefficient that the data do not determine.
     standard_errors : array (k,)
-        Roots of its diagonal, without loss where the squares would over- or underflow.
+        Square roots of its diagonal, correct even where the squares would overflow or underflow.
     flags : tuple of str
-        What a reader must know: estimates without a standard error, and why.
+        What a reader must know: which estimates have no standard error, and why.
     """
 
     def __init__(self, optimum: Optimum, kind: str, parameter_names: tuple[str, ...]) -> None:
@@ -246,12 +246,12 @@ class Inference:
 
     def _flags(self, estimated: Estimated) -> tuple[str, ...]:
         if not estimated.has_minimum:
-            return ("The likelihood has no minimum where the fit ended: no standard errors.",)
+            return ("The objective has no minimum where the fit ended: no standard errors.",)
         flags = []
         if self._optimum.holds_alpha:
             flags.append(
-                "alpha is on a bound and has no standard error; those of the other estimates are "
-                "for this alpha, as if it were known."
+                "alpha is on a bound and has no standard error; those of the other estimates treat "
+                "it as known."
             )
         missing = np.isnan(self._errors)
         if self._optimum.holds_alpha:
@@ -265,12 +265,12 @@ class Inference:
             flags.append("There are too few rows for these standard errors.")
         if self._is_ridge:
             flags.append(
-                "Errors and intervals leave out by how much the ridge shrinks coefficients."
+                "Standard errors and intervals do not include the bias that the ridge causes."
             )
         if self._is_ridge and self._size >= self._optimum.data.observations:
             flags.append(
-                "There are no fewer coefficients than rows: residuals tell little of the errors, "
-                'and a sandwich of them is far too small. Look at inference("information").'
+                "There are at least as many coefficients as rows: residuals say little about the "
+                'errors, and their sandwich is far too small. Look at inference("information").'
             )
         return tuple(flags)
 
@@ -310,8 +310,8 @@ class Inference:
         Returns
         -------
         array (k, 2)
-            Lower and upper ends, by normal quantiles; those of scale are its estimate times and by
-            a factor, those of alpha end at its bounds.
+            Lower and upper ends, from normal quantiles: for scale the estimate divided and
+            multiplied by a factor, for alpha clipped to its bounds.
         """
         reach = quantile(level)
         free, point = self._optimum.free, self._optimum.point

@@ -12,6 +12,7 @@ from robloss._args import (
     as_numpy,
     column_names,
     common_library,
+    compute_dtype,
     library_of,
     real_dtype,
 )
@@ -24,13 +25,8 @@ from robloss._fit.weights import counted
 from robloss._typing import Array
 
 
-def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
-    """Bring X and y to one library and floating dtype, and check their shapes."""
-    library, xp = common_library(named)
-    if library == "numpy":
-        X, y = as_numpy("X", X), np.asarray(y)
-    elif library == "torch":
-        X, y = X.detach(), y.detach()  # nothing here is differentiated through
+def _check_pair(X: Array, y: Array) -> None:
+    """Refuse features and responses whose shapes or devices do not go together."""
     if X.ndim != 2:
         raise ValueError(
             f"`X` must have two dimensions (rows, columns), but got shape {tuple(X.shape)}. "
@@ -42,11 +38,14 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
             f"{tuple(y.shape)}. Make each response a column."
         )
     if any(isinstance(side, float) for side in (*X.shape, *y.shape)):
-        raise ValueError("`X` and `y` must have known shapes. Call compute_chunk_sizes() first.")
+        raise ValueError(
+            f"`X` and `y` must have known shapes, but got {X.shape} and {y.shape}. "
+            "Call compute_chunk_sizes() first."
+        )
     if X.shape[0] != y.shape[0] or X.shape[0] == 0:
         raise ValueError(
             f"`X` and `y` must have the same number of rows, at least 1, but got "
-            f"{X.shape[0]} and {y.shape[0]}."
+            f"{X.shape[0]} and {y.shape[0]}. Each row of `X` belongs to one of `y`."
         )
     if y.ndim == 2 and y.shape[1] == 0:
         raise ValueError(
@@ -55,14 +54,26 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
         )
     devices = [array_api_compat.device(X), array_api_compat.device(y)]
     if devices[0] != devices[1]:
-        raise ValueError(f"`X` and `y` must be on one device, but got {devices[0]}, {devices[1]}.")
+        raise ValueError(
+            f"`X` and `y` must be on one device, but got {devices[0]} and {devices[1]}. "
+            "Move one of them first."
+        )
+
+
+def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
+    """Bring X and y to one library and floating dtype, and check their shapes."""
+    library, xp = common_library(named)
+    if library == "numpy":
+        X, y = as_numpy("X", X), np.asarray(y)
+    elif library == "torch":
+        X, y = X.detach(), y.detach()  # nothing here is differentiated through
+    _check_pair(X, y)
     own = [real_dtype("X", X, xp), real_dtype("y", y, xp)]
     if library == "numpy":  # whose kernels take X and y of different dtypes, in the byte order here
         y = np.asfortranarray(y)  # a column that lies together needs no other kernel
         dtypes = [np.result_type(dtype.newbyteorder("="), np.float32) for dtype in own]
     else:
-        dtype = xp.result_type(*own)
-        dtypes = 2 * [xp.float32 if xp.finfo(dtype).bits < 32 else dtype]
+        dtypes = 2 * [compute_dtype(xp, xp.result_type(*own))]
     return xp, *(xp.astype(a, d, copy=False) for a, d in zip((X, y), dtypes, strict=True))
 
 
@@ -130,92 +141,90 @@ def fit_linear(
         \min_{\theta, \alpha, c} \; \sum_i s_i \rho(y_i - x_i^T\theta, \alpha, c)
         + n \log c + n \log Z(\alpha) + \tfrac{1}{2} l_2 \|\theta\|^2, \quad n = \sum_i s_i
 
-    Joint maximum likelihood over the coefficients, `alpha` and `scale`, by iteratively reweighted
-    least squares that ends in Newton's method. The objective never rises from one iterate to the
-    next.
+    The coefficients, `alpha` and `scale` are estimated jointly by maximum likelihood: by
+    iteratively reweighted least squares, and close to the optimum by Newton's method. The objective
+    never rises from one iterate to the next.
 
     Parameters
     ----------
     X : array (n, p) or data frame
-        Features, one column each. A dense array of any supported library; a data frame becomes one
-        of NumPy.
+        Features, one per column: a dense array of any supported library, or a data frame, which
+        is converted to a NumPy array.
     y : array (n,) or (n, k)
-        Response, in the same library and on the same device, rows paired by their position; or
-        several, one column each.
+        Response, in the same library and on the same device, with rows paired by position; or
+        several responses, one per column.
     intercept : bool, default True
-        Whether to fit a constant; do not put a column of ones into `X` then.
+        Whether to fit a constant; if so, do not put a column of ones into `X`.
     shared : bool, default False
-        Whether several responses have one `alpha` and one `scale` for all of them, by the sum of
-        their objectives, rather than each its own. They should be in one unit then.
+        Whether several responses share one `alpha` and one `scale`, which minimise the sum of their
+        objectives, instead of each having its own. They should then have the same unit.
     l2 : float, default 0.0
-        Ridge: weight of ½Σθ², over all coefficients but the intercept, beside a sum of losses of
-        residuals in units of `scale`. At alpha = 2 and scale = 1 it is the alpha of scikit-learn's
-        Ridge.
+        Ridge penalty: the weight of ½Σθ², over all coefficients but the intercept, added to the
+        sum of losses. At alpha = 2 and scale = 1 it is the `alpha` of scikit-learn's Ridge.
     alpha : "adapt" or float, default "adapt"
         Shape: estimated within `alpha_bounds`, or fixed at any number (±inf included; below 0
         only with a fixed `scale`).
     scale : "adapt" or float, default "adapt"
         Scale, in the unit of `y`: estimated, or fixed at a number in (0, inf).
     alpha_bounds : (float, float), default (0.0, 2.0)
-        Where to look for `alpha`; finite, and from 0 on without a `truncation`.
+        Range of an adaptive `alpha`: finite, and nonnegative without a `truncation`.
     truncation : float, optional
-        τ, in units of the scale: log Z becomes that of the law cut off at ±τ, which exists for
-        every shape, so that `alpha` can be estimated below 0. Its estimate depends on τ. Below
-        0 the likelihood has no maximum in the scale: if that is adapted and the best shape from 0
-        on is 0 itself, the scale is held where it is then.
+        τ, in units of the scale: log Z becomes that of the distribution cut off at ±τ, which exists
+        for every shape, so that `alpha` can be estimated below 0. Its estimate depends on τ. Below
+        0 the likelihood has no maximum in the scale: an adaptive scale is therefore held at its
+        value for alpha = 0 if `alpha` ends below 0.
     start : array, LinearFit or LinearFits, optional
-        Parameters to start from, in the shape of the result's `params`, the intercept first if
-        there is one; or an earlier result, whose shape and scale are then started from too. By
-        default the least-squares solution.
+        Parameters to start from, in the shape of the result's `params`, with the intercept first if
+        there is one; or an earlier result, whose shape and scale are then used too. By default the
+        least-squares solution.
     n_starts : int, default 1
-        How many starts to try; those after the first are fits of as many random rows as there are
+        How many starts to try; each one after the first fits as many random rows as there are
         parameters.
     rng : int or numpy.random.Generator, optional
-        What those rows are drawn by; other ones in every run if it is left out.
+        Seed or generator that these rows are drawn with; by default they differ in every run.
     method : {"irls", "gradient"}, default "irls"
-        "gradient" minimises the same objective by its first derivatives (L-BFGS), whose steps take
-        time like p instead of p²: for thousands of columns.
+        "gradient" minimises the same objective by its first derivatives (L-BFGS); the time of its
+        steps is proportional to p instead of p². It is for hundreds of columns or more.
     anneal : {"barron", "jung", "yang"} or sequence of float, optional
-        Graduated non-convexity: fit a sequence of easier objectives first, each from the end of
-        the one before. The shapes of Barron's list; α(μ) of Jung et al.; a shrinking scale (Yang et
-        al., for a fixed `alpha` and `scale`); or your own list of shapes.
+        Graduated non-convexity: first fit a sequence of easier objectives, each from the end of the
+        one before: with the shapes of Barron's list, or with α(μ) of Jung et al.; with a shrinking
+        scale ("yang", for a fixed `alpha` and `scale`); or with your own list of shapes.
     tol : float, default 1e-8
-        Stop once the Newton step is this many standard errors long. Where sums are of float32
-        (float32 arrays of any library but NumPy) rounding ends the fit earlier.
+        Stop once the Newton step is at most this many standard errors long. Where sums are computed
+        in float32 (float32 arrays of any library but NumPy), rounding ends the fit earlier.
     max_iter : int, default 200
-        Most steps to take. Those on the sample that a fit of many rows starts from, and those of
-        annealing, count apart.
+        Maximum number of steps. Steps of annealing, and steps on the sample that a fit of many rows
+        starts from, are counted separately.
     sample_weight : array (n,), optional
-        How often each row counts, the s of the formula: 1 where it is left out. A weight of 2 is
-        the row twice, a weight of 0 leaves it out (its `X` and `y` must be finite all the same).
-        Not negative, finite, and not all 0; in the library and on the device of `X`.
+        How often each row counts, the s of the formula; default: 1. A weight of 2 is the row twice,
+        a weight of 0 leaves it out (its `X` and `y` must be finite all the same). Weights must be
+        nonnegative, finite and not all 0, in the library and on the device of `X`.
     callback : callable, optional
         Called with an `Iterate` (n_iter, params, alpha, scale, nll) at every iterate on the full
-        data; raising StopIteration ends the fit.
+        data; it may raise StopIteration to end the fit.
     verbose : {0, 1, 2}, default 0
-        1 prints how the fit ended, 2 every iterate.
+        1 prints how the fit ended, 2 also every iterate.
     feature_names : sequence of str, optional
-        Names of the columns, for the summary; by default those of a data frame. `predict` holds
-        data frames to the names of the one fitted to, or else to these.
+        Names of the columns, for the summary; by default those of a data frame. `predict` requires
+        data frames to have the column names of the one fitted to, or else these.
 
     Returns
     -------
-    LinearFit, or LinearFits for several responses that do not share
+    LinearFit, or LinearFits for several responses that are not `shared`
         With `coef`, `weights` and `residuals` in the library, device and dtype of the data.
 
     Warns
     -----
     ConvergenceWarning
-        If the fit did not converge; the result is returned all the same, with ``converged=False``.
+        If the fit did not converge; the result is still returned, with ``converged=False``.
 
     Raises
     ------
     TypeError
-        If `X` and `y` come from different libraries or are not real, or an option is of a wrong
-        type.
+        If `X` and `y` come from different libraries or are not real, or an option has a wrong type.
     ValueError
-        For shapes that do not fit, data that are not finite or whose squares overflow or underflow,
-        or options out of range.
+        If shapes do not match, data are not finite or have squares that overflow or underflow, or
+        an option is out of range.
 
     See Also
     --------
@@ -223,15 +232,16 @@ def fit_linear(
 
     Notes
     -----
-    The objective is not convex and may have several minima. Two starts are tried where they can
-    differ: from ordinary least squares with alpha = 1, and, if that ends at alpha > 1, from the
-    fit with alpha at its lower bound; the likelier end is returned. Robustness is against outlying
+    The objective is not convex and may have several minima. The fit starts from ordinary least
+    squares with alpha = 1. If that ends at alpha > 1, it also starts from the fit with alpha at its
+    lower bound, and the likelier of the two results is returned. The fit is robust against outlying
     responses, not against outlying rows of `X` (leverage): see the page "Estimation".
 
     Rows are only ever summed over, so the same code runs on Dask chunks. From 80 000 rows on the
-    fit starts from that of a sample of them. With fewer rows than parameters it is made in the
-    space that the rows span; without a ridge the coefficients are those of least norm, and a flag
-    says that they are not determined. 16-bit data are fitted, and the results returned, in float32.
+    fit starts from that of a sample of them. With fewer rows than parameters the model is fitted in
+    the space that the rows span; without a ridge the coefficients are those of least norm, and a
+    flag says that they are not determined. 16-bit data are fitted, and the results returned, in
+    float32.
 
     References
     ----------

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import common_library, real_dtype
+from robloss._args import common_library, compute_dtype, real_dtype
 from robloss._fit.begun import each_start, found_from
 from robloss._fit.finish import finished
 from robloss._fit.linear_data import LinearData, linear_data
@@ -30,19 +30,25 @@ def _columns(x: Any, axis: Any, named: dict[str, Any]) -> tuple[Any, Array, tupl
     elif library == "torch":
         x = x.detach()
     if any(isinstance(side, float) for side in x.shape):
-        raise ValueError("`x` must have a known shape. Call compute_chunk_sizes() first.")
-    dtype = real_dtype("x", x, xp)
-    dtype = xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+        raise ValueError(
+            f"`x` must have a known shape, but got {x.shape}. Call compute_chunk_sizes() first."
+        )
+    dtype = compute_dtype(xp, real_dtype("x", x, xp))
     if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
         raise TypeError(f"`axis` must be a whole number, but got {axis!r}. Pass one axis.")
     if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"`axis` must be an axis of `x`, but got {axis} for shape {x.shape}.")
+        raise ValueError(
+            f"`axis` must be an axis of `x`, but got {axis} for shape {tuple(x.shape)}. "
+            "Axes are counted from 0, or from -1 backwards."
+        )
     if x.shape and 0 not in x.shape:
         _refuse_non_finite(xp, x)
     x = xp.moveaxis(x, int(axis), 0)
     shape = tuple(x.shape[1:])
     if x.shape[0] == 0 or math.prod(shape) == 0:
-        raise ValueError(f"`x` must not be empty, but got shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"`x` must not be empty, but got shape {tuple(x.shape)}. Pass at least one value."
+        )
     columns = xp.reshape(x, (x.shape[0], -1))
     if library == "numpy":
         columns = np.asfortranarray(columns)  # a column that lies together needs no other kernel
@@ -86,22 +92,23 @@ def fit_location(
         \min_{\mu, \alpha, c} \; \sum_i s_i \rho(x_i - \mu, \alpha, c)
         + n \log c + n \log Z(\alpha), \quad n = \sum_i s_i
 
-    Joint maximum likelihood, as :func:`fit_linear` with nothing but an intercept. Between the mean
-    (alpha = 2) and estimates that ignore far values altogether, by how heavy the tails are.
+    This is joint maximum likelihood, as by :func:`fit_linear` with only an intercept. Depending on
+    how heavy the tails are, the estimate lies between the mean (alpha = 2) and one that practically
+    ignores far values.
 
     Parameters
     ----------
     x : array (n,) or (n, …)
-        Data, in any unit; every column beside `axis` is fitted for itself.
+        Data, in any unit; each column along `axis` is fitted separately.
     axis : int, default 0
-        What to take the mean over.
+        The axis to take the mean over.
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
     start : float, array, LocationFit or LocationFits, optional
-        Locations to start from, in the shape of the columns; or an earlier result, whose shapes and
-        scales are then started from too. By default the means.
+        Locations to start from, in the shape of the result's `location`; or an earlier result,
+        whose shapes and scales are then used too. By default the means.
     sample_weight : array (n,), optional
-        How often each place along `axis` counts, in every column, the s of the formula; as for
+        How often each value along `axis` counts, in every column, the s of the formula; as for
         :func:`fit_linear`.
     callback, verbose
         As for :func:`fit_linear`; columns are fitted one after the other.
@@ -109,8 +116,9 @@ def fit_location(
     Returns
     -------
     LocationFit or LocationFits
-        For one dimension a `Fit` with `location`; for more a sequence of these that has their
-        attributes, `location`, `alpha` and `scale` in the shape of the columns.
+        For a one-dimensional `x` a `Fit` with a `location`; otherwise a sequence of these, one per
+        column, with the same attributes: `location`, `alpha` and `scale` have the shape of `x`
+        without `axis`.
 
     Warns
     -----
@@ -120,10 +128,10 @@ def fit_location(
     Raises
     ------
     TypeError
-        If `x` is not real, or an option is of a wrong type.
+        If `x` is not real, or an option has a wrong type.
     ValueError
-        For an empty array, data that are not finite or whose squares overflow or underflow, or
-        options out of range.
+        If `x` is empty, not finite or has squares that overflow or underflow, or an option is out
+        of range.
 
     See Also
     --------
@@ -131,9 +139,9 @@ def fit_location(
 
     Notes
     -----
-    Columns are fitted one after the other, each in as many passes over it as `n_iter` says and a
-    few more. Where a pass has to be sent to a device, or is put together lazily, many short columns
-    take long: convert them to NumPy first.
+    Columns are fitted one after the other; each takes `n_iter` passes over its data and a few more.
+    On a device, or with lazy arrays, each pass has a fixed cost, so that many short columns take
+    long: convert them to NumPy first.
 
     References
     ----------

@@ -21,19 +21,20 @@ _PRECISION, _LONGEST_SEARCH = 1e-4, 30
 
 @dataclass(frozen=True, eq=False)
 class AlphaProfile:
-    """The negative log-likelihood at its best for each alpha.
+    """The negative log-likelihood as a function of alpha, with everything else optimised.
 
     Attributes
     ----------
     alpha : numpy.ndarray (m,)
     nll : numpy.ndarray (m,)
-        With the ridge, if there is one. NaN where the fit at that alpha did not converge.
+        Includes the ridge, if there is one. NaN where the fit at that alpha did not converge.
     scale : numpy.ndarray (m,)
-        The best scale at that alpha, or the one that was given.
+        The best scale at that alpha, or the fixed one.
     level : float
+        The confidence level of `interval`.
     interval : (float, float)
-        The alphas that a likelihood-ratio test of that level does not reject; it ends at
-        `alpha_bounds` where these are not rejected. NaN where an end was not found.
+        The range of alpha that a likelihood-ratio test does not reject; it ends at `alpha_bounds`
+        where these are not rejected. NaN where an end was not found.
     """
 
     alpha: HostArray

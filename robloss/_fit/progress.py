@@ -12,12 +12,12 @@ from robloss._typing import Array
 
 @dataclass(frozen=True, eq=False)
 class Iterate:
-    """A point that a fit has come to, as `callback` is shown it.
+    """The state of a fit after a step, as passed to `callback`.
 
     Attributes
     ----------
     n_iter : int
-        Steps before it. From each further start they count from 0.
+        The number of steps so far; each further start counts from 0 again.
     params : array (q,)
         The parameters, the intercept first if there is one, in the library of the data.
     alpha, scale : float

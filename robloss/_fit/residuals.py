@@ -27,10 +27,10 @@ from robloss._fit.progress import Iterate, watch
 from robloss._fit.residual_data import ResidualData
 from robloss._fit.result import Fit
 from robloss._fit.search import Search
-from robloss._fit.sums import HostArray, Wanted, to_host
+from robloss._fit.sums import HostArray, Wanted, first_not_finite, to_host
 from robloss._fit.symmetric import solve
 from robloss._fit.vectors import VectorData, for_vectors
-from robloss._fit.weights import counted
+from robloss._fit.weights import Counted, counted
 from robloss._typing import Array
 
 
@@ -47,9 +47,45 @@ def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[Any, Array]:
             f"{tuple(theta0.shape)}. Pass a list of numbers."
         )
     theta = xp.astype(theta0, real_dtype("theta0", theta0, xp), copy=False)
-    if not np.all(np.isfinite(to_host(theta))):
-        raise ValueError("`theta0` must be finite. Pass parameters to start from.")
+    where = first_not_finite(to_host(theta))
+    if where:
+        raise ValueError(
+            f"`theta0` must be finite, but got {where}. Pass parameters to start from."
+        )
     return xp, theta
+
+
+def _as_data(
+    residuals: Any, jac: Any, xp: Any, theta: Array, sample_weight: Any
+) -> tuple[ResidualData, Counted, bool]:
+    """The user's functions as data, checked at the start.
+
+    Returns
+    -------
+    data : ResidualData
+    rows : Counted
+        How often each row counts.
+    is_column : bool
+        Whether the residuals are vectors of one component, which are fitted as numbers.
+    """
+    host = to_host(theta)
+    function: Function = Noted("residuals", residuals)
+    first = detached(function(as_like(host, theta)))
+    check_residuals(first, theta)
+    first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
+    function = Steady("residuals", function, first)
+    jacobian: Function = jacobian_of(function, theta) if jac is None else Noted("jac", jac)
+    slopes = detached(jacobian(as_like(host, theta)))
+    check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
+    jacobian = Steady("jac", jacobian, slopes)
+    rows = counted(sample_weight, xp, first)
+    size = moments_at_start(first, slopes, rows.rows).largest_y
+    components = first.shape[1] if first.ndim == 2 else 0
+    if components == 1:
+        function, jacobian = FirstOf(function), FirstOf(jacobian)
+    kind = VectorData if components > 1 else ResidualData
+    functions = Remembered(function, theta), Remembered(jacobian, theta)
+    return kind(xp, *functions, theta, size, rows.rows), rows, components == 1
 
 
 def _rank(data: ResidualData, theta: HostArray) -> int:
@@ -86,23 +122,24 @@ def fit_residuals(
         \min_{\theta, \alpha, c} \; \sum_i s_i \rho(r_i(\theta), \alpha, c)
         + n \log c + n \log Z(\alpha), \quad n = \sum_i s_i
 
-    Joint maximum likelihood, as :func:`fit_linear` for models that are not linear: reweighted
-    Gauss–Newton steps, damped as by Levenberg and Marquardt where they would raise the objective,
-    and all parameters together once near.
+    This is joint maximum likelihood, as by :func:`fit_linear`, for nonlinear models. Far from the
+    optimum it takes reweighted Gauss–Newton steps, with Levenberg–Marquardt damping where they
+    would raise the objective; close to it, it steps in all parameters at once.
 
     Parameters
     ----------
     residuals : callable
-        ``residuals(theta)`` gives the residuals (n,), in one unit, as an array of the library of
-        `theta0`, or beside NumPy's a column of a data frame; or (n, d), a vector for each of n
-        observations: see the notes. A step to where they are not finite is not taken.
+        ``residuals(theta)`` returns the residuals (n,), all in one unit, as an array of the library
+        of `theta0`; for NumPy also a column of a data frame. Or it returns (n, d), a vector for
+        each of n observations: see the notes. Steps to where residuals are not finite are not
+        taken.
     theta0 : array (q,) or Fit
-        Parameters to start from; or an earlier result, whose shape and scale are then started from
-        too. It is what other fits call `start`.
+        Parameters to start from; or an earlier result, whose shape and scale are then used too.
+        Other fits call it `start`.
     jac : callable, optional
-        ``jac(theta)`` gives the derivatives (n, q) or (n, d, q). By default: automatic
-        differentiation for torch and JAX, central differences for other libraries, with
-        steps in proportion to each parameter, and to 1 for one that starts at 0.
+        ``jac(theta)`` returns the derivatives (n, q) or (n, d, q). By default: automatic
+        differentiation for torch and JAX, central differences for other libraries, with steps
+        proportional to each parameter (to 1 for one that starts at 0).
     alpha, scale, alpha_bounds, truncation, n_starts, rng, method, anneal, tol, max_iter
         As for :func:`fit_linear`.
     sample_weight : array (n,), optional
@@ -114,22 +151,23 @@ def fit_residuals(
     Returns
     -------
     Fit
-        With the parameters in `params`; `weights` and `residuals` are of the library of the
+        With the parameters in `params`; `weights` and `residuals` are in the library of the
         residuals.
 
     Warns
     -----
     ConvergenceWarning
-        If the fit did not converge; the result is returned all the same, with ``converged=False``.
+        If the fit did not converge; the result is still returned, with ``converged=False``.
 
     Raises
     ------
     TypeError
-        If a function returns something else than an array of the library of `theta0`, or an option
-        is of a wrong type.
+        If a function returns anything but an array of the library of `theta0`, or an option has a
+        wrong type.
     ValueError
-        For arrays of a wrong shape, or on another device than `theta0`; residuals or derivatives
-        that are not finite at `theta0`, or whose squares overflow; or options out of range.
+        If an array has a wrong shape or is on another device than `theta0`; if residuals or
+        derivatives are not finite at `theta0`, or their squares overflow or underflow; or if an
+        option is out of range.
 
     See Also
     --------
@@ -137,18 +175,20 @@ def fit_residuals(
 
     Notes
     -----
-    The Hessian leaves out second derivatives of the residuals, as Gauss and Newton do. Where
-    residuals are large *and* curved, the last steps converge linearly.
+    As in the Gauss–Newton method, the Hessian leaves out second derivatives of the residuals. Where
+    residuals are large and the model is strongly curved, the last steps converge only linearly.
 
-    A vector counts by its length ε in units of `scale`, the deviation of one component, and gets
-    one weight for all components. The length of d normal errors is √(d − 1) at its mode, not 0:
-    up to there a vector weighs 1, beyond by its excess u = ε − √(d − 1) as a scalar residual of
-    that size would. The loss that has these weights is ρ(u) + (d − 1)/2 + √(d − 1) ∫₀ᵘ w beyond the
-    mode and ε²/2 before it; with d = 1 everything is as for residuals (n,). The law of vectors
-    that it belongs to has the density e^(−ℓ)/(c^d Z_d(alpha)): `nll` has n d log scale and n log
-    Z_d. There is none at alpha = 0, and towards it nearly all vectors are (d/2)^(1/alpha) scales
-    long: alpha is estimated from 0.1 on, whatever `alpha_bounds` begins with, and up to 2, beyond
-    which weights would be above 1. At 2 the law is the normal one. `truncation` is not for vectors.
+    A vector counts by its length ε in units of `scale`, which is the standard deviation of one
+    component, and gets one weight for all components. The length of a vector of d normal errors has
+    its mode at √(d − 1), not at 0: up to there a vector weighs 1, and beyond as a scalar residual
+    of size u = ε − √(d − 1) would. The loss ℓ with these weights is ε²/2 up to the mode and ρ(u) +
+    (d − 1)/2 + √(d − 1) ∫₀ᵘ w beyond; with d = 1 everything is as for residuals (n,).
+
+    The corresponding distribution of vectors has the density e^(−ℓ)/(c^d Z_d(alpha)), so that `nll`
+    contains n d log scale and n log Z_d. At alpha = 2 it is the normal distribution. At alpha = 0
+    it does not exist, and near 0 nearly all vectors are (d/2)^(1/alpha) scales long: alpha is
+    therefore estimated only from 0.1 upwards, whatever the lower end of `alpha_bounds`. Above 2
+    weights would exceed 1, so that alpha is at most 2. There is no `truncation` for vectors.
 
     References
     ----------
@@ -187,29 +227,11 @@ def fit_residuals(
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     start = theta0.params if isinstance(theta0, Fit) else theta0
     xp, theta = _parameters(start, weights)
-    host = to_host(theta)
-    function: Function = Noted("residuals", residuals)
     with np.errstate(all="ignore"):
-        first = detached(function(as_like(host, theta)))
-        check_residuals(first, theta)
-        first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
-        function = Steady("residuals", function, first)
-        jacobian: Function = jacobian_of(function, theta) if jac is None else Noted("jac", jac)
-        slopes = detached(jacobian(as_like(host, theta)))
-        check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
-        jacobian = Steady("jac", jacobian, slopes)
-        rows = counted(sample_weight, xp, first)
-        size = moments_at_start(first, slopes, rows.rows).largest_y
-        kind, is_column = ResidualData, False
-        if first.ndim == 2 and first.shape[1] == 1:
-            is_column, function, jacobian = True, FirstOf(function), FirstOf(jacobian)
-        elif first.ndim == 2:
-            kind = VectorData
-        options = for_numbers(options) if kind is ResidualData else for_vectors(options)
-        functions = Remembered(function, theta), Remembered(jacobian, theta)
-        data = kind(xp, *functions, theta, size, rows.rows)
-        problem = Problem(data, host, data.size, size)
+        data, rows, is_column = _as_data(residuals, jac, xp, theta, sample_weight)
+        options = for_vectors(options) if isinstance(data, VectorData) else for_numbers(options)
         search = Search(options, 0.0, watch(options, data.params, rows.unit))
+        problem = Problem(data, to_host(theta), data.size, data.size_of_y)
         found = search.best(with_shape_of(theta0, problem))
         end = found.outcome.local.point.theta
         params, found = data.params(end), replace(found, rank=_rank(data, end))

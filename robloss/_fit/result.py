@@ -26,7 +26,7 @@ def _pictures() -> Any:
 
 
 class ConvergenceWarning(UserWarning):
-    """A fit ended before it met its tolerance, or at a point that is no optimum."""
+    """A fit ended before it met its tolerance, or at a point that is not an optimum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,25 +49,26 @@ class History:
 class Fit:
     """A fitted model.
 
-    It keeps a reference to the data, from which `covariance` and what depends on it are computed
-    when they are first asked for.
+    It keeps a reference to the data. `covariance`, and everything that depends on it, is computed
+    from them when it is first asked for.
 
     Attributes
     ----------
     params : array (q,)
-        The parameters of the model; for a linear one the intercept, if fitted, and coefficients.
+        The parameters of the model; for a linear model the intercept, if fitted, then the
+        coefficients.
     alpha, scale : float
         Shape, and scale in the unit of the residuals: estimated, or as given.
     nll : float
-        Σ s ρ + n log scale + n log Z(alpha), in nats, with the weights s given and n = Σ s. Below
-        alpha = 0, where the density cannot be normalised without a truncation, without the last
-        term. Of vectors of d components Σ s ℓ + n d log scale + n log Z_d(alpha), without the last
-        term below alpha = 0.1: see `fit_residuals`.
+        Σ s ρ + n log scale + n log Z(alpha), in nats, with the sample weights s and n = Σ s. The
+        last term is left out for alpha < 0 without a truncation, where the density cannot be
+        normalised. For vectors of d components it is Σ s ℓ + n d log scale + n log Z_d(alpha),
+        without the last term for alpha < 0.1: see `fit_residuals`.
     weights : array (n,)
-        ψ(r)/r in units of its value at 0: 1 for an ordinary observation, near 0 for an outlier,
-        whatever its `sample_weight`.
-    residuals : array (n,), or (n, d) of vectors
-        What the model leaves; for a linear one y minus the fitted values.
+        Robustness weights, ψ(r)/r relative to its value at 0: 1 for an ordinary observation, near 0
+        for an outlier. `sample_weight` does not enter them.
+    residuals : array (n,), or (n, d) for vectors
+        The residuals; for a linear model y minus the fitted values.
     observations : float
         The number of rows, each counted as often as its `sample_weight` says.
     n_iter : int
@@ -77,9 +78,10 @@ class Fit:
         ``converged``, ``max_iter``, ``stalled``, ``stopped``, ``scale_floor``, ``no_weight`` or
         ``not_finite``.
     message : str
-        The same in a sentence.
+        The status as a sentence.
     flags : tuple of str
-        What a reader of the result must know: estimates on a bound, coefficients not determined.
+        What a reader of the result must know, such as estimates on a bound and coefficients that
+        the data do not determine.
     history : History
     adapted : tuple of str
         Which of "alpha" and "scale" were estimated.
@@ -87,12 +89,12 @@ class Fit:
     truncation : float, or None
         τ, in units of the scale.
     alpha_by_truncation : float
-        dα/d log τ, by how much the estimate of alpha moves with τ; NaN where it does not.
+        dα/d log τ, how the estimate of alpha changes with τ; NaN where it does not.
     beyond_truncation : int
-        How many residuals of rows that do not weigh 0 are larger than τ scales: the law gives them
-        no probability.
+        How many residuals, of rows with a positive weight, are larger than τ scales: the truncated
+        distribution gives them no probability.
     names : tuple of str
-        Of the parameters.
+        Names of the parameters.
     """
 
     params: Array
@@ -120,7 +122,7 @@ class Fit:
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """What was estimated: the parameters of the model, then "alpha" and "scale"."""
+        """Names of the estimates: the parameters, then "alpha" and "scale" if adapted."""
         return (*self.names, *self.adapted)
 
     @cached_property
@@ -131,15 +133,16 @@ class Fit:
     def covariance(self) -> Array:
         """The sandwich covariance of the estimates, in the order of `parameter_names`.
 
-        With the observed Hessian H of the objective and the rows' slopes s of it, H⁻¹ (Σ s sᵀ) H⁻¹:
-        valid for many rows whether or not the errors follow the fitted law. NaN for an alpha on its
-        bound, which the others' covariance takes for given, and for undetermined coefficients.
+        H⁻¹ (Σ s sᵀ) H⁻¹, with the observed Hessian H of the objective and the gradient s of each
+        row's contribution. It is valid for many rows, whether or not the errors follow the fitted
+        distribution. It is NaN for coefficients that the data do not determine, and for an alpha on
+        a bound, which the covariance of the other estimates treats as known.
         """
         return self._sandwich.covariance
 
     @property
     def standard_errors(self) -> Array:
-        """The roots of the diagonal of `covariance`; `inference().flags` says why one is NaN."""
+        """Square roots of the diagonal of `covariance`; `inference().flags` says why one is NaN."""
         return self._sandwich.standard_errors
 
     def conf_int(self, level: float = 0.95) -> Array:
@@ -153,9 +156,9 @@ class Fit:
         Returns
         -------
         array (k, 2)
-            Lower and upper ends: normal quantiles times standard errors to both sides of the
-            estimate, for scale on its logarithm; those of alpha end at its bounds. For alpha near
-            a bound `profile_alpha` gives a better one.
+            Lower and upper ends: the estimate plus and minus a normal quantile times its standard
+            error, for scale on a logarithmic axis, for alpha clipped to its bounds. For an alpha
+            near a bound, `profile_alpha` gives a better interval.
 
         Raises
         ------
@@ -165,15 +168,15 @@ class Fit:
         return self._sandwich.conf_int(level)
 
     def inference(self, kind: str = "sandwich") -> Inference:
-        """Standard errors by another covariance.
+        """Standard errors and intervals from another covariance estimate.
 
         Parameters
         ----------
         kind : str, default "sandwich"
-            "sandwich": see `covariance`. "information": the inverse of the observed Hessian, right
-            if the errors follow the fitted law. "H1", "H2", "H3": Huber's covariances of the
-            coefficients with his factors K for small n, by the names of statsmodels, right if the
-            errors do not depend on X; alpha and scale as in the sandwich.
+            "sandwich": see `covariance`. "information": the inverse of the observed Hessian, valid
+            if the errors follow the fitted distribution. "H1", "H2", "H3": Huber's covariances of
+            the coefficients with his correction factors K for small n, named as in statsmodels and
+            valid if the errors do not depend on X; alpha and scale as in the sandwich.
 
         Returns
         -------
@@ -182,7 +185,7 @@ class Fit:
         Raises
         ------
         ValueError
-            For another kind.
+            For an unknown kind.
 
         References
         ----------
@@ -198,14 +201,14 @@ class Fit:
     def profile_alpha(
         self, grid: Sequence[float] | None = None, *, level: float = 0.95
     ) -> AlphaProfile:
-        """Profile the likelihood over alpha, everything else at its best for each.
+        """Profile the likelihood over alpha, with everything else optimised for each alpha.
 
         Parameters
         ----------
         grid : sequence of float, optional
-            Where to look at it; by default at 41 points between the bounds of alpha.
+            Values of alpha; by default 41 points between its bounds.
         level : float, default 0.95
-            Of the likelihood-ratio interval, in (0, 1).
+            Confidence level of the likelihood-ratio interval, in (0, 1).
 
         Returns
         -------
@@ -214,13 +217,13 @@ class Fit:
         Raises
         ------
         ValueError
-            If `alpha` was given, or an argument is out of range.
+            If `alpha` was fixed, or an argument is out of range.
 
         Notes
         -----
-        Each fit starts from its neighbour's, so that one branch of the optima is followed. The
-        interval is that of χ² with one degree of freedom, which is right if the errors follow the
-        law of the loss; where alpha lies on a bound of its own the ratio is 0 in half of the
+        Each fit starts from its neighbour's, so that one branch of optima is followed. The interval
+        uses χ² with one degree of freedom, which is valid if the errors follow the distribution of
+        the loss. Where the true alpha lies on one of its bounds, the ratio is 0 in half of the
         samples, and the interval contains alpha more often than `level` says.
 
         Examples
@@ -249,16 +252,18 @@ class Fit:
 
     @property
     def outlier_distance(self) -> float:
-        """The size of a residual, in their unit, from which on its row is called an outlier.
+        """The size of a residual beyond which its row is called an outlier.
 
-        It is the distance that n errors of the normal law with the quartiles of the fitted law
-        keep to in 19 of 20 samples (by Bonferroni's inequality: 3.7 deviations for n = 200). A
-        fitted law with heavy tails expects such residuals, and gives them little weight. Below
-        alpha = 0, where there is no law without a truncation, the quartiles are those of alpha = 0.
+        In 19 of 20 samples, all n errors of a normal distribution with the quartiles of the fitted
+        one stay within this distance (by Bonferroni's inequality: 3.7 standard deviations for
+        n = 200). A fitted distribution with heavy tails expects larger residuals, but gives them
+        little weight. For alpha < 0 without a truncation, where there is no distribution, the
+        quartiles are those of alpha = 0.
 
-        Of vectors it is the length that n normal ones of the fitted law's median length keep to, or
-        of the deviation `scale` where alpha is below 0.1 and there is no law. It is by Wilson and
-        Hilferty's cube root: 3 % too far for 1000 rows of two components, less for more of these.
+        For vectors it is the length that n normal vectors stay within, whose median length is that
+        of the fitted distribution; or, for alpha < 0.1, where there is none, whose components have
+        the standard deviation `scale`. It uses Wilson and Hilferty's cube root, which is 3 % too
+        large for 1000 rows of two components, and less for more components.
         """
         d = self._optimum.data.components
         if d > 1:
@@ -274,11 +279,11 @@ class Fit:
         return -float(ppf(0.025 / self.observations, 2.0)) * quartile * self.scale
 
     def summary(self) -> str:
-        """Write the fit as a table, in the manner of statsmodels, with a block on the weights."""
+        """Format the fit as a table in the style of statsmodels, with a section on the weights."""
         return summary(self)
 
     def plot(self, *, ax: Any = None) -> Any:
-        """Draw residuals by row, weights, and quantiles: see `robloss.plot.diagnostics`.
+        """Plot residuals by row, weights and quantiles: see `robloss.plot.diagnostics`.
 
         Parameters
         ----------
@@ -301,19 +306,19 @@ class Fit:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LinearFit(Fit):
-    """A fitted linear model: a `Fit` with these besides.
+    """A fitted linear model: a `Fit` with these additional attributes.
 
     Attributes
     ----------
     coef : array (p,) or (p, k)
         Coefficients, in units of y per unit of x, in the library of the data; (p, k) for k
-        responses that share alpha and scale. `params` has those of one response after another's
-        then, and `residuals`, `weights` and what is made of them are (n, k).
+        responses that share alpha and scale. `params` then holds those of one response after the
+        other, and `residuals`, `weights` and everything derived from them have the shape (n, k).
     intercept : float or array (k,)
-        0.0 where none was asked for.
+        0.0 if none was fitted.
     feature_names : tuple of str
     target_names : tuple of str
-        Of the responses: those of a data frame or a series, or else y, or y0, y1, … of several.
+        Names of the responses: those of a data frame or a series, else y, or y0, y1, … for several.
     fitted_intercept : bool
     """
 
@@ -332,7 +337,7 @@ class LinearFit(Fit):
         Parameters
         ----------
         X : array (m, p) or data frame
-            In the library of the data the model was fitted to; a data frame is one of NumPy.
+            In the library of the data the model was fitted to; a data frame counts as NumPy.
 
         Returns
         -------
@@ -352,7 +357,7 @@ class LinearFit(Fit):
     def predict_interval(
         self, X: Array, *, of: str = "mean", level: float = 0.95
     ) -> tuple[Array, Array]:
-        """Intervals for the line, or for new observations.
+        """Intervals for the fitted values, or for new observations.
 
         Parameters
         ----------
@@ -360,7 +365,7 @@ class LinearFit(Fit):
             As for `predict`.
         of : str, default "mean"
             "mean": for ``X @ coef + intercept``. "observation": for a new y, whose error follows
-            the law of the fitted alpha and scale.
+            the distribution with the fitted alpha and scale.
         level : float, default 0.95
             In (0, 1).
 
@@ -375,17 +380,17 @@ class LinearFit(Fit):
             If `X` comes from another library, or is not real.
         ValueError
             If `X` does not have the columns of the fit, `level` or `of` is out of range, or an
-            interval is asked for of an observation where alpha < 0 and no `truncation` gives it a
-            law.
+            interval for an observation is asked for where alpha < 0 without a `truncation`, so that
+            the errors have no distribution.
 
         Notes
         -----
-        For the mean: the normal quantile times the standard error √(xᵀ V x), with `covariance` V.
-        For an observation: the root of the sum of the squares of that distance and of the law's
-        quantile. That is exact for normal errors and for a mean that is known. For levels from 0.9
-        on, and a mean whose standard error is at most `scale`, the probability of the interval is
-        within 0.004 of `level` at every alpha (tests/fit/test_intervals.py). Alpha and scale are
-        taken for known.
+        For the mean, the interval reaches a normal quantile times the standard error √(xᵀ V x) to
+        both sides, with `covariance` V. For an observation, that distance and the quantile of the
+        errors are combined as the root of the sum of their squares. This is exact for normal
+        errors, and where the mean is known. For levels of at least 0.9, and a mean whose standard
+        error is at most `scale`, the probability of the interval is within 0.004 of `level` at
+        every alpha (tests/fit/test_intervals.py). Alpha and scale are treated as known.
         """
         if of not in ("mean", "observation"):
             raise ValueError(
@@ -427,15 +432,15 @@ class LinearFit(Fit):
         return xp.astype(X, self.coef.dtype, copy=False)
 
     def plot(self, *, target_name: str | None = None, ax: Any = None) -> Any:
-        """Draw the fit with the data it was made from.
+        """Plot the fit with the data it was made from.
 
-        With one feature the data and the line, see `robloss.plot.fit`; with more the three panels
+        With one feature, the data and the line: see `robloss.plot.fit`. With more, the three panels
         of `robloss.plot.diagnostics`.
 
         Parameters
         ----------
         target_name : str, optional
-            Name of y for the labels, instead of that in `target_names`.
+            Name of y for the labels, instead of the one in `target_names`.
         ax : matplotlib.axes.Axes, or a sequence of three for panels, optional
             Where to draw; by default in a new figure.
 
@@ -460,7 +465,7 @@ class LinearFit(Fit):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LocationFit(Fit):
-    """A fitted location: a `Fit` with this besides.
+    """A fitted location: a `Fit` with one additional attribute.
 
     Attributes
     ----------

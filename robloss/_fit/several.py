@@ -17,15 +17,14 @@ from robloss._typing import Array
 class Fits(Sequence[Fit]):
     """One fit per column, each with a shape and a scale of its own.
 
-    It is a sequence of the fits, and has their attributes for all columns at once. What depends on
-    the covariance of one column's estimates, `covariance`, `inference` and `profile_alpha`, is of
-    each: ``fits[k].covariance``.
+    It is a sequence of the fits, and has their attributes for all columns at once. `covariance`,
+    `inference`, `profile_alpha` and `history` belong to each fit: ``fits[k].covariance``.
 
     Attributes
     ----------
     fits : tuple of Fit
     shape : tuple of int
-        Of the columns: the shape of `alpha`.
+        The shape of `alpha`: that of the columns.
     """
 
     fits: tuple[Fit, ...]
@@ -35,7 +34,7 @@ class Fits(Sequence[Fit]):
         return len(self.fits)
 
     def __getitem__(self, index: Any) -> Any:
-        """One of the fits, the columns counted in one row, or some of them."""
+        """One of the fits, with columns counted in row-major order, or some of them."""
         return self.fits[index]
 
     def __iter__(self) -> Iterator[Fit]:
@@ -95,7 +94,7 @@ class Fits(Sequence[Fit]):
 
     @property
     def outlier_distance(self) -> NDArray[np.float64]:
-        """The size of a residual from which on it is called an outlier."""
+        """The size of a residual beyond which it is called an outlier."""
         return self._numbers("outlier_distance")
 
     @property
@@ -105,16 +104,16 @@ class Fits(Sequence[Fit]):
 
     @property
     def adapted(self) -> tuple[str, ...]:
-        """Which of "alpha" and "scale" were estimated, for any of the columns."""
+        """Which of "alpha" and "scale" were estimated for at least one column."""
         return max((fit.adapted for fit in self.fits), key=len)
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """What was estimated of each column: its parameters, then "alpha" and "scale"."""
+        """Names of each column's estimates: its parameters, then "alpha" and "scale"."""
         return (*self.fits[0].names, *self.adapted)
 
     def _estimates(self, take: Callable[[Any], Array]) -> Array:
-        """Arrays in the order of `parameter_names`; NaN for a scale that a column has not."""
+        """Arrays in the order of `parameter_names`; NaN for a scale that was not estimated."""
         size = len(self.parameter_names)
 
         def whole(fit: Fit) -> Array:
@@ -136,7 +135,7 @@ class Fits(Sequence[Fit]):
 
     @property
     def n_iter(self) -> int:
-        """Steps of the column that took most."""
+        """The number of steps of the column that took most."""
         return max(fit.n_iter for fit in self.fits)
 
     @property
@@ -146,12 +145,12 @@ class Fits(Sequence[Fit]):
 
     @property
     def status(self) -> str:
-        """``converged``, or how the first column ended that did not."""
+        """``converged``, or the status of the first column that did not converge."""
         return next((fit.status for fit in self.fits if not fit.converged), "converged")
 
     @property
     def message(self) -> str:
-        """The same in a sentence."""
+        """The status as a sentence."""
         failed = [(k, fit) for k, fit in enumerate(self.fits) if not fit.converged]
         if not failed:
             return self.fits[0].message
@@ -164,7 +163,7 @@ class Fits(Sequence[Fit]):
         return tuple(f"Column {k}: {flag}" for k, fit in enumerate(self.fits) for flag in fit.flags)
 
     def summary(self) -> str:
-        """Write the fits as tables, one after the other."""
+        """Format the fits as tables, one after the other."""
         tables = (f"Column {k}\n{fit.summary()}" for k, fit in enumerate(self.fits))
         return "\n\n".join(tables)
 
@@ -181,13 +180,13 @@ class Fits(Sequence[Fit]):
         )
 
     def __repr__(self) -> str:
-        """Say how many there are and how they ended."""
+        """Show how many there are and how many converged."""
         good = sum(fit.converged for fit in self.fits)
         return f"<{type(self).__name__} of {len(self)} columns, {good} converged>"
 
 
 class LinearFits(Fits):
-    """One linear fit per response: a `Fits` with these besides."""
+    """One linear fit per response: a `Fits` with additional attributes."""
 
     @property
     def coef(self) -> Array:
@@ -215,7 +214,7 @@ class LinearFits(Fits):
 
 
 class LocationFits(Fits):
-    """One location per column: a `Fits` with these besides."""
+    """One location per column: a `Fits` with an additional attribute."""
 
     @property
     def params(self) -> Array:
@@ -224,5 +223,5 @@ class LocationFits(Fits):
 
     @property
     def location(self) -> Array:
-        """The same."""
+        """The locations, in the shape of the columns."""
         return self.params

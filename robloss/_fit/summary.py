@@ -105,7 +105,9 @@ def _weights(fit: "Fit") -> list[str]:
 
 
 def _notes(fit: "Fit") -> list[str]:
-    ending = () if fit.converged else (fit.message, "Standard errors are of where the fit stopped.")
+    ending = (
+        () if fit.converged else (fit.message, "Standard errors are those where the fit stopped.")
+    )
     return [
         textwrap.fill(f"Note: {note}", _WIDTH, subsequent_indent=" " * len("Note: "))
         for note in (*ending, *fit.flags, *fit.inference().flags)

@@ -77,7 +77,7 @@ def _beside(given: Any, xp: Any, X: Array) -> Array:
     if devices[0] != devices[1]:
         raise ValueError(
             "The data and `sample_weight` must be on one device, but got "
-            f"{devices[0]}, {devices[1]}."
+            f"{devices[0]} and {devices[1]}. Move one of them first."
         )
     real_dtype("sample_weight", weight, xp)
     if on_host:

@@ -7,7 +7,7 @@ from robloss._fit.loop import Outcome
 MESSAGES = {
     "converged": "The Newton step is shorter than `tol` standard errors, or than rounding allows.",
     "max_iter": "`max_iter` steps were taken before the tolerance was met. Raise it.",
-    "stalled": "No step lowers the objective, yet this is no minimum of it.",
+    "stalled": "No step lowers the objective, although this is not a minimum.",
     "stopped": "`callback` ended the fit.",
     "no_weight": (
         "The weights of nearly all rows are 0: `scale` is too small for these residuals, and the "
@@ -52,24 +52,24 @@ def flags(
     if alpha < normaliser.least_alpha:
         what = "no density" if normaliser.components == 1 else "no density of vectors to use"
         found.append(
-            f"Below alpha = {normaliser.least_alpha:g} there is {what}: nll lacks log Z and does "
-            "not compare with that of fits at other shapes."
+            f"Below alpha = {normaliser.least_alpha:g} there is {what}: nll lacks log Z and cannot "
+            "be compared with that of fits at other shapes."
         )
     if holds_scale:
         found.append(
-            "The scale is held at that of the best fit with alpha from 0 on: below 0 the "
-            "likelihood has no maximum in it. Standard errors take it for known."
+            "The scale is held at that of the best fit with alpha >= 0: for negative alpha the "
+            "likelihood has no maximum in the scale. Standard errors treat it as known."
         )
     truncation = normaliser.truncation
     if truncation is not None:
-        by = "" if math.isnan(moves) else f": by a factor of 1.1, alpha moves by {0.1 * moves:+.2g}"
+        by = "" if math.isnan(moves) else f": at a tenth more, alpha moves by {0.1 * moves:+.2g}"
         found.append(
-            f"The law is cut off at {truncation:g} scales; alpha and nll depend on it{by}."
+            f"The distribution is cut off at {truncation:g} scales; alpha and nll depend on it{by}."
         )
     if beyond:
         found.append(
             f"{beyond} {'residual lies' if beyond == 1 else 'residuals lie'} beyond that, where "
-            "the law gives no probability: they count by their loss alone. Give `truncation` a "
+            "the distribution has no probability: only their loss counts. Give `truncation` a "
             "larger number."
         )
     if rank < size:

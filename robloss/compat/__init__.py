@@ -1,7 +1,7 @@
-"""Stands in for robust_loss_pytorch: ``import robloss.compat as robust_loss_pytorch``.
+"""A drop-in replacement: ``import robloss.compat as robust_loss_pytorch``.
 
-Modules, names, signatures and defaults are those of that package, for programs written with it;
-what computes is `robloss.torch`. docs/compat.md says where results differ, and why.
+Modules, names, signatures and defaults are those of robust_loss_pytorch, for programs written for
+it; `robloss.torch` does the work. docs/compat.md says where results differ, and why.
 """
 
 import robloss.torch  # noqa: F401 - says what to install where PyTorch is missing

@@ -85,7 +85,7 @@ class AdaptiveLossFunction(_Matrix, AdaptiveLoss):
     Raises
     ------
     ValueError
-        If one of the numbers is no scalar, or leaves its range.
+        If one of the numbers is not a scalar, or leaves its range.
 
     See Also
     --------
@@ -154,7 +154,7 @@ class StudentsTLossFunction(_Matrix, StudentsTLoss):
     Raises
     ------
     ValueError
-        If one of the numbers is no scalar, or leaves its range.
+        If one of the numbers is not a scalar, or leaves its range.
 
     See Also
     --------

@@ -26,7 +26,7 @@ def interpolate1d(x: torch.Tensor, values: torch.Tensor, tangents: torch.Tensor)
     Raises
     ------
     TypeError
-        If one is no tensor, or dtypes differ; it is an AssertionError as well.
+        If one is not a tensor, or dtypes differ; it is an AssertionError as well.
     ValueError
         If values and tangents are not as many, in one axis; it is an AssertionError as well.
     """

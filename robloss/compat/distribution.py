@@ -23,7 +23,7 @@ def analytical_base_partition_function(numer: int, denom: int) -> float:
     Raises
     ------
     ValueError
-        If one is no such integer.
+        If one is not such an integer.
     """
     given: list[tuple[str, Any, int]] = [("numer", numer, 0), ("denom", denom, 1)]
     for name, value, least in given:

@@ -58,7 +58,7 @@ def pad_reflecting(x: Any, padding_below: int, padding_above: int, axis: int) ->
     Raises
     ------
     ValueError
-        If a number is no integer, or there is no such axis.
+        If a number is not an integer, or there is no such axis.
     """
     x = torch.as_tensor(x)
     rule(isinstance(padding_below, int), "padding_below", "an int", padding_below)
@@ -129,7 +129,7 @@ def collapse(pyr: Pyramid, wavelet_type: str) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If `pyr` is no pyramid, or the wavelet is unknown.
+        If `pyr` is not a pyramid, or the wavelet is unknown.
     """
     return wavelets.synthesise(_pyramid(pyr), _known(wavelet_type))
 
@@ -140,7 +140,7 @@ def rescale(pyr: Pyramid, scale_base: float) -> list[Any]:
     Raises
     ------
     ValueError
-        If `pyr` is no pyramid.
+        If `pyr` is not a pyramid.
     """
     levels, rest = wavelets.rescale(_pyramid(pyr), scale_base)
     return [*map(list, levels), rest]
@@ -152,7 +152,7 @@ def flatten(pyr: Pyramid) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If `pyr` is no pyramid.
+        If `pyr` is not a pyramid.
     """
     return wavelets.flatten(_pyramid(pyr))
 
@@ -170,7 +170,7 @@ def visualize(pyr: Pyramid, percentile: float = 99.0) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If `pyr` is no pyramid.
+        If `pyr` is not a pyramid.
     """
     levels, rest = _pyramid(pyr)
     grey = tuple(tuple(_grey(band, percentile) for band in bands) for bands in levels)

@@ -1,7 +1,7 @@
 """Pictures of the loss and of fits, drawn with Matplotlib (``pip install 'robloss[plot]'``).
 
-Every function but `animate` returns the Axes that it drew on, and none shows anything by itself.
-Without Axes of yours it makes a figure that no window or notebook manages: save it with
+Every function but `animate` returns the Axes that it drew on; none opens a window. Unless you pass
+Axes, a function makes a new figure, which pyplot does not manage: save it with
 ``axes.figure.savefig(...)``, or pass Axes from ``plt.subplots()`` to see it in a window.
 """
 

@@ -1,4 +1,4 @@
-"""A fit on its way, as moving pictures."""
+"""A fit as it runs, as an animation."""
 
 from os import PathLike
 from pathlib import Path
@@ -31,18 +31,19 @@ def animate(
     feature_name: str = "x",
     target_name: str = "y",
 ) -> "FuncAnimation":
-    """Show a linear fit with one feature adapt: the line, the weights, and the loss beside them.
+    """Animate a linear fit with one feature: the line, the weights, and the loss beside them.
 
     Parameters
     ----------
     iterates : sequence of Iterate
-        What the fit showed its callback: pass ``callback=iterates.append`` with a list.
+        The iterates that the fit passed to its callback: use ``callback=iterates.append`` with a
+        list.
     X : array, shape (n, 1) or (n,)
         The feature that the fit was made from.
     y : array, shape (n,)
         Target that the fit was made from.
     path : path, optional
-        File to write: a GIF by its suffix, or what ffmpeg can write, such as MP4.
+        File to write: a GIF, or with another suffix what ffmpeg can write, such as MP4.
     fps : int, optional
         Iterates per second. The last one stays for two seconds.
     feature_name, target_name : str, optional
@@ -51,7 +52,7 @@ def animate(
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        Keep it while it is to move; notebooks show its ``to_jshtml()``.
+        Keep a reference to it while it plays; in notebooks, show its ``to_jshtml()``.
 
     Raises
     ------
@@ -76,7 +77,8 @@ def animate(
 
     if len(iterates) == 0:
         raise ValueError(
-            "`iterates` must not be empty. Pass the list whose append was the fit's callback."
+            "`iterates` must hold at least one iterate, but got none. Pass the list whose append "
+            "was the fit's callback."
         )
     x, target = _feature(X), to_host(y)
     writer = None if path is None else _writer(Path(path), fps)

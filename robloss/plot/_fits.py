@@ -32,7 +32,7 @@ def fit(
     """Draw a fitted regression with its data, coloured by robustness weight.
 
     With one feature: the data and the fitted line. With more: `residuals` over fitted values.
-    Points are the brighter and the larger the less they weigh.
+    The lower the weight of a point, the brighter and larger it is.
 
     Parameters
     ----------
@@ -94,9 +94,10 @@ def diagnostics(
     target_name: str = "y",
     axes: "Sequence[Axes] | None" = None,
 ) -> "tuple[Axes, Axes, Axes]":
-    """Draw what shows whether a fit can be trusted: `residuals`, `weights` and `qq`.
+    """Draw three panels for judging a fit: `residuals`, `weights` and `qq`.
 
-    Points have the same colour and size in all three: the less they weigh, the brighter and larger.
+    Points have the same colour and size in all three: the lower their weight, the brighter and
+    larger.
 
     Parameters
     ----------
@@ -143,8 +144,8 @@ def residuals(
 ) -> "Axes":
     """Draw residuals in units of scale, over fitted values or by row, coloured by weight.
 
-    Dotted lines lie at `Fit.outlier_distance`, where residuals reach as far. Of vectors of d
-    components the lengths are drawn, with a line at √(d − 1), up to where they weigh 1.
+    Dotted lines mark `Fit.outlier_distance`, if residuals reach that far. For vectors of d
+    components the lengths are drawn, with a line at √(d − 1), up to which they weigh 1.
 
     Parameters
     ----------
@@ -198,9 +199,9 @@ def residuals(
 
 
 def weights(fit: "Fit", *, ax: "Axes | None" = None) -> "Axes":
-    """Draw weights over residuals, or lengths of vectors, on the curve of the fitted shape.
+    """Draw weights over residuals, or lengths of vectors, along the curve of the fitted shape.
 
-    They are in units of scale.
+    Residuals and lengths are in units of scale.
 
     Parameters
     ----------
@@ -243,10 +244,10 @@ def weights(fit: "Fit", *, ax: "Axes | None" = None) -> "Axes":
 def qq(fit: "Fit", *, sample_weight: Any = None, ax: "Axes | None" = None) -> "Axes":
     """Draw quantiles of the residuals over those of the fitted distribution, in units of scale.
 
-    Residuals that follow it lie along the line. Where there is no fitted distribution, for
-    alpha < 0 without a truncation, it is the normal one, with the line through its quartiles; the
-    label says so. Of vectors it is the distribution of lengths; where there is none, for alpha
-    below 0.1, that of normal vectors, with the line through 0 and the median.
+    Residuals that follow the distribution lie along the line. For alpha < 0 without a truncation,
+    where there is no fitted distribution, the normal one is used, with the line through its
+    quartiles, and the label says so. For vectors it is the distribution of lengths; for alpha <
+    0.1, where there is none, that of normal vectors, with the line through 0 and the median.
 
     Parameters
     ----------
@@ -377,7 +378,7 @@ def _estimates(fit: "Fit") -> str:
 
 
 def convergence(fit: "Fit", *, axes: "Sequence[Axes] | None" = None) -> "tuple[Axes, Axes, Axes]":
-    """Draw how a fit came to its end: objective, alpha and scale by iteration.
+    """Draw how a fit converged: objective, alpha and scale by iteration.
 
     Parameters
     ----------

@@ -136,9 +136,10 @@ def _beside(
 def surface(
     *, scale: float = 1.0, extent: float = 6.0, axes: "Sequence[Axes] | None" = None
 ) -> "tuple[Axes, Axes]":
-    """Draw the loss ρ and its influence ψ over x and alpha, as maps with lines of equal height.
+    """Draw the loss ρ and its influence ψ over x and alpha, as contour maps.
 
-    All shapes from −∞ to ∞ have a place: α is drawn at ``α/(2 + |α|)``. ψ is drawn times the scale.
+    The maps show all shapes from −∞ to ∞: α is drawn at ``α/(2 + |α|)``. ψ is multiplied by the
+    scale.
 
     Parameters
     ----------

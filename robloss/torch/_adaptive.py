@@ -15,44 +15,44 @@ from robloss.torch._reduction import reduced
 
 
 class AdaptiveLoss(ColumnLoss):
-    r"""The adaptive loss: a shape and a scale for each column, learned with the model.
+    r"""The adaptive loss: a shape and a scale for each column, learned along with the model.
 
     .. math::
 
         -\log p(x \mid \alpha, c) = \rho(x, \alpha, c) + \log c + \log Z(\alpha)
 
-    It is the negative log-likelihood, so that a small `alpha` or a large scale has its price.
-    **Give its parameters to the optimiser** with those of the model:
+    It is the negative log-likelihood, so that a small `alpha` or a large scale comes at a cost.
+    **Pass its parameters to the optimiser** along with those of the model:
     ``[*model.parameters(), *loss.parameters()]``.
 
     Parameters
     ----------
     num_dims : int
-        How many columns the residuals have: the length of their last axis.
+        The number of columns of the residuals: the length of their last axis.
     alpha_range : (float, float), default (0.001, 1.999)
-        Where `alpha` may go: finite, from 0 on. Equal ends fix it there.
+        Bounds of `alpha`: finite and nonnegative. Equal bounds fix it.
     alpha_init : float, optional
-        Where it starts, strictly inside `alpha_range`; default: in the middle.
+        Initial `alpha`, strictly inside `alpha_range`; default: its middle.
     scale_min : float, default 1e-5
-        What the scale stays above, in the unit of the residuals; positive. The likelihood of
-        residuals that are exactly 0 has no other bound. A scale below 6e-8 is 0 in float16, and
-        the loss NaN.
+        Lower bound of the scale, in the unit of the residuals; positive. The likelihood of
+        residuals that are exactly 0 has no other bound. In float16 a scale below 6e-8 is 0, and
+        the loss is NaN.
     scale_init : float, default 1.0
-        Where the scale starts, at least `scale_min`. Equal to it, the scale is fixed.
+        Initial scale, at least `scale_min`. If it equals `scale_min`, the scale is fixed.
     reduction : {"mean", "sum", "none"}, default "mean"
-        What `forward` returns: one number, or with "none" a value per element.
+        What `forward` returns: one number, or with "none" one value per element.
     nonnegative : bool, default False
         Whether `forward` adds the constant that makes every value nonnegative:
         ``-log(scale_min) - log Z(alpha_max)``. Gradients are the same.
     device, dtype : optional
-        Of the parameters, as in torch's own modules.
+        Those of the parameters, as in torch's own modules.
 
     Attributes
     ----------
     latent_alpha, latent_scale : torch.nn.Parameter (num_dims,), or None where the value is fixed
-        The free numbers that the optimiser moves: see `robloss.AlphaMap` and `robloss.ScaleMap`.
+        The free numbers that the optimiser updates: see `robloss.AlphaMap` and `robloss.ScaleMap`.
     fixed_alpha, fixed_scale : torch.Tensor (num_dims,), or None
-        The buffers that hold fixed values.
+        Buffers that hold fixed values.
     num_dims : int
     reduction : str
     nonnegative : bool
@@ -60,26 +60,26 @@ class AdaptiveLoss(ColumnLoss):
     Raises
     ------
     TypeError
-        If a number is none.
+        If an argument that must be a number is not one.
     ValueError
-        If a number leaves its domain, ends are in the wrong order, or `reduction` is unknown.
+        If a number leaves its domain, bounds are in the wrong order, or `reduction` is unknown.
 
     See Also
     --------
-    GeneralLoss : with a given shape and scale.
-    robloss.nll : what is computed, as a function of tensors.
+    GeneralLoss : has a given shape and scale.
+    robloss.nll : computes the same, as a function of tensors.
 
     Notes
     -----
-    `forward` and `nll` take residuals of any shape ``(..., num_dims)``. The result has the promoted
-    dtype of residuals and parameters.
+    `forward` and `nll` take residuals of any shape ``(..., num_dims)``. The result has the dtype
+    that residuals and parameters promote to.
 
-    A value below 0 is a density above 1, no error: a change of unit, for example from metres to
-    kilometres, adds a constant to all of them.
+    A negative value is not an error: the density exceeds 1 there. A change of unit, for example
+    from metres to kilometres, adds the same constant to all values.
 
-    `state_dict` holds the free numbers, or the fixed values, and the bounds; loading takes the
-    bounds over as well. Inside `torch.nn.parallel.DistributedDataParallel` the loss must belong to
-    the module that is wrapped: outside of it every process learns parameters of its own.
+    `state_dict` holds the free numbers, or the fixed values, and the bounds, which loading restores
+    as well. With `torch.nn.parallel.DistributedDataParallel` the loss must be part of the wrapped
+    module: outside of it every process learns parameters of its own.
 
     References
     ----------
@@ -125,7 +125,7 @@ class AdaptiveLoss(ColumnLoss):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set shape and scale to where they start."""
+        """Set shape and scale to their initial values."""
         super().reset_parameters()
         self._fill("alpha", self._free_alpha, self._alphas.low)
 
@@ -139,14 +139,14 @@ class AdaptiveLoss(ColumnLoss):
         return nll(x, self.alpha(), self.scale())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The negative log-likelihood of every residual, made nonnegative if asked for, reduced."""
+        """Reduced negative log-likelihoods of the residuals, shifted if `nonnegative` is set."""
         values = self.nll(x)
         if self.nonnegative:
             values = values - self._least(values)
         return reduced(values, self.reduction)
 
     def _least(self, like: torch.Tensor) -> torch.Tensor:
-        """The value at residual 0, the largest shape and the least scale: none is below it."""
+        """The value at residual 0, the largest shape and the smallest scale: the minimum."""
         alpha, scale = (
             torch.full((), one, dtype=like.dtype, device=like.device)
             for one in (self._alphas.high, self._scales.low)
@@ -156,7 +156,7 @@ class AdaptiveLoss(ColumnLoss):
     def sample(
         self, shape: int | tuple[int, ...] = (), generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Random residuals of every column, as it is now.
+        """Draw residuals for every column from the distribution as learned so far.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class AdaptiveLoss(ColumnLoss):
         self._alphas = AlphaMap(*bounds[2:])
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
+        """The part of `repr` between the parentheses."""
         own = f", alpha_range=({self._alphas.low}, {self._alphas.high})"
         shift = ", nonnegative=True" if self.nonnegative else ""
         return f"{super().extra_repr()}{own}{shift}"

@@ -45,7 +45,7 @@ class ColumnLoss(ReducedLoss, ABC):
         return values
 
     def reset_parameters(self) -> None:
-        """Set the parameters to where they start."""
+        """Set the parameters to their initial values."""
         self._fill("scale", 0.0, self._scales.initial)
 
     def _fill(self, name: str, free: float, fixed: float) -> None:
@@ -76,7 +76,7 @@ class ColumnLoss(ReducedLoss, ABC):
         Raises
         ------
         TypeError
-            If `x` is no tensor, or not real.
+            If `x` is not a tensor, or not real.
         ValueError
             If its last axis is not `num_dims` long.
         """
@@ -85,14 +85,14 @@ class ColumnLoss(ReducedLoss, ABC):
 
     @abstractmethod
     def _nll(self, x: torch.Tensor) -> torch.Tensor:
-        """The same by the law of the subclass, of residuals that fit."""
+        """The same, by the distribution of the subclass, for residuals of the right shape."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The negative log-likelihood of every residual, reduced."""
+        """Reduced negative log-likelihoods of the residuals."""
         return reduced(self.nll(x), self.reduction)
 
     def _check(self, x: torch.Tensor) -> None:
-        """Refuse residuals that have not one column for each of ours."""
+        """Refuse residuals whose last axis is not `num_dims` long."""
         check_tensor(x)
         if x.ndim == 0 or x.shape[-1] != self.num_dims:
             single = "Add an axis for the one column: x[..., None]."
@@ -110,15 +110,15 @@ class ColumnLoss(ReducedLoss, ABC):
         self._scales = ScaleMap(*bounds)
 
     def get_extra_state(self) -> torch.Tensor:
-        """Bounds of the parameters, for `state_dict`."""
+        """The bounds of the parameters, for `state_dict`."""
         return torch.tensor(self._bounds(), dtype=torch.float64)
 
     def set_extra_state(self, state: torch.Tensor) -> None:
-        """Take them from `load_state_dict`: there the free numbers were learned."""
+        """Restore the bounds with which the loaded free numbers were learned."""
         self._take_bounds(state.tolist())
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
+        """The part of `repr` between the parentheses."""
         return (
             f"{self.num_dims}, scale_min={self._scales.low}, scale_init={self._scales.initial}, "
             f"reduction={self.reduction!r}"

@@ -21,29 +21,31 @@ class GeneralLoss(ReducedLoss):
         \rho(x, \alpha, c) = \frac{|\alpha - 2|}{\alpha}
         \left[\left(1 + \frac{(x/c)^2}{|\alpha - 2|}\right)^{\alpha/2} - 1\right]
 
-    As `torch.nn.MSELoss` of ``prediction - target``, but for outliers: `robloss.loss` as a module.
+    It is `robloss.loss` as a module: a robust alternative to `torch.nn.MSELoss`, applied to
+    ``prediction - target``.
 
     Parameters
     ----------
     alpha : float
         Shape: any real number, or ±inf. 2 is half the squared error, 1 a smooth absolute error, 0
-        the Cauchy loss, -2 that of Geman and McClure.
+        the Cauchy loss, -2 the Geman–McClure loss.
     scale : float, default 1.0
         Width of the quadratic part, in the unit of the residuals; in (0, inf).
     reduction : {"mean", "sum", "none"}, default "mean"
-        What `forward` returns: one number, or with "none" a loss per element.
+        What `forward` returns: one number, or with "none" one loss per element.
 
     Attributes
     ----------
     alpha, scale : float
-        They may be set between steps, for example to lower `alpha` step by step; what is set is
-        checked as what is given first.
+        They may be set between steps, for example to lower `alpha` gradually; new values are
+        checked like the initial ones.
     reduction : str
 
     Raises
     ------
     TypeError
-        If `alpha` or `scale` is no number, or one to be learned; if `x` is no tensor.
+        If `alpha` or `scale` is not a number, or is a tensor that requires gradients; if `x` is not
+        a tensor.
     ValueError
         If `alpha` is NaN, `scale` leaves (0, inf), or `reduction` is none of the three.
 
@@ -54,13 +56,13 @@ class GeneralLoss(ReducedLoss):
 
     Notes
     -----
-    There is nothing to learn, and `state_dict` holds the two numbers in float64 whatever the module
-    is cast to. `torch.compile` compiles anew for another `alpha`, and gives up after some: where
-    `alpha` changes often, compile a function that takes it as a tensor without axes and gives it to
-    `robloss.loss`.
+    The module has no parameters to learn; `state_dict` holds the two numbers in float64, whatever
+    the module is cast to. `torch.compile` recompiles for each new `alpha`, and gives up after a
+    few: where `alpha` changes often, compile a function that takes it as a 0-d tensor and passes it
+    to `robloss.loss`.
 
-    To learn `alpha` by this loss would only make it small: a smaller one costs less everywhere.
-    `AdaptiveLoss` has what is missing, the normaliser of the density.
+    Learning `alpha` with this loss would only make it small, since a smaller `alpha` lowers the
+    loss of every residual. `AdaptiveLoss` adds what is missing, the normaliser of the density.
 
     References
     ----------
@@ -86,7 +88,7 @@ class GeneralLoss(ReducedLoss):
         super().__setattr__(name, value if domain is None else _given(domain, value))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """ρ of every residual, reduced."""
+        """Reduced losses ρ of the residuals."""
         check_tensor(x)
         return reduced(loss(x, self.alpha, self.scale), self.reduction)
 
@@ -99,7 +101,7 @@ class GeneralLoss(ReducedLoss):
         self.alpha, self.scale = state.tolist()
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
+        """The part of `repr` between the parentheses."""
         return f"alpha={self.alpha}, scale={self.scale}, reduction={self.reduction!r}"
 
 

@@ -24,45 +24,48 @@ class AdaptiveImageLoss(ReducedLoss):
         -\log p(x) = \sum_k \left[\rho(y_k, \alpha_k, c_k) + \log c_k + \log Z(\alpha_k)\right]
         - \log\left|\det\frac{\partial y}{\partial x}\right|
 
-    with y the wavelet or cosine coefficients of the image x of residuals, usually in YUV. Fine
-    detail of images has heavy tails and coarse shape has not: each place in the transform finds its
-    own. **Give its parameters to the optimiser.**
+    with y the wavelet or cosine coefficients of a residual image x, by default in YUV. Fine detail
+    in images is heavy-tailed and coarse structure is not: each coefficient finds its own shape.
+    **Pass its parameters to the optimiser.**
 
     Parameters
     ----------
     image_size : (int, int, int)
-        Shape of one image: channels, height, width; with channels last height, width, channels.
+        Shape of one image: (channels, height, width), or with channels last
+        (height, width, channels).
     color_space : {"YUV", "RGB"}, default "YUV"
-        YUV turns three channels of red, green and blue into brightness and two of colour; RGB
-        leaves channels as they are, of any number.
+        YUV turns red, green and blue into one channel of brightness and two of colour; RGB leaves
+        any number of channels as they are.
     representation : {"CDF9/7", "LeGall5/3", "DCT", "PIXEL"}, default "CDF9/7"
         The transform of each channel: a wavelet, the orthonormal cosine transform, or none.
     num_levels : int, optional
-        Levels of a wavelet; default: as many as the shorter side can be halved, rounding up.
+        Levels of a wavelet; default: as often as the shorter side can be halved, rounding up.
     scale_base : float, default 1.0
-        Wavelet coefficients of level k, 0 the finest, are multiplied by its kth power; positive.
+        Wavelet coefficients of level k, 0 being the finest, are multiplied by ``scale_base**k``;
+        positive.
     layout : {"channels_first", "channels_last"}, default "channels_first"
         Where the channels are in `image_size` and in images.
     students_t : bool, default False
-        Whether the law is Student's t instead, to compare with.
+        Whether the distribution is Student's t instead, for comparison.
     reduction : {"mean", "sum", "none"}, default "mean"
-        What `forward` returns: one number, or with "none" a value per coefficient.
+        What `forward` returns: one number, or with "none" one value per coefficient.
     **options
-        Those of the law: `scale_min`, `scale_init`, `device`, `dtype`; of `AdaptiveLoss` also
-        `alpha_range`, `alpha_init`, `nonnegative`, which `StudentsTLoss` has not.
+        Those of the distribution: `scale_min`, `scale_init`, `device`, `dtype`; for `AdaptiveLoss`
+        also `alpha_range`, `alpha_init` and `nonnegative`, which `StudentsTLoss` does not have.
 
     Attributes
     ----------
     law : AdaptiveLoss or StudentsTLoss
-        Holds the parameters, one per coefficient: row by row, channels together, in both layouts.
+        The distribution. It holds the parameters, one column per coefficient: row by row, the
+        channels of a pixel together, in both layouts.
     layout, reduction : str
 
     Raises
     ------
     TypeError
-        If a number is none, or `image_size` is not three integers.
+        If an argument that must be a number is not one, or `image_size` is not three integers.
     ValueError
-        If a number leaves its domain, a name is unknown, or YUV is not made of 3 channels.
+        If a number leaves its domain, a name is unknown, or YUV is not given 3 channels.
 
     See Also
     --------
@@ -70,18 +73,19 @@ class AdaptiveImageLoss(ReducedLoss):
 
     Notes
     -----
-    Edges reflect, and every size is possible. The sum over an image is the negative log-likelihood
-    of its pixels, whichever the transform, so that laws in different representations can be
-    compared. YUV (scaled for it), the DCT, and wavelets with `scale_base` 1 and no odd side at any
-    level keep volumes: the determinant is 1 (tests/modules/test_images.py). Otherwise its logarithm
-    is subtracted in equal parts from all values; that changes no gradient. With `nonnegative` it is
-    left out.
+    Images may have any size; edges are reflected. The sum over an image is the negative
+    log-likelihood of its pixels, whatever the transform, so that distributions in different
+    representations can be compared. YUV (which is scaled to this end), the DCT, and wavelets with
+    `scale_base` 1 and no odd side at any level preserve volumes: the determinant is 1
+    (tests/modules/test_images.py). Otherwise its logarithm is subtracted in equal parts from all
+    values, which changes no gradient. With `nonnegative` it is left out.
 
-    Values lie as their coefficients do: of a wavelet, the coarsest at index 0, each finer level
-    around it; of the DCT, the frequencies from 0 on. 16-bit images are transformed in float32.
+    Values are arranged like their coefficients: for a wavelet, the coarsest at index 0 and each
+    finer level around it; for the DCT, frequencies from 0 upwards. 16-bit images are transformed in
+    float32.
 
-    `state_dict` says what the coefficients are, and a loss of others refuses it; only the layout
-    may differ.
+    `state_dict` records the transform, and does not load into a loss with another one; only the
+    layout may differ.
 
     References
     ----------
@@ -141,7 +145,7 @@ class AdaptiveImageLoss(ReducedLoss):
         return (*plane, one.channels) if self._is_last else (one.channels, *plane)
 
     def reset_parameters(self) -> None:
-        """Set the parameters to where they start."""
+        """Set the parameters to their initial values."""
         self.law.reset_parameters()
 
     def alpha(self) -> torch.Tensor:
@@ -150,7 +154,7 @@ class AdaptiveImageLoss(ReducedLoss):
         return self._as_images(self.law.alpha())
 
     def df(self) -> torch.Tensor:
-        """The degrees of freedom of each coefficient where the law is Student's t, as an image."""
+        """The degrees of freedom of each coefficient, as an image; only with `students_t`."""
         self._must_have("df", "alpha")
         return self._as_images(self.law.df())
 
@@ -166,7 +170,7 @@ class AdaptiveImageLoss(ReducedLoss):
         return self._as_images(self.law.scale())
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
-        """The coefficients of images: what shapes and scales are learned of.
+        """The coefficients of images: each has its own shape and scale.
 
         Parameters
         ----------
@@ -180,7 +184,7 @@ class AdaptiveImageLoss(ReducedLoss):
         Raises
         ------
         TypeError
-            If `x` is no tensor of a floating dtype.
+            If `x` is not a tensor of a floating dtype.
         ValueError
             If its last three axes are not `image_size`.
         """
@@ -190,7 +194,7 @@ class AdaptiveImageLoss(ReducedLoss):
         return self._transform.of(x)
 
     def inverse(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """The images of coefficients: undoes `transform`, to rounding.
+        """The images with given coefficients: the inverse of `transform`, up to rounding.
 
         Parameters
         ----------
@@ -213,7 +217,7 @@ class AdaptiveImageLoss(ReducedLoss):
     def sample(
         self, shape: int | tuple[int, ...] = (), generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Random residual images: coefficients of the law as it is now, transformed back.
+        """Draw residual images: coefficients drawn as learned so far, transformed back.
 
         Parameters
         ----------
@@ -225,12 +229,12 @@ class AdaptiveImageLoss(ReducedLoss):
         Returns
         -------
         torch.Tensor (..., image_size)
-            Differentiable as the samples of the law are.
+            Differentiable like the samples of `law`.
         """
         return self.inverse(self._as_images(self.law.sample(shape, generator)))
 
     def nll(self, x: torch.Tensor) -> torch.Tensor:
-        """Negative log-likelihood of each coefficient, in nats; of an image, their sum.
+        """Negative log-likelihood of each coefficient, in nats; that of an image is their sum.
 
         Parameters
         ----------
@@ -244,14 +248,14 @@ class AdaptiveImageLoss(ReducedLoss):
         Raises
         ------
         TypeError
-            If `x` is no tensor of a floating dtype.
+            If `x` is not a tensor of a floating dtype.
         ValueError
             If its last three axes are not `image_size`.
         """
         return self._each(self.law.nll, x) - self._transform.log_volume
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The negative log-likelihood of every coefficient, reduced."""
+        """Reduced negative log-likelihoods of the coefficients."""
         is_shifted = getattr(self.law, "nonnegative", False)
         return reduced(self._each(self.law, x) if is_shifted else self.nll(x), self.reduction)
 
@@ -301,7 +305,7 @@ class AdaptiveImageLoss(ReducedLoss):
             )
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
+        """The part of `repr` between the parentheses."""
         one = self._transform
         wavelet = (
             f", num_levels={one.levels}, scale_base={one.scale_base}" if one.is_wavelet else ""

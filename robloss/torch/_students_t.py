@@ -83,27 +83,27 @@ class StudentsTLoss(ColumnLoss):
         -\log p(x \mid \nu, \sigma) = \tfrac{\nu+1}{2}
         \log\left(1 + \frac{(x/\sigma)^2}{\nu}\right) + \ldots
 
-    The classical family between the Cauchy (ν = 1) and the normal distribution (ν = ∞), to compare
-    `AdaptiveLoss` with. Its tails fall by a power of the residual, for every ν. Give its parameters
-    to the optimiser.
+    This is the classical family between the Cauchy (ν = 1) and the normal distribution (ν = ∞), as
+    a baseline for `AdaptiveLoss`. For every finite ν its tails fall as a power of the residual.
+    Pass its parameters to the optimiser.
 
     Parameters
     ----------
     num_dims : int
-        How many columns the residuals have: the length of their last axis.
+        The number of columns of the residuals: the length of their last axis.
     scale_min : float, default 1e-5
-        What the scale stays above, in the unit of the residuals; positive.
+        Lower bound of the scale, in the unit of the residuals; positive.
     scale_init : float, default 1.0
-        Where the scale starts, at least `scale_min`. Equal to it, the scale is fixed.
+        Initial scale, at least `scale_min`. If it equals `scale_min`, the scale is fixed.
     reduction : {"mean", "sum", "none"}, default "mean"
-        What `forward` returns: one number, or with "none" a value per element.
+        What `forward` returns: one number, or with "none" one value per element.
     device, dtype : optional
-        Of the parameters, as in torch's own modules.
+        Those of the parameters, as in torch's own modules.
 
     Attributes
     ----------
     log_df : torch.nn.Parameter (num_dims,)
-        Logarithm of the degrees of freedom; 0 at the start, a Cauchy distribution.
+        Logarithm of the degrees of freedom; initially 0, a Cauchy distribution.
     latent_scale : torch.nn.Parameter (num_dims,), or None where the scale is fixed
     fixed_scale : torch.Tensor (num_dims,), or None
     num_dims : int
@@ -112,7 +112,7 @@ class StudentsTLoss(ColumnLoss):
     Raises
     ------
     TypeError
-        If a number is none.
+        If an argument that must be a number is not one.
     ValueError
         If a number leaves its domain, or `reduction` is unknown.
 
@@ -122,7 +122,8 @@ class StudentsTLoss(ColumnLoss):
 
     Notes
     -----
-    Its scale is not that of the loss: at ν = 1 it is √2 times as large.
+    The scale is defined differently from that of `AdaptiveLoss`: for the same Cauchy distribution
+    (ν = 1) it is √2 times as large.
 
     Examples
     --------
@@ -150,7 +151,7 @@ class StudentsTLoss(ColumnLoss):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set the parameters to where they start."""
+        """Set the parameters to their initial values."""
         super().reset_parameters()
         nn.init.zeros_(self.log_df)
 
@@ -161,7 +162,7 @@ class StudentsTLoss(ColumnLoss):
     def sample(
         self, shape: int | tuple[int, ...] = (), generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Random residuals of every column, as it is now.
+        """Draw residuals for every column from the distribution as learned so far.
 
         Parameters
         ----------

@@ -74,8 +74,8 @@ def summed(terms, shape):
 # Rounding errors of sums of up to 1e5 terms, relative to the sums of the terms' sizes; those of
 # equal sign are held to 2^-39 and 2^-14 (robloss._backends.totals), others rise as the logarithm.
 SUMS = {"float64": 2.0**-39, "float32": 2.0**-14}
-# Of the gradient in x, where that is no sum: 6 ulp of ψ (API.md), its product with the gradient
-# from above, and the error of NumPy's kernels.
+# Of the gradient in x, where that is no sum: 6 ulp of ψ (docs/numerics.md), its product with the
+# gradient from above, and the error of NumPy's kernels.
 ULP = 8.0
 
 

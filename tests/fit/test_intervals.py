@@ -190,7 +190,7 @@ def test_profiles_that_make_no_sense_are_refused():
 def test_coverage(n, alpha, replications):
     """Shares of 95 % intervals with the truth, to four deviations of the simulated share.
 
-    docs/estimation.md has the shares of a longer simulation, and where they fall short of 95 %:
+    docs/uncertainty.md has the shares of a longer simulation, and where they fall short of 95 %:
     so much is allowed for besides.
     """
     rng = np.random.default_rng([n, int(10 * alpha)])

@@ -386,7 +386,11 @@ ERRORS = {
         "where the scale is adapted",
     ),
     "start short": ({"start": [1.0, 2.0]}, ValueError, r"`start` must hold 4 .* shape \(2,\)"),
-    "start NaN": ({"start": [1.0, 2.0, math.nan, 0.0]}, ValueError, "`start` must be finite"),
+    "start NaN": (
+        {"start": [1.0, 2.0, math.nan, 0.0]},
+        ValueError,
+        r"`start` must be finite, but got nan at index \(2,\)",
+    ),
     "start a word": ({"start": "least squares"}, TypeError, "`start` must be an array"),
     "start ragged": ({"start": [1.0, [2.0]]}, TypeError, "`start` must be an array"),
     "starts": ({"n_starts": 0}, ValueError, "`n_starts` must be a whole number from 1 on"),

@@ -315,7 +315,12 @@ ERRORS = {
     "no parameters": ((plain, []), {}, ValueError, "`theta0` must have one dimension"),
     "a matrix": ((plain, np.ones((1, 3))), {}, ValueError, "`theta0` must have one dimension"),
     "words": ((plain, ["a", "b"]), {}, TypeError, "`theta0` must have a real dtype"),
-    "NaN": ((plain, [1.0, math.nan, 0.0]), {}, ValueError, "`theta0` must be finite"),
+    "NaN": (
+        (plain, [1.0, math.nan, 0.0]),
+        {},
+        ValueError,
+        r"`theta0` must be finite, but got nan at index \(1,\)",
+    ),
     "a list": ((lambda p: list(plain(p)), [1.0, 1.0, 0.0]), {}, TypeError, "must return an array"),
     "a number": ((lambda p: 1.0, [1.0]), {}, TypeError, "must return an array"),
     "three axes": (
@@ -354,7 +359,7 @@ ERRORS = {
         (plain, [1.0] * 3),
         {"jac": lambda p: slopes(np, p, T).T},
         ValueError,
-        r"`jac` must return an array of shape \(120, 3\)",
+        r"`jac` must return an array of shape \(120, 3\), .*, but got .*\. Put the",
     ),
     "jac a list": ((plain, [1.0] * 3), {"jac": lambda p: [1.0]}, TypeError, "`jac` must return"),
     "method": ((plain, [1.0] * 3), {"method": "newton"}, ValueError, '"irls" or "gradient"'),

@@ -85,7 +85,7 @@ def test_summary_of_a_fit_that_stopped_says_so():
     X, y, _ = synthetic(36, "laplace")
     with pytest.warns(robloss.ConvergenceWarning):
         fit = robloss.fit_linear(X, y, max_iter=1)
-    assert "Note: Standard errors are of where the fit stopped." in fit.summary()
+    assert "Note: Standard errors are those where the fit stopped." in fit.summary()
 
 
 @pytest.mark.parametrize("rows", [3, 12])

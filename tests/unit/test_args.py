@@ -123,7 +123,10 @@ def test_two_libraries():
 
 
 def test_out_of_another_kind():
-    with pytest.raises(TypeError, match=says("`out` must be a NumPy array, but got list.")):
+    with pytest.raises(
+        TypeError,
+        match=says("`out` must be a NumPy array, but got list. Leave it out to get a new array."),
+    ):
         loss(np.ones(2), 1.0, out=[0.0, 0.0])
 
 

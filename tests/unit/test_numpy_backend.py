@@ -281,7 +281,7 @@ def test_evaluate_of_scalars_and_of_half_floats(setting):
 @pytest.mark.parametrize("outputs", ["loss", (), ("loss", "loss"), ("nll",), ("loss", "rho")])
 def test_outputs_of_another_kind(outputs):
     with pytest.raises(
-        ValueError, match=r"^`outputs` must be different names among loss, influence"
+        ValueError, match=r"^`outputs` must be distinct names out of loss, influence"
     ):
         robloss.evaluate(1.0, 1.0, outputs=outputs)
 

@@ -398,7 +398,7 @@ def test_a_line_through_the_origin_moves_too(phones, tmp_path):
 
 def test_what_cannot_be_animated_is_refused(phones, stackloss, iterates, monkeypatch, tmp_path):
     data, _ = phones
-    with pytest.raises(ValueError, match="`iterates` must not be empty"):
+    with pytest.raises(ValueError, match="`iterates` must hold at least one iterate, but got none"):
         plot.animate([], data.X, data.y)
     with pytest.raises(ValueError, match=r"`X` must have one column, but got shape \(21, 3\)"):
         plot.animate(iterates, stackloss[0].X, stackloss[0].y)
