@@ -244,6 +244,16 @@ def test_truncated_partition_of_small_ranges():
         assert np.max(np.abs(value - float(exact))) <= 4 * math.ulp(math.log(limit))
 
 
+@pytest.mark.parametrize(("largest", "bound"), [(1e7, ABSOLUTE), (1e40, 1e-6)])
+def test_quantiles_beside_a_plateau(largest, bound):
+    rng = np.random.default_rng(5)
+    alpha = -(10.0 ** rng.uniform(-3, 2, 10_000))
+    limit = largest ** rng.uniform(0, 1, alpha.size)
+    q = 0.5 - 10.0 ** rng.uniform(-15, -0.4, alpha.size)
+    back = cdf(ppf(q, alpha, truncation=limit), alpha, truncation=limit)
+    np.testing.assert_allclose(back, q, rtol=0, atol=bound)
+
+
 def test_quantiles_within_enormous_truncations():
     """The plateau of alpha = -1 fills all of it: the law is uniform there."""
     for dtype, limits in [(np.float64, (1e303, 1e306, LARGEST)), (np.float32, (1e35, 3.4e38))]:
