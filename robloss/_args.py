@@ -91,12 +91,17 @@ def library_of(array: Array) -> str | None:
     return module.removeprefix("array_api_compat.").partition(".")[0]
 
 
-def _refused_sparse(name: str, value: Any) -> str:
-    """NumPy, for what it makes an array of; but of a sparse one of SciPy it makes one object."""
+def _numpy_takes(name: str, value: Any) -> str:
+    """NumPy, for what it makes an array of; but of a sparse or lazy one it makes one object."""
     if hasattr(value, "toarray"):
         raise TypeError(
             f"`{name}` must be a dense array, but got {type(value).__name__}. "
             f"Convert it first, e.g. {name}.toarray()."
+        )
+    if hasattr(value, "collect") and not hasattr(value, "__array__"):
+        raise TypeError(
+            f"`{name}` must be a data frame in memory, but got {type(value).__name__}. "
+            f"Collect it first, e.g. {name}.collect()."
         )
     return "numpy"
 
@@ -118,7 +123,8 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
     Raises
     ------
     TypeError
-        If two arguments come from different libraries, or one is a masked or sparse array.
+        If two arguments come from different libraries, or one is a masked or sparse array, or a
+        lazy data frame.
     """
     owners: dict[str, str] = {}
     example: Any = None
@@ -135,7 +141,7 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
                 f"`{name}` must be an array without a mask, but got a masked array. "
                 "Its mask would be lost: select the rows to use first."
             )
-        library = library_of(value) or _refused_sparse(name, value)
+        library = library_of(value) or _numpy_takes(name, value)
         if library not in owners:
             owners[library] = name
             example = value
@@ -149,10 +155,16 @@ def common_library(named: dict[str, Any]) -> tuple[str, Any]:
     return library, _numpy() if library == "numpy" else array_api_compat.array_namespace(example)
 
 
+def _labels(table: Any) -> Any:
+    """What a data frame finds its columns by; None for an array."""
+    labels = getattr(table, "column_names", None)  # of a table of Arrow, whose `columns` are arrays
+    return getattr(table, "columns", None) if labels is None else labels
+
+
 def column_names(table: Any) -> list[str] | None:
     """Names of the columns of a data frame of any library; None for an array."""
-    columns = getattr(table, "columns", None)
-    return None if columns is None else [str(name) for name in columns]
+    labels = _labels(table)
+    return None if labels is None else [str(label) for label in labels]
 
 
 def as_numpy(name: str, table: Any) -> NDArray[Any]:
@@ -163,10 +175,10 @@ def as_numpy(name: str, table: Any) -> NDArray[Any]:
     TypeError
         If a column of a data frame does not hold numbers.
     """
-    array = np.asarray(table)
-    if column_names(table) is None or array.dtype.kind in "biuf":
+    array, labels = np.asarray(table), _labels(table)
+    if labels is None or array.dtype.kind in "biuf":
         return array
-    columns = {column: np.asarray(table[column]) for column in table.columns}
+    columns = {label: np.asarray(table[label]) for label in labels}
     for column, values in columns.items():
         if values.dtype.kind not in "biuf":
             raise TypeError(

@@ -1,18 +1,19 @@
-"""Whose line a warning is about."""
+"""Which line of the user's code a warning is attributed to."""
 
 import inspect
 from types import FrameType
 
 
 def level_of_caller(*through: str) -> int:
-    """The stack level, for the function that asks, of the line that called this package.
+    """The stack level, as seen from the calling function, of the line that called this package.
 
-    Python shows a warning once for each line: attributed to one of ours it would hide later ones.
+    Python shows a warning once per line: attributed to a line of this package, it would hide later
+    ones.
 
     Parameters
     ----------
     *through : str
-        Other packages that call this one for the user, whose line is sought.
+        Other packages to skip, which may stand between the user's code and this package.
     """
     passed = {"robloss", *through}
     level, frame = 0, inspect.currentframe()

@@ -10,8 +10,8 @@ class Domain:
 
     Attributes
     ----------
-    name, symbol : str
-        The argument's name and its letter in the formulas.
+    name : str
+        The argument's name.
     low, high : float
         The ends of the interval.
     closed : bool
@@ -23,7 +23,6 @@ class Domain:
     """
 
     name: str
-    symbol: str
     low: float
     high: float
     closed: bool
@@ -50,11 +49,10 @@ class Domain:
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
 
-RESIDUAL = Domain("x", "x", -math.inf, math.inf, True, "")
-ALPHA = Domain("alpha", "α", -math.inf, math.inf, True, "")
+RESIDUAL = Domain("x", -math.inf, math.inf, True, "")
+ALPHA = Domain("alpha", -math.inf, math.inf, True, "")
 SCALE = Domain(
     "scale",
-    "c",
     0.0,
     math.inf,
     False,
@@ -62,7 +60,6 @@ SCALE = Domain(
 )
 DENSITY_ALPHA = Domain(
     "alpha",
-    "α",
     0.0,
     math.inf,
     True,
@@ -71,17 +68,15 @@ DENSITY_ALPHA = Domain(
 )
 TRUNCATION = Domain(
     "truncation",
-    "τ",
     0.0,
     math.inf,
     False,
     "A truncation is the largest |x|/scale that can occur; pass a positive number.",
     with_high=True,
 )
-PROBABILITY = Domain("q", "q", 0.0, 1.0, True, "Pass the probability of a value not above x.")
+PROBABILITY = Domain("q", 0.0, 1.0, True, "Pass the probability of a value not above x.")
 EFFICIENCY = Domain(
     "efficiency",
-    "e",
     0.0,
     1.0,
     False,

@@ -17,30 +17,29 @@ class Operation:
 
     Attributes
     ----------
-    name, symbol : str
-        Its one name on every floor (formula, kernel, public function, oracle) and in formulas.
+    name : str
+        Its one name on every floor: formula, kernel, public function, oracle.
     parameters : tuple of Domain
         Its arguments, in order.
     formula : callable
         ``formula(xp, *arrays)`` for any array-API namespace.
     partials : tuple of str, or None
-        The operations that are its derivatives with respect to each parameter: automatic
-        differentiation takes these, since it would lose digits in the formula. None where
-        the formula itself differentiates well.
+        The operations that are its derivatives with respect to each parameter. Automatic
+        differentiation uses these, since differentiating the formula would lose digits. None if the
+        formula itself differentiates well.
     public : bool
         Whether it is offered to users under its name.
     smooth_form_of : str, or None
-        The operation whose values it has, with slopes that are finite at alpha = 2 too.
+        The operation that it has the values of, while its slopes are finite even at alpha = 2.
     beside_two_of : str, or None
-        The operation whose values it has, but at alpha = 2, where it is taken at the next smaller
-        number.
+        The operation that it has the values of, except at alpha = 2, where it is evaluated at the
+        next smaller number.
     kernel : str, or None
-        The file of `robloss._kernels` that computes it, together with the others of that file,
-        on NumPy arrays. None where only automatic differentiation asks for it.
+        The module of `robloss._kernels` that computes it on NumPy arrays, together with the other
+        operations of that module. None if only automatic differentiation needs it.
     """
 
     name: str
-    symbol: str
     parameters: tuple[Domain, ...]
     formula: Callable[..., Array]
     partials: tuple[str, ...] | None = None
@@ -56,57 +55,46 @@ _OF_ALPHA = (DENSITY_ALPHA,)
 
 def _loss_family() -> list[Operation]:
     f = _formulas
-    public = [
-        ("loss", "ρ", ("influence", "grad_alpha", "grad_scale")),
-        ("influence", "ψ", ("curvature", "influence_grad_alpha", "influence_grad_scale")),
-        ("weight", "w", None),
-        ("curvature", "ψ'", None),
-        ("grad_alpha", "∂ρ/∂α", None),
-        (
-            "grad_scale",
-            "∂ρ/∂c",
-            ("influence_grad_scale", "grad_scale_grad_alpha", "grad_scale_grad_scale"),
-        ),
-    ]
-    second_order = [
-        ("influence_grad_alpha", "∂ψ/∂α"),
-        ("influence_grad_scale", "∂ψ/∂c"),
-        ("grad_scale_grad_alpha", "∂²ρ/∂c∂α"),
-        ("grad_scale_grad_scale", "∂²ρ/∂c²"),
-    ]
+    public = {
+        "loss": ("influence", "grad_alpha", "grad_scale"),
+        "influence": ("curvature", "influence_grad_alpha", "influence_grad_scale"),
+        "weight": None,
+        "curvature": None,
+        "grad_alpha": None,
+        "grad_scale": ("influence_grad_scale", "grad_scale_grad_alpha", "grad_scale_grad_scale"),
+    }
+    second_order = (
+        "influence_grad_alpha",
+        "influence_grad_scale",
+        "grad_scale_grad_alpha",
+        "grad_scale_grad_scale",
+    )
     return [
-        Operation(name, symbol, _ELEMENTWISE, getattr(f, name), partials, kernel="elementwise")
-        for name, symbol, partials in public
-    ] + [
-        Operation(name, symbol, _ELEMENTWISE, getattr(f, name), public=False)
-        for name, symbol in second_order
-    ]
+        Operation(name, _ELEMENTWISE, getattr(f, name), partials, kernel="elementwise")
+        for name, partials in public.items()
+    ] + [Operation(name, _ELEMENTWISE, getattr(f, name), public=False) for name in second_order]
 
 
 def _partition_family() -> list[Operation]:
     first, second = "log_partition_derivative", "log_partition_second_derivative"
     return [
-        Operation(
-            "log_partition", "log Z", _OF_ALPHA, lookup.log_partition, (first,), kernel="partition"
-        ),
+        Operation("log_partition", _OF_ALPHA, lookup.log_partition, (first,), kernel="partition"),
         Operation(
             first,
-            "d log Z/dα",
             _OF_ALPHA,
             lookup.log_partition_derivative,
             (second,),
             public=False,
             kernel="partition",
         ),
-        Operation(
-            second, "d² log Z/dα²", _OF_ALPHA, lookup.log_partition_second_derivative, public=False
-        ),
+        Operation(second, _OF_ALPHA, lookup.log_partition_second_derivative, public=False),
     ]
 
 
-# What is infinite at alpha = 2, and what has it for a partial. The slopes of ρ and log Z are +inf
-# and −inf there, so that the slope of nll would be NaN, and a learned alpha that once rounds to 2
-# would be lost. The smooth forms of the others take these at the next smaller number.
+# Operations that are infinite at alpha = 2, and those that have one of them for a partial. The
+# slopes of ρ and log Z are +inf and −inf there, so that the slope of nll would be NaN, and a
+# learned alpha that once rounds to 2 would be lost. The smooth forms evaluate these partials at the
+# next smaller number.
 _INFINITE_AT_TWO = (
     "grad_alpha", "influence_grad_alpha", "grad_scale_grad_alpha",
     "log_partition_derivative", "log_partition_second_derivative",

@@ -14,7 +14,7 @@ from robloss._domains import Domain
 from robloss._typing import Array
 
 # notation: l = the free number, w = high − low or initial − low, q = sigmoid(−|l|)
-_FREE = Domain("free", "ℓ", -math.inf, math.inf, True, "")
+_FREE = Domain("free", -math.inf, math.inf, True, "")
 _E = math.e
 _E1 = math.expm1(1.0)
 
@@ -98,7 +98,7 @@ class AlphaMap:
             value gives NaN.
         """
         remedy = "Move it inside the bounds of this map, or widen them."
-        domain = Domain("alpha", "α", self.low, self.high, True, remedy)
+        domain = Domain("alpha", self.low, self.high, True, remedy)
         return _mapped(partial(_alpha_inverse, self.low, self.high), alpha, domain)
 
     def derivative(self, free: Array) -> Array:
@@ -198,7 +198,7 @@ class ScaleMap:
         """
         high = self.low if self.low == self.initial else math.inf
         remedy = "Move it above the bound of this map, or lower the bound."
-        domain = Domain("scale", "c", self.low, high, True, remedy)
+        domain = Domain("scale", self.low, high, True, remedy)
         return _mapped(partial(_scale_inverse, self.low, self.initial), scale, domain)
 
     def derivative(self, free: Array) -> Array:

@@ -1,10 +1,10 @@
 """Work on large arrays, split over threads: kernels hold no interpreter lock while they run.
 
-The chunks are the caller's and do not depend on the number of threads; whoever is free takes the
-next one, the caller too, so that a thread that the machine puts to sleep holds up one chunk and
-nothing else. A pool has one owner at a time: a call from another thread, or from inside a chunk,
-does its chunks alone, so that a program with threads of its own never has more than one pool's
-worth beyond them.
+The caller chooses the chunks, which do not depend on the number of threads. Whichever thread is
+free, the caller's included, takes the next chunk, so that a thread that the system suspends holds
+up no more than its chunk. The pool has one owner at a time: a call from another thread, or from
+inside a chunk, does its chunks alone, so that a program with threads of its own never gets more
+than one pool in addition.
 """
 
 import os
@@ -21,9 +21,9 @@ _Result = TypeVar("_Result")
 def num_threads() -> int:
     """How many threads may work on one array.
 
-    That is the environment's ``ROBLOSS_NUM_THREADS``, else ``NUMBA_NUM_THREADS``, else the CPUs
-    that this process may use. It is read again for every large array, so that a program can change
-    it as it runs.
+    That is ``ROBLOSS_NUM_THREADS`` from the environment, else ``NUMBA_NUM_THREADS``, else the
+    number of CPUs that this process may use. It is read again for every large array, so that a
+    program can change it while it runs.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def _usable_cpus() -> int:
 
 
 class _Job(Generic[_Result]):
-    """Chunks that several threads take turns at, and what came of them."""
+    """Chunks that several threads work through, and their results."""
 
     def __init__(self, work: Callable[[int, int], _Result], n: int, chunk: int) -> None:
         self.work = work
@@ -67,7 +67,7 @@ class _Job(Generic[_Result]):
         self._changed = threading.Condition()
 
     def run(self) -> None:
-        """Do chunks until none is left; `errors` holds what they raise."""
+        """Do chunks until none is left; what they raise is put into `errors`."""
         while (index := self._take()) is not None:
             start = index * self.chunk
             try:
@@ -92,9 +92,9 @@ class _Job(Generic[_Result]):
             self._changed.notify_all()
 
     def finish(self) -> None:
-        """Leave the chunks that nobody has taken, and wait for those that helpers are at.
+        """Drop the chunks that no thread has taken, and wait for those in progress.
 
-        A helper that has not begun by now is not waited for: it will find nothing to do.
+        It does not wait for a helper that has not started yet, which will find nothing to do.
         """
         with self._changed:
             self._taken = self.count
@@ -112,11 +112,11 @@ class _Pool:
         self._size = 0
 
     def call(self, job: _Job[Any], helpers: int) -> None:
-        """Offer a job to so many threads besides the caller's."""
+        """Offer a job to a number of threads besides the caller's."""
         while self._size < helpers:
             try:
                 threading.Thread(target=self._work, name="robloss", daemon=True).start()
-            except RuntimeError:  # no threads here, or no more at the end of the program
+            except RuntimeError:  # no threads on this platform, or at the end of the program
                 break
             self._size += 1
         for _ in range(min(helpers, self._size)):
@@ -126,14 +126,14 @@ class _Pool:
         while True:
             job = self._jobs.get()
             job.help()
-            del job  # and with it the arrays
+            del job  # which keeps the arrays alive
 
 
 _pool = _Pool()
 
 
 def _forget() -> None:
-    """Begin anew in a forked child, where none of the threads lives on."""
+    """Start with a new pool in a forked child, where none of the threads exists."""
     global _pool
     _pool = _Pool()
 
@@ -162,7 +162,7 @@ def map_chunks(work: Callable[[int, int], _Result], n: int, chunk: int) -> list[
     Raises
     ------
     BaseException
-        What the first failing chunk raised; chunks that were not yet begun are left out.
+        Raised by the first failing chunk; chunks that had not started then are skipped.
     ValueError
         As `num_threads`.
     """

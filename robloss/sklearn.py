@@ -74,7 +74,7 @@ class RobustRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Stop once the Newton step is at most this many standard errors long.
     max_iter : int, default 200
         Maximum number of steps.
-    verbose : {0, 1, 2}, default 0
+    verbose : {0, 1, 2} or bool, default 0
         1 prints how the fit ended, 2 also every iterate.
 
     Attributes

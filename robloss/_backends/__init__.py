@@ -1,9 +1,9 @@
-"""Who computes an operation: a table from array library to the module that does.
+"""Dispatch: a table from array library to the module that computes operations on its arrays.
 
-A module offers ``evaluate(operation, arguments)``; NumPy's and CuPy's take the names of several
-operations, and NumPy's `out`. It is imported at the first use of its library, so that none is ever
-imported on behalf of another. Dask arrays are no library of their own here: the work is done on
-their chunks.
+A module offers ``evaluate(operation, arguments)``; those for NumPy and CuPy take the names of
+several operations instead, and that for NumPy also `out`. Each is imported when its library is
+first used, so that no library is imported on behalf of another. Dask has no way of its own to
+compute: the work is done on the chunks of its arrays, by their library.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,8 +53,8 @@ def _other_backend(library: str) -> Any:
 def _quiet(library: str) -> AbstractContextManager[Any]:
     """Keep NumPy, and libraries that stand on it, from warning of infinities and NaN.
 
-    They are results here, or belong to branches that are not taken. torch and JAX never warn, and
-    their compilers need not see this.
+    These are legitimate results, or belong to branches that are not taken. torch and JAX never
+    warn, and their compilers are spared this.
     """
     return nullcontext() if library in _DIFFERENTIATING else np.errstate(all="ignore")
 
@@ -67,11 +67,11 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
     name : str
         Which operation, by its name in `robloss._ops`.
     *given : array or float
-        As the user passed them; see `robloss._args.prepare` for what is checked.
+        As passed by the user; see `robloss._args.prepare` for what is checked.
     out : numpy.ndarray, optional
         Where to put the result, for NumPy.
     check : bool, default True
-        Whether to look at the values of host arrays; without, an illegal one becomes NaN.
+        Whether to check the values of host arrays; if not, an illegal one becomes NaN.
 
     Raises
     ------
@@ -93,12 +93,12 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
 def evaluate_all(
     names: tuple[str, ...], *given: Any, out: Sequence[Any] | None = None, check: bool = True
 ) -> tuple[Array, ...]:
-    """Compute several operations of the same parameters: on NumPy arrays in one pass over them.
+    """Compute several operations of the same parameters: for NumPy arrays in one pass.
 
     Parameters
     ----------
     names : tuple of str
-        Different ones.
+        Distinct names.
     *given : array or float
     out : sequence, optional
         For each operation an array, or None for a new one.
@@ -136,7 +136,7 @@ def compose(
     *given: Any,
     check: bool = True,
 ) -> Array:
-    """Compute something that is made of operations, on a user's arguments.
+    """Compute a function that is composed of operations, on a user's arguments.
 
     Parameters
     ----------
@@ -157,15 +157,15 @@ def compose(
 
 
 def constant(array: Array) -> Array:
-    """The array as automatic differentiation sees no way through; the array itself elsewhere."""
+    """The array as a constant for automatic differentiation (`stop_gradient`)."""
     library = library_of(array)
     return _backend(library).constant(array) if library in _DIFFERENTIATING else array
 
 
 def added(value: Array, term: Array) -> Array:
-    """The sum of an operation's result, which nobody else has, and something not larger.
+    """The sum of an operation's result, which nothing else refers to, and a term no larger than it.
 
-    It is put into the result where its library lets it: a large array is not held twice.
+    Where the library allows, it overwrites the result, so that no second large array is needed.
     """
     if type(value) is np.ndarray:
         return np.add(value, term, out=value)

@@ -1,7 +1,8 @@
-"""NumPy arrays: the kernels, on whole arrays where they lie dense in memory, else piece by piece.
+"""NumPy arrays: the kernels, on whole arrays if these are dense in memory, else piece by piece.
 
-Kernels take flat, dense, writeable arrays of one dtype. Of anything else `numpy.nditer` broadcasts,
-gathers and converts a few thousand elements at a time, so that no array is ever copied as a whole.
+Kernels take flat, dense, writeable arrays of one dtype. For anything else, `numpy.nditer`
+broadcasts, gathers and converts a few thousand elements at a time, so that no array is ever copied
+as a whole.
 """
 
 import math
@@ -20,21 +21,21 @@ from robloss._ops import OPERATIONS
 from robloss._threads import map_chunks
 from robloss._typing import Array
 
-# Elements of a piece: those of a call's inputs and outputs stay in a second-level cache.
+# Elements of a piece: its inputs and outputs together stay in a second-level cache.
 PIECE = 4096
-# Elements that one thread does alone. So many took 40 (α = 2) to 160 µs (α = 0.7) where handing
-# chunks to a second thread took 10 to 30.
+# Up to this many elements one thread works alone. They took 40 (α = 2) to 160 µs (α = 0.7), while
+# handing chunks to a second thread took 10 to 30.
 ALONE = 2**16
-# Between two chunks a thread needs Python's lock, which another may hold for 5 ms: so few of them.
+# Between chunks a thread needs Python's lock, which another may hold for 5 ms: hence only a few.
 CHUNK, MOST_CHUNKS = 2**15, 64
 
 
 @cache
 def _kernel(names: tuple[str, ...]) -> tuple[Callable[..., None], Callable[..., Any]]:
-    """The kernel of some operations, and how to put its arguments into its order.
+    """The kernel for some operations, and a function that puts arguments into the kernel's order.
 
-    That is a function of the sequence of inputs, outputs and a None, which stands where the kernel
-    has an output that is not asked for. Numba is imported here, at the first call.
+    That function takes the sequence of inputs, outputs and a final None, which it passes for each
+    output of the kernel that is not asked for. Numba is imported here, at the first call.
     """
     first = OPERATIONS[names[0]]
     reads = len(first.parameters)
@@ -45,9 +46,9 @@ def _kernel(names: tuple[str, ...]) -> tuple[Callable[..., None], Callable[..., 
 
 
 def small(name: str, x: Any, alpha: float, scale: float, out: Any = None) -> Array:
-    """Compute an operation on a small, dense array, with numbers that are legal.
+    """Compute an operation on a small, dense array, with two legal numbers.
 
-    `evaluate` gives the same; this spares it the look at what else its arguments could be, 5 µs.
+    `evaluate` gives the same result; this saves its examination of the arguments, 5 µs.
     """
     kernel, order = _kernel((name,))
     result = np.empty_like(x) if out is None else out
@@ -64,7 +65,7 @@ def evaluate(
     Parameters
     ----------
     names : tuple of str
-        Different ones, of the same parameters.
+        Distinct names of operations with the same parameters.
     arguments : Arguments
     out : sequence, optional
         Where to put each result: an array, or None for a new one.
@@ -97,9 +98,9 @@ def evaluate(
 
 
 def _inputs(arguments: Arguments) -> tuple[list[Any], Any]:
-    """What the kernel reads, and an array in the shape, and if it can be the layout, of the result.
+    """The kernel's inputs, and an array with the shape and, if possible, the layout of the result.
 
-    The first is an array; others are numbers where they have one element.
+    The first input is an array; the others are numbers if they have one element.
     """
     x, *others = arguments.given
     if type(x) is not np.ndarray:
@@ -116,7 +117,7 @@ def _inputs(arguments: Arguments) -> tuple[list[Any], Any]:
 
 
 class _Unlocked:
-    """An array that may be written, in the memory of one that may not."""
+    """A writeable array in the memory of a read-only one."""
 
     def __init__(self, array: Any) -> None:
         self.array = array  # keeps the memory alive
@@ -125,9 +126,9 @@ class _Unlocked:
 
 
 def _unlocked(array: Any) -> Any:
-    """The array; if it lies dense but is read-only, as one that looks writeable.
+    """The array itself; if it is dense but read-only, a writeable view of it.
 
-    Kernels only read it, and Numba would compile them once more for read-only arrays.
+    Kernels do not write to it, but Numba would compile them again for read-only arrays.
     """
     flags = array.flags
     is_locked = type(array) is np.ndarray and not flags.num & WRITEABLE
@@ -164,7 +165,7 @@ def _writable(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _check_overlap(results: list[Any]) -> None:
-    """Refuse results that would be written over each other.
+    """Refuse results that would overwrite each other.
 
     Raises
     ------
@@ -196,7 +197,7 @@ def _are_apart(inputs: list[Any], results: list[Any]) -> bool:
 
 
 def _flat(operands: list[Any], dtype: Any) -> list[Any] | None:
-    """Views of one axis in the place of arrays, if these all lie dense in the same order."""
+    """One-dimensional views of the arrays, if these are all dense in the same order; else None."""
     x = operands[0]
     turned = x.flags.fnc
     flat: list[Any] = []
@@ -244,10 +245,10 @@ _FLAGS_OF_EACH = ["contig", "aligned", "nbo", "overlap_assume_elementwise"]
 def _in_pieces(
     names: tuple[str, ...], operands: list[Any], reads: int, dtype: Any, apart: bool
 ) -> None:
-    """Call the kernel on pieces that `numpy.nditer` gathers, and scatters the results of."""
+    """Call the kernel on pieces: `numpy.nditer` gathers the inputs and scatters the results."""
     kernel, order = _kernel(names)
     places = [place for place, v in enumerate(operands) if isinstance(v, np.ndarray)]
-    # NumPy 2.0 loses what is written to a buffer for an array without axes.
+    # NumPy 2.0 loses what is written to the buffer of a 0-d array.
     arrays = [np.atleast_1d(operands[place]) for place in places]
     inputs = sum(place < reads for place in places)
     flags: Any = [["readonly", *_FLAGS_OF_EACH]] * inputs
@@ -255,7 +256,7 @@ def _in_pieces(
 
     def work(start: int, stop: int) -> None:
         call = list(operands)
-        # The iterator's inputs are read-only, for which Numba would compile the kernel once more.
+        # The iterator's inputs are read-only, and Numba would compile the kernel again for these.
         room = np.empty((inputs, PIECE), dtype)
         iterator: Any = np.nditer(
             arrays, _FLAGS, flags, [dtype] * len(arrays), casting="same_kind", buffersize=PIECE
@@ -273,5 +274,5 @@ def _in_pieces(
     n = math.prod(np.broadcast_shapes(*[array.shape for array in arrays]))
     if apart and n > ALONE:
         _split(work, n)
-    else:  # where memory is shared, the iterator works on a copy of the whole array
+    else:  # if memory is shared, the iterator works on a copy of the whole array
         work(0, n)

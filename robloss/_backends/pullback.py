@@ -1,8 +1,8 @@
-"""What a backward pass asks for, of NumPy arrays: gradients of Σ g ρ, with nothing large made.
+"""The backward pass on NumPy arrays: gradients of Σ g ρ, without large temporary arrays.
 
-With one alpha and one scale the sums and the slopes in x are one pass of a kernel
-(`robloss._kernels.sums`). Everything else goes a few thousand elements at a time: their
-derivatives, times g, summed to the shapes of the arguments.
+With one alpha and one scale, one pass of a kernel computes the sums and the slopes in x
+(`robloss._kernels.sums`). Everything else is done a few thousand elements at a time: derivatives
+times g, summed to the shapes of the arguments.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def pullback(
 ) -> Gradients:
     """Gradients of Σ g ρ(x, α, c) in x, α and c.
 
-    What has g = 0 is left out, whatever its x: derivatives of huge residuals may be infinite.
+    Elements with g = 0 are left out, whatever x is: derivatives at huge residuals may be infinite.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def constant_of(grad: Any) -> float | None:
     first = float(grad.item(0))
     if not any(grad.strides):
         return first
-    # torch lays out the constant gradient of a mean; what is repeated is looked at once.
+    # torch expands the constant gradient of a sum; along repeated axes one element is enough.
     distinct = grad[tuple([slice(None) if stride else 0 for stride in grad.strides])]
     return first if multiples.is_constant(distinct.reshape(-1)) else None
 
@@ -87,7 +87,7 @@ def _in_one_pass(
         return []
     weights = None
     if factor is None:
-        # The kernel looks whether the terms of its sums cancel: for that, all have one sign.
+        # The kernel checks whether its sums cancel, which requires terms of one sign.
         if not grad.flags.c_contiguous or grad.min() < 0 < grad.max():
             return []
         factor, weights = 1.0, grad.reshape(-1)
@@ -101,7 +101,7 @@ def _in_one_pass(
 def _in_chunks(
     grad: Any, factor: float | None, given: tuple[Any, ...], needed: tuple[bool, ...]
 ) -> Gradients:
-    """The gradients, whatever the shapes: in slices along the longest axis."""
+    """The gradients for any shapes: in slices along the longest axis."""
     ndim = max(grad.ndim, 1)
     grad, *arrays = [one.reshape((1,) * (ndim - one.ndim) + one.shape) for one in (grad, *given)]
     shape, dtype = grad.shape, arrays[0].dtype
@@ -114,7 +114,7 @@ def _in_chunks(
     is_shared = [one.shape[axis] < shape[axis] for one in arrays]
 
     def work(start: int, stop: int) -> list[Any]:
-        """Fill in the gradients that belong to a chunk; its share of the others."""
+        """Fill in the gradients of a chunk's own elements; return its share of shared ones."""
         g = _cut(grad, axis, start, stop)
         targets = [_cut(results[place], axis, start, stop) for place in places]
         out = [
@@ -140,14 +140,14 @@ def _in_chunks(
 
 
 def _cut(array: Any, axis: int, start: int, stop: int) -> Any:
-    """A slice along an axis, or the whole array where all slices are alike."""
+    """A slice along an axis, or the whole array if it does not vary along it."""
     if array.shape[axis] == 1:
         return array
     return array[(slice(None),) * axis + (slice(start, stop),)]
 
 
 def _reader(array: Any, shape: tuple[int, ...], axis: int, step: int) -> Callable[[int, int], Any]:
-    """How to get what a chunk needs of alpha or scale: a number, or an array as large as it."""
+    """A function that gives the alpha or scale of a chunk: a number, or an array of its shape."""
     if array.size == 1:
         number = float(array.item())
         return lambda *_: number
@@ -156,14 +156,14 @@ def _reader(array: Any, shape: tuple[int, ...], axis: int, step: int) -> Callabl
         sides = (*shape[:axis], length, *shape[axis + 1 :])
         return np.ascontiguousarray(np.broadcast_to(part, sides))
 
-    if array.shape[axis] == 1:  # the same for all: spread out once
+    if array.shape[axis] == 1:  # the same for all chunks: expanded once
         block = spread(array, step)
         return lambda start, stop: _cut(block, axis, 0, stop - start)
     return lambda start, stop: spread(_cut(array, axis, start, stop), stop - start)
 
 
 def _weigh(term: Any, g: Any, factor: float | None) -> None:
-    """Multiply derivatives by g, in place; 0 where that is 0, also what is infinite."""
+    """Multiply derivatives by g, in place; the product is 0 where g is, even if infinite."""
     if factor is not None:
         np.multiply(term, factor, out=term)
         return
@@ -172,7 +172,7 @@ def _weigh(term: Any, g: Any, factor: float | None) -> None:
 
 
 def _put(term: Any, target: Any, is_shared: bool) -> Any:
-    """Put the sums of a chunk's derivatives where they belong, or return them to be joined."""
+    """Store the sums of a chunk's derivatives, or return them to be added to other chunks'."""
     axes = zip(term.shape, target.shape, strict=True)
     summed = tuple([place for place, (side, left) in enumerate(axes) if left < side])
     if summed:
@@ -186,10 +186,10 @@ def _put(term: Any, target: Any, is_shared: bool) -> Any:
 
 
 def _halved(term: Any) -> Any:
-    """The sum over the first axis, in its place: half is added to half, until one row is left.
+    """The sum over the first axis, in place: one half is added to the other until one row is left.
 
-    It takes the time of one addition per element, however short rows are, and its error grows as
-    the logarithm of their number.
+    This takes one addition per element, however short the rows are, and its error grows as the
+    logarithm of their number.
     """
     rows = term.shape[0]
     while rows > 1:

@@ -1,6 +1,6 @@
-"""Losses of NumPy arrays, and while at it the gradients of their sum, in one pass over the data.
+"""Losses of NumPy arrays together with the gradients of their sum, in one pass over the data.
 
-To keep the gradients for a backward pass spares it a pass of its own, which takes as long.
+Keeping the gradients saves the backward pass another pass over the data, which takes as long.
 """
 
 import math
@@ -13,14 +13,14 @@ from robloss._kernels import multiples, sums
 from robloss._threads import map_chunks
 from robloss._typing import Array
 
-# Rows and columns of a block that is turned: it stays in a second-level cache.
+# Rows and columns of a block that is transposed: it stays in a second-level cache.
 _ROWS, _COLUMNS = 4096, 16
-# Each column costs 2 µs. The other way costs 300 µs, and more for each element: a step with 64
-# columns took 300 µs against 300 with one row and 700 against 1460 with 1024, one with 1000 columns
-# 2210 µs against 320 with one row and 5000 against 6900 with 256.
+# Each column costs 2 µs. The other way costs 300 µs, and more per element: a step with 64 columns
+# took 300 µs against 300 with one row, and 700 against 1460 with 1024; a step with 1000 columns
+# took 2210 µs against 320 with one row, and 5000 against 6900 with 256.
 _FEW_COLUMNS, _MANY_ROWS = 64, 256
-# NumPy warns of no number below it that becomes a float32. To tell it not to warn takes 5 of the
-# 90 µs of a step with 1000 elements.
+# Below this, NumPy converts to float32 without an overflow warning. Turning the warning off takes 5
+# of the 90 µs of a step with 1000 elements.
 _SMALL = 2.0**127
 
 
@@ -31,7 +31,7 @@ Slopes = tuple[Array | None, Any, Any]
 def multiplied(slopes: Slopes, factor: float, shapes: Any, dtype: Any) -> list[Array | None]:
     """The gradients of a multiple of Σ ρ, for an alpha and a scale of two shapes.
 
-    It is the one use of the slopes: those in x become a part of the result.
+    The slopes can be used only once: those in x become part of the result.
     """
     in_x, in_alpha, in_scale = slopes
     of_alpha, of_scale = shapes
@@ -49,7 +49,7 @@ def multiplied(slopes: Slopes, factor: float, shapes: Any, dtype: Any) -> list[A
 
 
 def _multiple(slope: Any, factor: float, shape: tuple[int, ...], dtype: Any) -> Array:
-    """A slope times a factor, 0 with that, in an array of its own."""
+    """A slope times a factor (0 if the factor is 0), in a new array."""
     if factor == 0.0:
         return np.zeros(shape, dtype)
     if not shape and abs(slope * factor) < _SMALL:
@@ -59,7 +59,7 @@ def _multiple(slope: Any, factor: float, shape: tuple[int, ...], dtype: Any) -> 
 
 
 def pays(n: int, columns: int) -> bool:
-    """Whether to go column by column is the quicker way for so many elements."""
+    """Whether going column by column is faster for `n` elements."""
     return columns <= _FEW_COLUMNS or n >= _MANY_ROWS * columns
 
 
@@ -75,8 +75,8 @@ def loss_with_slopes(x: Any, alpha: Any, scale: Any, in_x: bool) -> tuple[Array,
     in_x : bool
         Whether the gradient in x is wanted.
     """
-    # In NumPy's memory, for which it asks the system for large pages: of 6·10^6 numbers in float64
-    # this took 38 ms, and 90 in torch's.
+    # Allocated by NumPy, which asks the system for large pages: with 6·10^6 numbers in float64 this
+    # took 38 ms, and 90 when allocated by torch.
     loss = np.empty(x.shape, x.dtype)
     slopes = np.empty(x.shape, x.dtype) if in_x else None
     if isinstance(alpha, float) and isinstance(scale, float):
@@ -89,7 +89,7 @@ def loss_with_slopes(x: Any, alpha: Any, scale: Any, in_x: bool) -> tuple[Array,
 
 
 def _by_columns(x: Any, alpha: Any, scale: Any, loss: Any, slopes: Any) -> tuple[Any, Any]:
-    """Fill in losses and slopes, a column after the other; the sums of the other slopes."""
+    """Fill in losses and slopes column by column; return the sums of the other slopes."""
     columns = x.shape[-1]
     x, loss = x.reshape(-1, columns), loss.reshape(-1, columns)
     slopes = None if slopes is None else slopes.reshape(-1, columns)

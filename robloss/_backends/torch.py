@@ -1,8 +1,8 @@
-"""torch tensors: the operators of `torch_operators`, in whatever mode torch differentiates.
+"""torch tensors: the operators of `torch_operators`, in each of torch's modes of differentiation.
 
 Automatic differentiation of the formula would lose the digits of ∂ρ/∂α for small residuals, so all
 derivatives go through the table of partials in `robloss._ops`. The arguments are saved for the
-backward pass, in their own dtype, and beside them at most the slopes in x (`_Whole`).
+backward pass, in their own dtype, and in addition at most the slopes in x (`_Whole`).
 """
 
 from typing import Any
@@ -24,10 +24,10 @@ def evaluate(operation: Operation, arguments: Arguments) -> torch.Tensor:
 
 
 def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
-    """The losses that `_Whole` serves, of tensors of which nothing is to be converted or checked.
+    """The losses, if `_Whole` can compute them and no argument needs a conversion or a check.
 
-    None for any other call: `evaluate` serves it. This spares a step of learning what 1000 numbers
-    cost it most, the look at what else its arguments could be: 20 of 120 µs.
+    None for any other call, which goes to `evaluate`. This saves a training step on 1000 numbers
+    its largest cost, the examination of the arguments: 20 of 120 µs.
     """
     if torch.compiler.is_compiling() or len(given) != 3 or not _are_plain(given):
         return None
@@ -35,7 +35,8 @@ def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
         return None
     if not _is_whole(name, given[0].dtype, given):
         return None
-    # Past what torch's own `apply` looks for, transforms and what is left of them: they are not.
+    # This skips torch's own `apply`, which looks for transforms and for tensors left over from
+    # them: there are none here.
     result: torch.Tensor = super(torch.autograd.Function, _Whole).apply(name, *given)
     return result
 
@@ -49,19 +50,19 @@ def result_dtype(arguments: Arguments) -> torch.dtype:
 
 
 def constant(array: torch.Tensor) -> torch.Tensor:
-    """The tensor, cut from what it was computed from; itself where nothing is recorded."""
+    """The tensor, detached from the graph; the tensor itself where nothing is recorded."""
     return array.detach()
 
 
 def added(value: torch.Tensor, term: torch.Tensor) -> torch.Tensor:
-    """The sum: in the memory of the value, where nobody looks at what is done to it."""
+    """The sum, written into `value` unless torch records or transforms the operation."""
     if torch.compiler.is_compiling() or _is_transformed() or not _are_plain((value, term)):
         return value + term
     return value.add_(term)
 
 
 def _tensors(arguments: Arguments) -> list[torch.Tensor]:
-    """The arguments as they are given, numbers as tensors beside them."""
+    """The arguments as given, with numbers turned into tensors on the same device."""
     if float not in [type(one) for one in arguments.given]:
         return list(arguments.given)
     device = _device(arguments)
@@ -78,7 +79,7 @@ def _device(arguments: Arguments) -> torch.device:
 
 
 def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
-    """An operation as a function of tensors, in whatever mode torch differentiates."""
+    """An operation as a function of tensors, in each of torch's modes of differentiation."""
     row = OPERATIONS[name]
     is_compiling = torch.compiler.is_compiling()
     is_transformed = not is_compiling and _is_transformed()
@@ -88,8 +89,8 @@ def _call(name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
     if row.partials is None:
         working = [one.to(operators.working(dtype)) for one in inputs]
         return row.formula(xp, *working).to(dtype)
-    # Operators of Python have no forward mode, and no place in a gradient of a gradient; compilers
-    # trace no function that has them.
+    # Custom operators have no forward mode and no place in a gradient of a gradient; compilers
+    # trace no `autograd.Function` that provides them.
     if is_transformed:
         return _Dual.apply(name, dtype, *inputs)
     if is_plain and _is_whole(name, dtype, inputs):
@@ -113,21 +114,21 @@ _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # noqa: SLF001
 
 
 def _are_plain(inputs: tuple[torch.Tensor, ...]) -> bool:
-    """Whether these are tensors in the memory of the CPU, and nobody looks at what is done to them.
+    """Whether these are ordinary CPU tensors, and no dispatch mode or trace observes operations.
 
-    A function of Python then gives the same as the operator, which takes more than twice as long to
-    call: 45 µs against 17 for the influence of 1000 numbers, to be differentiated.
+    An `autograd.Function` then gives the same as the operator, whose call takes more than twice as
+    long: 45 µs against 17 for the influence of 1000 numbers, to be differentiated.
     """
     for one in inputs:
         if type(one) not in _PLAIN or not one.is_cpu or _is_wrapped(one):
             return False
-    # Of the kernels' work `torch.jit.trace` would record an array that has no values yet.
+    # `torch.jit.trace` would record an uninitialised array, but not the kernel that fills it.
     is_seen: bool = torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()  # noqa: SLF001
     return not is_seen
 
 
 def _is_recorded(inputs: tuple[torch.Tensor, ...]) -> bool:
-    """Whether torch is to differentiate what is made of these."""
+    """Whether torch records operations on these, to differentiate them."""
     if torch.is_grad_enabled():
         for one in inputs:
             if one.requires_grad:
@@ -157,7 +158,7 @@ def _pulled_back(
     grad: torch.Tensor,
     inputs: list[torch.Tensor],
 ) -> list[torch.Tensor | None]:
-    """What a backward pass gives: with derivatives of its own, where they are asked for."""
+    """The result of a backward pass, itself differentiable where that is asked for."""
     found: Any
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # noqa: SLF001
         found = _differentiable(name, dtype, needed, grad, inputs)
@@ -173,7 +174,7 @@ def _differentiable(
     grad: torch.Tensor,
     inputs: list[torch.Tensor],
 ) -> list[torch.Tensor | None]:
-    """The gradients that are needed, made of operations that can be differentiated again."""
+    """The gradients that are needed, by operations that can be differentiated again."""
     dtype = operators.working(dtype)
     partials = zip(OPERATIONS[name].partials or (), inputs, needed, strict=True)
     return [
@@ -186,7 +187,7 @@ operators.evaluate.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _Plain(torch.autograd.Function):  # type: ignore[misc]
-    """The operator for `_are_plain` tensors."""
+    """The operator, for tensors that `_are_plain`."""
 
     @staticmethod
     def forward(ctx: Any, name: str, dtype: torch.dtype, *inputs: torch.Tensor) -> torch.Tensor:
@@ -204,11 +205,11 @@ class _Plain(torch.autograd.Function):  # type: ignore[misc]
 
 
 class _Whole(torch.autograd.Function):  # type: ignore[misc]
-    """The losses of `_are_plain` tensors with one alpha and one scale, or one for each column.
+    """The losses of tensors that `_are_plain`, with one alpha and scale, or one for each column.
 
-    The slopes of their sum cost next to nothing beside them. They are kept for a backward pass that
-    asks for a multiple of them, as those of sums and means do; the first such pass takes them with
-    it.
+    Computing the slopes of their sum along with them costs next to nothing. They are kept for a
+    backward pass that asks for a multiple of them, as those of sums and means do; the first such
+    pass consumes them.
     """
 
     @staticmethod
@@ -218,7 +219,7 @@ class _Whole(torch.autograd.Function):  # type: ignore[misc]
         """Compute losses and slopes, and save the arguments."""
         loss, (in_x, *others) = _slopes_kept(x, alpha, scale, ctx.needs_input_grad[1])
         ctx.name, ctx.others = name, others
-        # Saved like the arguments, so that hooks of saved tensors see what takes room.
+        # Saved like the arguments, so that hooks on saved tensors see all that takes memory.
         kept = () if in_x is None else (torch.from_numpy(in_x),)
         ctx.save_for_backward(x, alpha, scale, *kept)
         return torch.from_numpy(loss)
@@ -261,9 +262,10 @@ def _is_watched(grad: torch.Tensor) -> bool:
 
 
 def _is_whole(name: str, dtype: torch.dtype, inputs: tuple[torch.Tensor, ...]) -> bool:
-    """Whether this is the loss of a contiguous x, and alpha and scale are as `_Whole` needs them.
+    """Whether `_Whole` can compute this: a loss of a contiguous x, with suitable alpha and scale.
 
-    That is, numbers, or numbers for each long column; and at alpha = 2 it is not `smooth_loss`.
+    These must be single numbers, or have one number for each column, if columns are long enough;
+    and `smooth_loss` is excluded at alpha = 2.
     """
     if name not in operators.LOSSES:
         return False
@@ -283,7 +285,7 @@ def _is_whole(name: str, dtype: torch.dtype, inputs: tuple[torch.Tensor, ...]) -
 
 
 def _has_memory(tensor: torch.Tensor) -> bool:
-    """Whether that is no tensor inside a mapping over several of them."""
+    """Whether the tensor has memory of its own, as one inside `vmap` has not."""
     try:
         tensor.data_ptr()
     except RuntimeError:
@@ -292,7 +294,7 @@ def _has_memory(tensor: torch.Tensor) -> bool:
 
 
 class _Dual(torch.autograd.Function):  # type: ignore[misc]
-    """The operator, with a forward mode and under the transforms of `torch.func`."""
+    """The operator, with a forward mode and support for the transforms of `torch.func`."""
 
     generate_vmap_rule = True
 

@@ -8,7 +8,7 @@ import numpy as np
 from robloss._kernels import sums
 from robloss._threads import map_chunks
 
-# Elements that one call of the kernel sums up, whatever the number of threads.
+# Elements that one call of the kernel sums, whatever the number of threads.
 _CHUNK = 2**16
 
 
@@ -28,15 +28,15 @@ def total(
     losses: Any = None,
     slopes: Any = None,
 ) -> Total:
-    """Sum up ρ and its derivatives in alpha and scale, with nothing of the length of x made.
+    """Sum ρ and its derivatives in alpha and scale, without allocating arrays of the length of x.
 
-    Fits do not use it: their steps need second derivatives, and residuals that are at hand a block
-    at a time only (`_kernels/rows.py`); a second pass for these sums would cost more than they do.
+    Fits do not use it: their steps need second derivatives, and see residuals only a block at a
+    time (`_kernels/rows.py`); a second pass for these sums would cost more than the sums there.
 
-    The sums are in float64, whatever the dtype, and the same for any number of threads: what is
-    rounded in adding up is lost only at the end. What is left are the rounding errors of the terms:
-    tests/unit/test_sums.py holds the sums of 20 000 different terms to 2e-14 (float64) and 2e-7
-    (float32) of themselves, and those of equal terms, whose errors are of one sign, to 2^-39 and
+    The sums are computed in float64, whatever the dtype, and are the same for any number of
+    threads: the rounding errors of additions are compensated. The rounding errors of the terms
+    remain: tests/unit/test_sums.py holds the sums of 20 000 different terms to a relative 2e-14
+    (float64) and 2e-7 (float32), and those of equal terms, whose errors have one sign, to 2^-39 and
     2^-14.
 
     Parameters
@@ -45,10 +45,10 @@ def total(
         Contiguous, of float32 or float64.
     alpha, scale : float
     weights : ndarray (n,), optional
-        Of one sign and the same dtype, contiguous. An element that weighs 0 is left out, whatever
-        its x.
+        All of one sign, contiguous, in the dtype of x. Elements of weight 0 are left out, whatever
+        x is.
     losses, slopes : ndarray (n,), optional
-        Where to put ρ and w ψ: of the same dtype, contiguous, apart from x and the weights.
+        Where to put ρ and w ψ: contiguous, in the dtype of x, sharing no memory with x or weights.
     """
     if x.size <= _CHUNK:
         found = np.empty(6)

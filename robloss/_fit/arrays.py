@@ -115,15 +115,12 @@ class ArrayData(LinearData):
         return math.sqrt(float(to_host(self.xp.sum(self.counted(r * r)))) / self.observations)
 
     def outer(self, factor: Array, columns: list[Array]) -> HostArray:
-        """Σ s sᵀ over the rows s = (factor x, columns)."""
-        xp = self.xp
-        before = [factor] if self.intercept else []
-        blocks = [
-            *(column[:, None] for column in before),
-            factor[:, None] * self.X,
-            *(column[:, None] for column in columns),
-        ]
-        rows = xp.concat(blocks, axis=1)
+        """Σ s sᵀ over the rows s = (factor x, columns), or (f x, …, columns) of factors (n, k)."""
+        xp, factors, blocks = self.xp, self.xp.reshape(factor, (self.n, -1)), []
+        for k in range(factors.shape[1]):
+            each = factors[:, k, None]
+            blocks += [each, each * self.X] if self.intercept else [each * self.X]
+        rows = xp.concat([*blocks, *(column[:, None] for column in columns)], axis=1)
         if self.row_weights is not None:
             weight = xp.sqrt(self.row_weights.values)[:, None]
             rows = xp.where(weight > 0, weight * rows, 0.0)

@@ -1,4 +1,4 @@
-"""Starts that users give: parameters, or an earlier fit."""
+"""Starts given by the user: parameters, or an earlier fit."""
 
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ def _numbers(start: Any, shape: tuple[int, ...]) -> HostArray:
 
 
 def each_start(start: Any, shape: tuple[int, ...], columns: int) -> list[Any]:
-    """What to start the fit of each column from: numbers, an earlier fit, or None.
+    """The start for the fit of each column: parameters, an earlier fit, or None.
 
     Parameters
     ----------
@@ -62,20 +62,20 @@ def each_start(start: Any, shape: tuple[int, ...], columns: int) -> list[Any]:
 
 
 def begun(problem: Problem[AnyLinear], start: Any) -> Problem[AnyLinear]:
-    """The problem with the parameters to start from."""
+    """The problem, starting from the parameters that the user gave."""
     given = _numbers(start, (len(problem.data.to_params),))
     return with_shape_of(start, replace(problem, theta=problem.data.inside(given), is_given=True))
 
 
 def with_shape_of(start: Any, problem: Problem[AnyData]) -> Problem[AnyData]:
-    """The problem with the shape and scale of an earlier fit, if that is where it starts."""
+    """The problem, starting from the shape and scale of an earlier fit if that was given."""
     if not isinstance(start, Fit):
         return problem
     return replace(problem, alpha=start.alpha, scale=start.scale)
 
 
 def found_from(start: Any, search: Search, data: LinearData) -> Found[LinearData]:
-    """What a search finds, from a given start if there is one."""
+    """The result of a search, from the user's start if there is one."""
     if start is None:
         return search.linear(data)
     return search.best(begun(least_squares(data), start))

@@ -83,8 +83,9 @@ class ChunkedData(LinearData):
         return replace(sums, rows=(residuals, evaluate("weight", residuals / scale, alpha, 1.0)))
 
     def outer(self, factor: Array, columns: list[Array]) -> HostArray:
-        """Σ s sᵀ over the rows s = (factor x, columns)."""
-        rows = [array.rechunk((self.X.chunks[0],)) for array in (factor, *columns)]
+        """Σ s sᵀ over the rows s = (factor x, columns), or (f x, …, columns) of factors (n, k)."""
+        chunks = (self.X.chunks[0], -1)
+        rows = [array.rechunk(chunks[: array.ndim]) for array in (factor, *columns)]
         return _total(self._ask(_outer, *rows))
 
 

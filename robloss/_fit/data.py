@@ -79,8 +79,12 @@ class Linear(Protocol):
     def moments(self) -> Moments:
         """What least squares needs."""
 
+    @property
+    def penalised(self) -> HostArray:
+        """1 for each parameter that a ridge shrinks, 0 for the others."""
+
     def outer(self, factor: Array, columns: list[Array]) -> HostArray:
-        """Σ s sᵀ over the rows s = (factor x, columns)."""
+        """Σ s sᵀ over the rows s = (factor x, columns), of all responses (n, k) together."""
 
     def influence(self, z: Array, alpha: float) -> Array:
         """The slope of the loss at residuals in units of the scale."""

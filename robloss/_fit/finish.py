@@ -1,4 +1,4 @@
-"""From the end of the loop to what all fits return."""
+"""From the outcome of the loop to the attributes that all fits return."""
 
 import math
 import warnings
@@ -20,14 +20,14 @@ from robloss._typing import Array
 
 
 def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str, Any]:
-    """What fits of all models have in common, by the names of `Fit`; warns where it must.
+    """The attributes that fits of all models share, by name; warns if the fit did not converge.
 
     Parameters
     ----------
     search : Search
     found : Found
     unit : float, default 1.0
-        What the sums counted as one observation.
+        The sample weight that the sums counted as one observation.
     """
     data, outcome = found.data, found.outcome
     point, trace = outcome.local.point, outcome.trace
@@ -67,7 +67,7 @@ def finished(search: Search, found: Found[Data], unit: float = 1.0) -> dict[str,
 
 
 def beyond_truncation(outcome: Outcome, residuals: Array) -> int:
-    """How many residuals of rows that count lie where the law is cut off."""
+    """How many residuals, of rows with a positive weight, lie beyond the truncation."""
     likelihood, scale = outcome.likelihood, outcome.local.point.scale
     data, truncation = likelihood.data, likelihood.normaliser.truncation
     if truncation is None:
@@ -81,7 +81,7 @@ def beyond_truncation(outcome: Outcome, residuals: Array) -> int:
 
 
 def alpha_by_truncation(outcome: Outcome) -> float:
-    """dα/d log τ at the optimum, everything else at its best; NaN where α does not move with τ."""
+    """dα/d log τ along the optimum as τ changes; NaN where α does not depend on τ."""
     likelihood, local = outcome.likelihood, outcome.local
     free, alpha = likelihood.free, local.point.alpha
     moves = free.alpha and alpha not in free.bounds and math.isfinite(local.nll)
@@ -89,7 +89,7 @@ def alpha_by_truncation(outcome: Outcome) -> float:
         return math.nan
     if not local.hessian.size:
         local = likelihood.at(local.point)
-    # F's slope in α moves by this; a step of Newton's method tells where the optimum goes.
+    # F's slope in α changes by this; a Newton step gives the shift of the optimum.
     slope = np.zeros(len(local.hessian))
     by_truncation = likelihood.normaliser.slope_by_truncation(alpha)
     slope[likelihood.data.size] = likelihood.data.observations * by_truncation

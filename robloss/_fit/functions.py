@@ -36,8 +36,15 @@ class Noted:
         return as_numpy(self.name, value) if on_host and is_series else value
 
 
+def as_floats(name: str, value: Array) -> Array:
+    """Real numbers in a floating dtype of at least 32 bits, in the byte order here."""
+    xp = array_api_compat.array_namespace(value)
+    dtype = xp.result_type(real_dtype(name, value, xp), xp.float32)
+    return xp.astype(value, dtype, copy=False)
+
+
 class Steady:
-    """The function, refused once it returns something of another shape or dtype than at first."""
+    """The function in floats, refused once its shape or dtype is not what it was at first."""
 
     def __init__(self, name: str, function: Function, first: Array) -> None:
         self.name = name
@@ -52,7 +59,7 @@ class Steady:
                 f"`{self.name}` must return arrays of one shape and dtype, but got {_form(value)} "
                 f"after {self.wanted}. What it returns may depend on theta in its values only."
             )
-        return value
+        return as_floats(self.name, value)
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,11 @@ def check_residuals(value: Any, theta: Array) -> None:
     """Refuse what the residual function returns at the start, if it is of no use."""
     _check_kind("residuals", value, theta)
     xp = array_api_compat.array_namespace(value)
+    if xp.isdtype(value.dtype, "integral"):
+        raise TypeError(
+            f"`residuals` must return numbers of a floating dtype, but got {value.dtype}. An array "
+            "of integers truncates what is written to it: create it with a floating dtype."
+        )
     if value.ndim not in (1, 2) or 0 in value.shape:
         raise ValueError(
             f"`residuals` must return an array of one dimension, or of two for vectors, but got "

@@ -1,7 +1,7 @@
-"""Joint minimisation by first derivatives: the limited-memory method of Broyden and others.
+"""Joint minimisation by first derivatives: limited-memory BFGS.
 
-A step takes time like one row's length, where Newton's method and reweighting take its square; it
-minimises the same F, in the same loop.
+The time of a step is proportional to the number of columns, that of Newton's method and reweighting
+to its square. It minimises the same F, in the same loop.
 
 J. Nocedal, S. Wright, "Numerical Optimization", 2006, section 7.2.
 """
@@ -15,11 +15,11 @@ from robloss._fit.likelihood import Likelihood, Local, Point, shift
 from robloss._fit.loop import HALVINGS, Loop, Trace, Watch
 from robloss._fit.sums import HostArray
 
-# Steps remembered. With 10, fits of 50 to 400 columns took up to a twentieth more steps than with
-# 20; with 40 up to a tenth fewer, each of which costs more.
+# Number of steps remembered. With 10, fits of 50 to 400 columns took up to 5 % more steps than with
+# 20; with 40 up to 10 % fewer, each of which costs more.
 _MEMORY = 20
-_ARMIJO = 1e-4  # part of the predicted gain that a step must bring
-# A pair of differences tells of curvature if it is this far from rounding.
+_ARMIJO = 1e-4  # the share of the predicted gain that a step must achieve
+# A pair of differences carries information on the curvature if it is this far from rounding.
 _CURVED = 1e-12
 
 
@@ -33,11 +33,11 @@ class GradientLoop(Loop):
         self._pairs: deque[tuple[HostArray, HostArray]] = deque(maxlen=_MEMORY)
 
     def first(self, start: Point) -> Local:
-        """What is known of the start."""
+        """F and its gradient at the start."""
         return self.likelihood.at(start, hessian=False)
 
     def newton(self, local: Local) -> tuple[HostArray | None, float]:
-        """The step by the remembered curvature, and its length in standard errors by the same."""
+        """The quasi-Newton step, and its length in (approximate) standard errors."""
         if not math.isfinite(local.nll):
             return None, math.inf
         unit = self._unit(local)
@@ -52,13 +52,13 @@ class GradientLoop(Loop):
         return step, length
 
     def _unit(self, local: Local) -> HostArray:
-        """What one of the coordinates of `Local` is in those of the pairs: θ, α, log c − g(α)."""
+        """The unit of each coordinate of `Local` in those of the pairs: θ, α, log c − g(α)."""
         unit = np.ones_like(local.gradient)
         unit[: self.size] = local.point.scale
         return unit
 
     def _downhill(self, local: Local, slope: HostArray, moving: HostArray) -> HostArray:
-        """Minus the inverse Hessian of the pairs, times the slope: the two-loop recursion."""
+        """Minus the approximate inverse Hessian times the slope: the two-loop recursion."""
         diagonal = local.diagonal / self._unit(local) ** 2
         diagonal[self.size :] = np.maximum(
             diagonal[self.size :], 0.01 * self.likelihood.data.observations
@@ -92,7 +92,7 @@ class GradientLoop(Loop):
                 return accepted
             if not self._pairs:
                 break
-            self._pairs.clear()  # they mislead: once more, from the diagonal alone
+            self._pairs.clear()  # they are misleading: try again with the diagonal alone
             newton, length = self.newton(local)
         return None
 

@@ -121,18 +121,19 @@ class HostData(LinearData):
         )
 
     def outer(self, factor: Array, columns: list[Array]) -> HostArray:
-        """Σ s sᵀ over the rows s = (factor x, columns)."""
-        size, constant = self.size + len(columns), int(self.intercept)
-        total = np.zeros((size, size))
+        """Σ s sᵀ over the rows s = (factor x, columns), or (f x, …, columns) of factors (n, k)."""
+        factors, constant = factor.reshape(self.n, -1), int(self.intercept)
+        size = self.size * factors.shape[1]
+        total = np.zeros((size + len(columns), size + len(columns)))
         for start in range(0, self.n, _CHUNK):
             part = slice(start, start + _CHUNK)
-            rows = np.empty((len(factor[part]), size))
-            rows[:, :constant] = 1.0
-            features = rows[:, constant : self.size]
-            np.subtract(self.X[part], self.center, out=features)
-            features[:, self.dropped] = 0.0
-            rows[:, : self.size] *= factor[part, None]
-            for j, column in enumerate(columns, self.size):
+            design = np.ones((len(factors[part]), self.size))
+            np.subtract(self.X[part], self.center, out=design[:, constant:])
+            design[:, constant:][:, self.dropped] = 0.0
+            rows = np.empty((len(design), len(total)))
+            blocks = rows[:, :size].reshape(len(design), -1, self.size)
+            np.multiply(factors[part, :, None], design[:, None, :], out=blocks)
+            for j, column in enumerate(columns, size):
                 rows[:, j] = column[part]
             if self.row_weights is not None:
                 weight = self.row_weights.values[part, None]

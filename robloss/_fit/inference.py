@@ -7,6 +7,8 @@ vanishes, its Hessian is carried over by their Jacobian alone.
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +119,7 @@ class Estimated:
         return sandwich, share
 
     def _sandwich(self, psi: Array) -> HostArray:
-        """H⁻¹ (Σ s sᵀ) H⁻¹ with the Hessian H and the scores s of the rows."""
+        """H⁻¹ (Σ (s − s̄)(s − s̄)ᵀ) H⁻¹ with the Hessian H and the scores s of the rows."""
         alpha, shape = self.point.alpha, []
         if self.free.alpha:
             slope = self.normaliser.slope(alpha)
@@ -126,6 +128,11 @@ class Estimated:
             shape.append(self.normaliser.components - self._z * psi)
         # The score in θ is −ψ x.
         meat = self.unit * self.data.outer(-psi, shape)
+        if self.ridge:
+            # The scores add up to what pulls against the ridge: their mean is no scatter.
+            pull = self.ridge * self.data.penalised * self.point.theta / self.point.scale
+            q, rows = self.data.size, self.unit * self.data.parts[0].observations
+            meat[:q, :q] -= np.outer(pull, pull) / rows
         covariance: HostArray = self.hessian.matrix @ meat @ self.hessian.matrix
         return covariance
 
@@ -160,11 +167,25 @@ def _root(covariance: HostArray) -> HostArray:
     return root
 
 
+@lru_cache(maxsize=128)
+def normal_quantile(probability: float) -> float:
+    """A quantile of the standard normal distribution; many fits ask for the same few."""
+    return float(ppf(probability, 2.0))
+
+
+def outlier_reach(alpha: Any, truncation: float | None, n: float) -> Any:
+    """The distance, in scales, beyond which one of n residuals is an outlier; for any shapes."""
+    # Below 0 there is no distribution without a truncation: the quartiles are those of 0.
+    shape = np.maximum(alpha, 0.0) if truncation is None else alpha
+    quartile = ppf(0.75, shape, truncation=truncation) / normal_quantile(0.75)
+    return -normal_quantile(0.025 / n) * quartile
+
+
 def quantile(level: float) -> float:
     """How many standard errors an interval of this level reaches to each side."""
     if not 0 < level < 1:
         raise ValueError(f"`level` must lie in (0, 1), but got {level!r}. Pass 0.95 for 95 %.")
-    return -float(ppf(0.5 * (1.0 - level), 2.0))
+    return -normal_quantile(0.5 * (1.0 - level))
 
 
 class Inference:
@@ -237,7 +258,8 @@ class Inference:
             self._units[self._size] = 1.0
         self._estimates = np.append(parameters, shape)
         self._errors = np.full(k, math.nan)
-        self._errors[self._known] = self._units[self._known] * np.sqrt(variances)
+        # A sandwich of rows that are all alike is 0 but for rounding.
+        self._errors[self._known] = self._units[self._known] * np.sqrt(np.maximum(variances, 0.0))
 
     def _to_reported(self) -> HostArray:
         """The matrix that turns what was estimated into what is reported, but for held alphas."""

@@ -1,4 +1,4 @@
-"""Jacobians of a residual function: by automatic differentiation, or by differences."""
+"""Jacobians of a residual function: by automatic differentiation, or by finite differences."""
 
 import warnings
 from collections.abc import Callable
@@ -24,9 +24,9 @@ def as_like(values: HostArray, example: Array) -> Array:
 
 @cache
 def _jacfwd_of_torch() -> Any:
-    """Forward-mode differentiation, once used: torch warns of itself the first time.
+    """torch's forward-mode differentiation, after a first use that hides a warning of its own.
 
-    Of `torch.jit.script`, which it uses for its own decompositions there (2.13).
+    On its first use it calls the deprecated `torch.jit.script` (torch 2.13).
     """
     import torch
 
@@ -62,16 +62,16 @@ class ByJax:
 
 @dataclass(frozen=True)
 class ByDifferences:
-    """Central differences, each parameter moved by the cube root of rounding, in its own size.
+    """Central differences, with steps of the cube root of eps relative to each parameter's size.
 
-    That balances the error of a difference, of the order of the step squared, with rounding.
+    This balances the error of a difference, of the order of the step squared, with rounding.
 
     Attributes
     ----------
     function : callable
     start : ndarray
-        Parameters whose sizes those of later ones, which may come near 0, do not fall below; that
-        of a 0 is 1.
+        Initial parameters. Their sizes (1 for a 0) are lower bounds for the sizes of later ones,
+        which may come close to 0.
     """
 
     function: Function
@@ -94,7 +94,7 @@ class ByDifferences:
 
 
 def jacobian_of(function: Function, start: Array) -> Function:
-    """What differentiates a function of arrays like these parameters, from them on."""
+    """The Jacobian of a function of arrays like `start`, as a function."""
     library = library_of(start)
     if library == "torch":
         return ByTorch(function)

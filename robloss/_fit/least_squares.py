@@ -1,4 +1,4 @@
-"""Least squares of a linear model: what shows whether its data can be used, and the first start."""
+"""Least squares of a linear model: it shows whether the data are usable, and is the first start."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ AnyData = TypeVar("AnyData", bound=Data, covariant=True)
 
 @dataclass(frozen=True)
 class Problem(Generic[AnyData]):
-    """What is to be fitted, and where to begin.
+    """The data to fit, and where to start.
 
     Attributes
     ----------
@@ -28,11 +28,11 @@ class Problem(Generic[AnyData]):
     rank : int
         How many of them the data determine.
     size_of_y : float
-        What residuals are small or large by.
+        The size of the response, which the rounding of residuals is relative to.
     is_given : bool
-        Whether `theta` is a start of its own, rather than least squares of all rows.
+        Whether `theta` comes from elsewhere than least squares of all rows.
     alpha, scale : float, or None
-        To start from, if they are known.
+        Where to start, if known.
     """
 
     data: AnyData
@@ -45,7 +45,7 @@ class Problem(Generic[AnyData]):
 
 
 def refuse_non_finite(name: str, array: Array) -> None:
-    """Say where the first NaN or inf is, for data on the host that have one."""
+    """Raise an error that names the first NaN or inf, if data on the host contain one."""
     where = first_not_finite(array)
     if where:
         raise ValueError(
@@ -54,7 +54,7 @@ def refuse_non_finite(name: str, array: Array) -> None:
 
 
 def _refuse(X: Array, y: Array) -> None:
-    """Say what is wrong with data whose sums cannot be used."""
+    """Raise an error that says what is wrong with data whose sums are unusable."""
     refuse_non_finite("X", X)
     refuse_non_finite("y", y)
     raise ValueError(
@@ -64,7 +64,7 @@ def _refuse(X: Array, y: Array) -> None:
 
 
 def _underflows(data: LinearData, moments: Moments) -> bool:
-    """Whether the squares of y or of a column are lost although it is not 0."""
+    """Whether the squares of y, or of a column, underflow although it is not 0."""
     if moments.largest_y > 0 and moments.mean_square_y < data.tiny:
         return True
     squares = np.diag(moments.gram)[int(data.intercept) :] / data.observations
@@ -79,7 +79,7 @@ def is_sound(data: LinearData, moments: Moments) -> bool:
 
 
 def least_squares(data: LinearData) -> Problem[LinearData]:
-    """Solve the least-squares problem; columns far from 0 are centred for good."""
+    """Solve the least-squares problem; columns far from 0 are centred from here on."""
     moments = data.moments()
     if not is_sound(data, moments):
         _refuse(data.X, data.y)
@@ -87,12 +87,12 @@ def least_squares(data: LinearData) -> Problem[LinearData]:
 
 
 def centered(data: LinearData, moments: Moments, eps: float) -> tuple[LinearData, Moments]:
-    """The data to go on with where sums are of this relative rounding, and their moments."""
+    """The data, centred if sums of this relative rounding require it, and their moments."""
     if not data.intercept:
         return data, moments
     mean = moments.gram[0, 1:] / data.observations
     square = np.diag(moments.gram)[1:] / data.observations
-    # Columns far from 0 cost the normal equations digits: a quarter of them is the limit.
+    # Columns far from 0 cost the normal equations digits: at most a quarter of them is tolerated.
     if not np.any(mean**2 > eps**-0.25 * np.abs(square - mean**2)):
         return data, moments
     data = data.centered(mean)

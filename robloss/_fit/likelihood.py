@@ -2,14 +2,14 @@
 
     F(θ, α, c) = Σ s ρ(r(θ), α, c) + n d log c + n log Z(α) [+ ½ l2 Σ θ²],    n = Σ s
 
-with the weights s of rows, which count a row as often as they say, and r = y − Xθ, or any
-residuals: second derivatives of these are left out (Gauss and Newton). They are numbers, d = 1, or
-vectors of d components with a loss and a Z of their own.
+with the sample weights s of rows, and r = y − Xθ, or any other residuals, whose second derivatives
+are left out (Gauss–Newton). Residuals are numbers, d = 1, or vectors of d components with a loss
+and a Z of their own.
 
-Its coordinates are θ, α and log c − g(α), with g(α) = −sign(α − 2) (b/4) log b, b = |α − 2|. Around
-α = 2 both ρ and log Z have slopes that diverge like log b; at the best scale they cancel, and
-measured from g(α) they cancel at every scale: F has a finite slope up to α = 2 and across it. At a
-fixed scale, and of vectors, they do not, and F has a cusp there.
+The coordinates are θ, α and log c − g(α), with g(α) = −sign(α − 2) (b/4) log b, b = |α − 2|. Around
+α = 2 both ρ and log Z have slopes that diverge like log b. At the best scale these cancel, and with
+the scale measured from g(α) they cancel at every scale: F has a finite slope up to α = 2 and across
+it. At a fixed scale, and for vectors, they do not cancel, and F has a cusp there.
 """
 
 import math
@@ -23,7 +23,7 @@ from robloss._fit.residual_data import ResidualData
 from robloss._fit.sums import HostArray, Sums, Wanted
 from robloss._typing import Array
 
-# A few roundings of a number and of its sum: what separates a value from nothing at all.
+# A few roundings of a number and of its sum, in eps: smaller values cannot be told from 0.
 FLOOR = 16.0
 
 
@@ -49,28 +49,28 @@ class Free:
 class Local:
     """The objective around a point, in the coordinates (θ, α if free, log scale − g(α) if free).
 
-    θ is measured in units of the point's scale: nothing overflows then, whatever the unit of y.
+    θ is measured in units of the point's scale, so that nothing overflows, whatever the unit of y.
 
     Attributes
     ----------
     nll : float
-        inf where F or one of its derivatives overflows; the rest means nothing then.
+        inf where F or one of its derivatives overflows; the other attributes are then meaningless.
     noise : float
-        How far rounding of the sums alone may move `nll`.
+        How much the rounding of the sums alone may change `nll`.
     gradient, hessian : ndarray
         The Hessian is empty where only its `diagonal` was asked for.
     diagonal : ndarray
-        Of the reweighted problem's Hessian: positive, whatever the sign of the curvature.
+        That of the reweighted problem's Hessian: positive, whatever the sign of the curvature.
     gradient_noise : ndarray
-        How far rounding alone, of the data or of the sums, may move the gradient in θ.
+        How much rounding alone, of the data or of the sums, may change the gradient in θ.
     gram : ndarray
-        Σ w x xᵀ, if it was asked for.
+        Σ w x xᵀ, if requested.
     floor : float
-        The scale at which residuals are rounding errors, of the data if not of the sums.
+        The scale at which residuals are rounding errors of the data or of the sums.
     total_weight : float
         Σ w.
     rows : (array, array), or None
-        Residuals and weights, if they were asked for.
+        Residuals and weights, if requested.
     """
 
     point: Point
@@ -98,7 +98,7 @@ def shift_slope(alpha: float) -> float:
 
 
 def as_held(number: float, eps: float) -> float:
-    """A number as float32 holds it where the sums are of float32, by their eps."""
+    """The number, rounded to float32 if sums are computed in that (which `eps` tells)."""
     return float(np.float32(number)) if eps > 1e-10 else float(number)
 
 
@@ -136,9 +136,9 @@ class Likelihood:
         return ridge
 
     def refuses(self, point: Point, most: float) -> bool:
-        """Whether the residuals alone tell that F is above `most` at a point, or is not finite.
+        """Whether the residuals alone show that F exceeds `most` at a point, or is not finite.
 
-        They take no derivatives; a linear model has both in one pass over its rows.
+        That needs no derivatives. A linear model computes both in one pass over its rows.
         """
         data = self.data
         if not isinstance(data, ResidualData):
@@ -167,7 +167,7 @@ class Likelihood:
     def _by_alpha(self, sums: Sums, point: Point) -> tuple[float, HostArray]:
         """The derivative with respect to α, and the column of the Hessian."""
         if self._is_at_two(point):
-            # At α = 2 itself the derivatives of ρ do not exist; beside it those of F do.
+            # At α = 2 itself the derivatives of ρ do not exist; next to it those of F do.
             low, high = self.free.bounds
             inward = -1.0 if point.alpha > 0.5 * (low + high) else 1.0
             point = self.moved(point, 2.0 + inward * self._beside_two)
@@ -217,12 +217,12 @@ class Likelihood:
         ----------
         point : Point
         gram : bool, default False
-            Whether to add what reweighting needs.
+            Whether to compute also what reweighting needs.
         beside : Local, optional
-            A point so near that the Hessian in θ can be taken from it: this is likely to be the
-            last point, and its residuals and weights are wanted.
+            A point so close that its Hessian in θ can be used here too: this is probably the last
+            point, whose residuals and weights are then computed as well.
         hessian : bool, default True
-            Whether second derivatives are wanted, which take time like the square of θ's length.
+            Whether to compute second derivatives, whose cost grows as the square of θ's length.
         """
         shape = self.free.alpha and not self._is_at_two(point)
         last, size, n = beside is not None, self.data.size, self.data.observations
@@ -231,7 +231,7 @@ class Likelihood:
         gradient, border = self._gradient(sums, point)
         ridge = self._ridge(point)
         nll = self._nll(sums.loss, point)
-        # Σ|ψ x| is at most the root, by Cauchy and Schwarz with ψ = w z.
+        # Σ|ψ x| is at most the root, by the Cauchy–Schwarz inequality with ψ = w z.
         noise = FLOOR * self.data.resolution * np.sqrt(sums.squares * sums.pull)
         if not all(np.isfinite(part).all() for part in (gradient, border, noise)):
             nll = math.inf
@@ -255,7 +255,7 @@ class Likelihood:
         )
 
     def rows(self, local: Local) -> tuple[Array, Array]:
-        """The residuals, and their weights in units of that of a residual 0."""
+        """The residuals, and their weights relative to that of a residual of 0."""
         if local.rows is not None:
             return local.rows
         return self._sums(local.point, Wanted(hessian=False, rows=True)).rows
@@ -265,7 +265,7 @@ class Likelihood:
         if local.gram.size:
             return local.gram
         gram = self._sums(local.point, Wanted(hessian=False, gram=True)).gram
-        if not np.all(np.isfinite(gram)):  # what it was made of was finite before
+        if not np.all(np.isfinite(gram)):  # the residuals were finite at this point before
             raise ValueError(
                 "`residuals` must return the same numbers whenever it is called with the same "
                 "parameters, but got NaN or inf where they were finite. Let it depend on theta "
@@ -274,7 +274,7 @@ class Likelihood:
         return gram + np.diag(self._ridge(local.point))
 
     def rounded(self, alpha: float) -> float:
-        """α as the sums hold it, and inside its bounds."""
+        """α, rounded as in the sums and clipped to its bounds."""
         low, high = self.free.bounds
         return max(low, min(high, as_held(alpha, self.eps)))
 

@@ -202,7 +202,7 @@ def fit_linear(
     callback : callable, optional
         Called with an `Iterate` (n_iter, params, alpha, scale, nll) at every iterate on the full
         data; it may raise StopIteration to end the fit.
-    verbose : {0, 1, 2}, default 0
+    verbose : {0, 1, 2} or bool, default 0
         1 prints how the fit ended, 2 also every iterate.
     feature_names : sequence of str, optional
         Names of the columns, for the summary; by default those of a data frame. `predict` requires
@@ -273,14 +273,14 @@ def fit_linear(
         callback=callback,
         verbose=verbose,
     )
-    of_frame = column_names(X)
-    given = of_frame if feature_names is None else feature_names
     constant, together = truth("intercept", intercept), truth("shared", shared)
     ridge = _ridge(l2)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-    of_y = y
+    of_X, of_y = X, y
     xp, X, y = _as_data(X, y, {"X": X, "y": y, **weights})
     rows = counted(sample_weight, xp, X)
+    of_frame = column_names(of_X)
+    given = of_frame if feature_names is None else feature_names
     names = _names(given, X.shape[1])
     targets = _target_names(of_y, y)
     columns = None if given is None else names if of_frame is None else tuple(of_frame)

@@ -179,7 +179,7 @@ class LinearData(ABC):
 
     @abstractmethod
     def outer(self, factor: Array, columns: list[Array]) -> HostArray:
-        """Σ s sᵀ over the rows s = (factor x, columns)."""
+        """Σ s sᵀ over the rows s = (factor x, columns), or (f x, …, columns) of factors (n, k)."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what cannot be pickled: a module, and what some libraries keep one per name."""

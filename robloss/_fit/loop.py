@@ -1,12 +1,12 @@
-"""The loop: reweighted least squares while far, Newton's method when near, never uphill.
+"""The loop: reweighted least squares far from the optimum, Newton's method close to it.
 
 Far from the optimum θ moves to the reweighted least-squares solution, which for fixed α <= 2 and
 scale cannot raise F (the loss lies below the parabola that touches it), and (α, scale) take a
 safeguarded Newton step. Once the predicted gain is small and F is convex around the point, all
-parameters take one Newton step together. Every step is taken only if F does not rise.
+parameters take one Newton step together. A step is accepted only if F does not rise.
 
-A point is looked at once, for F and its derivatives; what only reweighting needs is asked for
-where the step before was a reweighted one, and otherwise fetched if it is needed after all.
+F and its derivatives are computed once per point. What only reweighting needs is computed along
+with them after a reweighted step, and otherwise only if it turns out to be needed.
 """
 
 import math
@@ -21,19 +21,19 @@ from robloss._fit.likelihood import Likelihood, Local, Point
 from robloss._fit.sums import HostArray
 from robloss._fit.symmetric import solve
 
-# Newton's method takes over this near the optimum, in standard errors times √n, which is a distance
-# in units of what a single row tells, and not nearer than one standard error: F is close to its
-# parabola there, so that it finds the optimum that reweighting was heading for.
+# Newton's method takes over within this distance of the optimum, in standard errors times √n (that
+# is, in units of the information in a single row), but at least within one standard error. There F
+# is close to a parabola, so that it finds the optimum that reweighting was heading for.
 _NEAR = 0.1
 _LONGEST_ALPHA = 0.5
-# Per row, the curvature of F in log scale at and below which the scale is not determined: 0.5 at
-# alpha = 0, more above it; where half of the rows are fitted exactly it is next to nothing.
+# The curvature of F in log scale, per row, up to which the scale counts as undetermined. It is 0.5
+# at alpha = 0, and more above; where half of the rows are fitted exactly it is almost 0.
 _FLAT = 1e-6
 _AT_TWO = 1e-3  # the distance from which α may be set to 2 at a fixed scale
 HALVINGS = 40
-# Levenberg and Marquardt's damping: where it begins, in units of the diagonal, and how it changes.
+# Levenberg–Marquardt damping: its initial value, in units of the diagonal, and how it changes.
 _DAMPING, _HARDER, _EASIER = 1e-3, 10.0, 0.1
-_HARDEST = 1e20  # a step damped more than this does not move θ by a rounding
+_HARDEST = 1e20  # a step damped more than this moves θ by less than a rounding
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Trace:
         self.scale.append(local.point.scale)
 
     def refine(self, local: Local) -> None:
-        """Put an iterate in the place of the last one, which it differs from by rounding."""
+        """Replace the last iterate by one that differs from it only by rounding."""
         for values in (self.nll, self.alpha, self.scale):
             values.pop()
         self.add(local)
@@ -72,7 +72,7 @@ class Outcome:
     likelihood: Likelihood
 
 
-# Is shown the number of steps so far and where they led; a true answer ends the loop.
+# Is passed the number of steps so far and where they led; returning True ends the loop.
 Watch = Callable[[int, Local], bool]
 
 
@@ -97,9 +97,9 @@ class Loop:
         Parameters
         ----------
         start : Point or Local
-            Where to start, or what is already known of it.
+            Where to start, or F and its derivatives there.
         trace : Trace, optional
-            The iterates that have led there, if this goes on from others: their steps count.
+            The iterates that led there, if this continues an earlier run: their steps count.
         """
         local = self.first(start) if isinstance(start, Point) else start
         is_new, trace = trace is None, trace or Trace()
@@ -109,7 +109,7 @@ class Loop:
             return self._ended(local, "not_finite", trace)
         if is_new and self._stops(local, trace):
             return self._ended(local, "stopped", trace)
-        # Where the rows that are fitted exactly are 0 themselves, the floor sinks with the scale.
+        # If the rows that are fitted exactly are 0 themselves, the floor falls with the scale.
         lowest = self.likelihood.data.resolution * local.floor
         last, before = math.inf, None
         for _ in range(self.max_iter - trace.steps):
@@ -143,11 +143,11 @@ class Loop:
         return self.watch is not None and self.watch(trace.steps, local)
 
     def first(self, start: Point) -> Local:
-        """What is known of the start."""
+        """F and its derivatives at the start."""
         return self.likelihood.at(start, gram=True)
 
     def _settled(self, local: Local, trace: Trace) -> Outcome:
-        """Where F is flat: an optimum, or a place where rows or the scale mean nothing."""
+        """The outcome where F is flat: an optimum, or where rows or the scale have no influence."""
         n = self.likelihood.data.observations
         status = "converged"
         if local.total_weight < 0.5 * min(self.size, n):
@@ -157,7 +157,7 @@ class Loop:
         return self._ended(local, status, trace)
 
     def held(self, local: Local) -> bool:
-        """Whether α is on a bound and F would fall beyond it."""
+        """Whether α is on a bound and F falls towards the outside."""
         if not self.free.alpha:
             return False
         low, high = self.free.bounds
@@ -179,7 +179,7 @@ class Loop:
             hessian, gradient = hessian[np.ix_(index, index)], gradient[index]
         found = solve(hessian, -gradient, self.likelihood.eps)
         if not self.likelihood.data.is_linear and not found.is_definite:
-            # Gauss and Newton's Hessian need not be positive at a minimum; reweighting's is.
+            # The Gauss–Newton Hessian need not be positive at a minimum; that of reweighting is.
             hessian = hessian.copy()
             hessian[: self.size, : self.size] = self.likelihood.gram(local)
             found = solve(hessian, -gradient, self.likelihood.eps)
@@ -236,7 +236,7 @@ class Loop:
         part = -vectors @ ((vectors.T @ local.gradient[index]) / steep)
         step[index] = part / max(1.0, float(np.max(np.abs(part))))
         if self.free.alpha and self.likelihood.has_cusp:
-            # Shape and scale together, or the step might lead uphill.
+            # Shorten shape and scale together, or the step might lead uphill.
             longest, move = self._longest(local), abs(step[self.size])
             step *= longest / max(longest, move)
         return step
@@ -274,10 +274,10 @@ class Loop:
         return solve(gram, -local.gradient[: self.size], self.likelihood.eps).solution
 
     def _expected(self, length: float, before: float | None) -> float:
-        """The length of the Newton step that will follow one of this length.
+        """The expected length of the Newton step that follows one of this length.
 
-        It is of the order of its square, in units of what one row tells, or has by the last two
-        steps (the one before this had the length `before`) turned out to be less.
+        It is of the order of the square of this length, in units of the information in one row; or
+        less, if the last two steps (the previous one had the length `before`) show a faster rate.
         """
         rate = 1.0 / math.sqrt(self.likelihood.data.observations)
         return length**2 * (rate if before is None else min(rate, length / before**2))
@@ -285,12 +285,12 @@ class Loop:
     def advance(
         self, local: Local, newton: HostArray | None, length: float, trace: Trace, ends: bool
     ) -> Local | None:
-        """The first proposal that does not raise F; `ends`: a Newton step is likely the last."""
+        """The first proposal that does not raise F; `ends`: a Newton step would be the last one."""
         beside = local if ends and self.likelihood.data.is_linear else None
         if 0.5 * length**2 <= local.noise:
             return self._refined(local, newton, length, trace, beside)
         for step in self._proposals(local, newton, length):
-            again = step is not newton  # one reweighted step is likely to be followed by another
+            again = step is not newton  # a reweighted step is usually followed by another
             there = self.moved(local, step)
             trial = self.tried(there, local.nll, gram=again, beside=None if again else beside)
             if trial is not None and np.any(step):
@@ -299,7 +299,7 @@ class Loop:
         return None
 
     def tried(self, point: Point, most: float, **wanted: Any) -> Local | None:
-        """What is known of a point, if F is at most so much there."""
+        """F and its derivatives at a point, if F is at most `most` there."""
         if self.likelihood.refuses(point, most):
             return None
         local = self.likelihood.at(point, **wanted)
@@ -313,7 +313,7 @@ class Loop:
         trace: Trace,
         beside: Local | None,
     ) -> Local | None:
-        """A Newton step whose gain rounding hides: the gradient tells whether it is good."""
+        """A Newton step whose gain is hidden by rounding: the gradient decides on it."""
         if newton is None:
             return None
         before = trace.nll[-2] if len(trace.nll) > 1 else math.inf

@@ -1,15 +1,15 @@
-"""The loss of a vector by its length: what it exceeds the usual one by.
+"""The loss of a vector, as a function of its length's excess over the usual length.
 
 # notation: ε = ‖r‖/c, d = number of components, m = √(d − 1), u = max(ε − m, 0),
 #           b = 2 − α, t = 1 + u²/b
 
-The length of d unit normal deviates has its mode at m, not at 0: a vector of that length is as
-ordinary as can be, and weighs 1, as all shorter ones do; a longer one weighs w(u). The loss that
-has these weights, ℓ'(ε) = ε w(u), is
+The length of a vector of d standard normal numbers has its mode at m, not at 0: vectors up to that
+length are ordinary and weigh 1; longer ones weigh w(u). The loss with these weights, ℓ'(ε) = ε
+w(u), is
 
     ℓ(ε) = min(ε, m)²/2 + ρ(u) + m ∫₀^u w,
 
-which is ρ itself for d = 1. It is concave in ε² for α ≤ 2, so that reweighting cannot raise it.
+which is ρ itself for d = 1. For α ≤ 2 it is concave in ε², so that reweighting cannot raise it.
 
 T. Hitchcox, J. R. Forbes, "Mind the Gap: Norm-Aware Adaptive Robust Loss for Multivariate
 Least-Squares Problems", IEEE Robotics and Automation Letters 7 (2022).
@@ -25,15 +25,16 @@ from robloss._distribution.integrals import nodes, panels
 from robloss._fit.arrays import loss_by_alpha
 from robloss._typing import Array
 
-# Where the weight has fallen to e^(−this), what is left of its integral is below e^(−40) of it for
-# α <= 0; above it that is farther away than 10^17 scales.
+# The integral is cut where the weight has fallen to e^(−this). For α <= 0 the remainder is then
+# below e^(−40) of the integral; for α > 0 the cut is farther away than 10^17 scales.
 _FALL = 80.0
-# From here on the weight is its limit at −∞ to rounding, for all u at which it is not negligible.
+# Below this α the weight equals its limit at −∞ up to rounding, for all u where it is not
+# negligible.
 _LOWEST = -1e17
 
 
 def integral_of_weight(xp: Any, u: Array, alpha: float) -> Array:
-    """∫₀^u w at scale 1, for α <= 2 and u >= 0, to 1e-14 of it (tests/fit/test_vectors.py)."""
+    """∫₀^u w at scale 1, for α <= 2 and u >= 0, to a relative 1e-14 (tests/fit/test_vectors.py)."""
     if alpha == 2:
         return u
     return _integrals(xp, u, alpha, lambda x: [evaluate("weight", x, alpha, 1.0)])[0]
@@ -42,7 +43,7 @@ def integral_of_weight(xp: Any, u: Array, alpha: float) -> Array:
 def _integrals(
     xp: Any, u: Array, alpha: float, integrands: Callable[[Array], list[Array]]
 ) -> list[Array]:
-    """∫₀^u of the weight, or of what falls like it."""
+    """∫₀^u of the weight, or of functions that fall like it."""
     b = 2.0 - max(alpha, _LOWEST)
     fall = 2.0 * _FALL / b
     end = math.sqrt(b * math.expm1(fall)) if fall < 600.0 else math.inf
@@ -57,7 +58,7 @@ def _integrals(
 
 
 def excess(xp: Any, epsilon: Array, components: int) -> Array:
-    """What a length in units of the scale exceeds the mode by."""
+    """The excess of a length, in units of the scale, over the mode; 0 below it."""
     beyond = epsilon - math.sqrt(components - 1.0)
     return xp.where(beyond > 0, beyond, xp.zeros_like(beyond))
 

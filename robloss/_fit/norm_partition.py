@@ -1,11 +1,11 @@
-"""log Z of the law of vectors whose loss is that of `norm_law`, with two derivatives in α.
+"""log Z for vectors with the loss of `norm_law`, with two derivatives in α.
 
 The density of a vector r of d components is e^(−ℓ(‖r‖/c)) / (c^d Z), so that
 
     Z(α) = S ∫₀^∞ ε^(d−1) e^(−ℓ(ε)) dε,    S = 2 π^(d/2)/Γ(d/2),
 
-which for d = 1 is Z of the loss itself, and (2π)^(d/2) at α = 2. At α = 0 the integrand falls like
-ε^(d−3): for d >= 2 there is no Z, and no density.
+For d = 1 this is Z of the loss itself; at α = 2 it is (2π)^(d/2). At α = 0 the integrand falls like
+ε^(d−3), so that for d >= 2 there is no Z, and no density.
 
 # notation: as in norm_law; u = k sinh y, k as for the integrals of the loss
 """
@@ -23,28 +23,28 @@ from robloss._distribution.legendre import PLACES, SHARES
 from robloss._fit.norm_law import law, law_by_alpha
 from robloss._fit.sums import HostArray
 
-# From here on the law is used. Towards 0 nearly all of its mass moves out to lengths of
-# (d/2)^(1/α) scales: at 0.1 it is around 60 of them for d = 3, and 10^10 for d = 20.
+# The distribution is used from this α upwards. Towards 0 nearly all of its mass moves out to
+# lengths of (d/2)^(1/α) scales: at 0.1 these are about 60 scales for d = 3, and 10^10 for d = 20.
 LEAST_ALPHA = 0.1
-# Below the mode the integrand falls like e^(−h²) in the distance h from there at least.
+# Below the mode the integrand falls at least like e^(−h²) with the distance h from it.
 _BELOW = 7.0
-# What is left out where the integrand has fallen by e^(−this) is below a rounding of the whole.
+# The integral is cut where the integrand has fallen by e^(−this): the rest is less than a rounding.
 _FALL = 45.0
-# The integrand's finest detail in y is 1/√(αd) wide, a tenth for d = 1000.
+# The finest detail of the integrand in y is 1/√(αd) wide, a tenth for d = 1000.
 _PANEL = 4.0
-_DRAWN = 10_000  # places of a density to draw its quantiles by
-_FARTHEST = 690.0  # e to this is still a number
+_DRAWN = 10_000  # grid points of a density whose quantiles are plotted
+_FARTHEST = 690.0  # its exponential is still finite
 
 
 class Partition(NamedTuple):
-    """What integrals over a law give.
+    """Integrals over the distribution.
 
     Attributes
     ----------
     value, slope, bow : float
-        log Z and its derivatives; the slope at α = 2 is −inf, and the second means nothing there.
+        log Z and its first and second derivative; at α = 2 the first is −inf, and the second NaN.
     median : float
-        Of the length, in scales, to the distance of two nodes: a percent of it or less.
+        The median length, in scales, to within the distance of two nodes: 1 % or better.
     """
 
     value: float
@@ -54,7 +54,7 @@ class Partition(NamedTuple):
 
 
 def _nodes(start: float, stop: float, panel: float) -> tuple[HostArray, HostArray]:
-    """Places and logarithms of weights of a quadrature."""
+    """The nodes of a quadrature, and the logarithms of their weights."""
     edges = np.linspace(start, stop, 1 + math.ceil((stop - start) / panel))
     lengths = np.diff(edges)[:, None]
     places = edges[:-1, None] + lengths * np.asarray(PLACES)
@@ -62,7 +62,7 @@ def _nodes(start: float, stop: float, panel: float) -> tuple[HostArray, HostArra
 
 
 def _end(components: int, alpha: float, k: float) -> float:
-    """The y from which on the integrand is nothing beside that at the mode, or beyond it."""
+    """The y beyond which the integrand is negligible compared with its value at the mode."""
     m = math.sqrt(components - 1.0)
     y = np.arange(0.0, _FARTHEST, 0.25)
     u = k * np.sinh(y)
@@ -79,7 +79,7 @@ def _namespace() -> Any:
 
 
 def quantiles_of_length(shares: HostArray, alpha: float, components: int) -> HostArray:
-    """Lengths, in scales, that these shares of vectors are below: for pictures, from a grid."""
+    """Quantiles of the length, in scales, by interpolation on a grid: for plots."""
     xp, d, m = _namespace(), components, math.sqrt(components - 1.0)
     k = float(width(xp, np.asarray(alpha)))
     with np.errstate(all="ignore"):
@@ -110,7 +110,7 @@ def log_partition(alpha: float, components: int) -> Partition:
         total = float(np.sum(mass))
         surface = math.log(2.0) + 0.5 * d * math.log(math.pi) - math.lgamma(0.5 * d)
         value = surface + largest + math.log(total)
-        # Nodes are in order, and the mass of one lies half on either side of it.
+        # Nodes are in order; half the mass of each lies on either side of it.
         median = float(np.interp(0.5 * total, np.cumsum(mass) - 0.5 * mass, epsilon))
         if alpha == 2:
             return Partition(value, -math.inf, math.nan, median)

@@ -1,4 +1,4 @@
-"""The logarithm of what makes e^(−ρ) a density, with two derivatives in α, for a single α."""
+"""The normaliser of a fit's distribution: log Z with two derivatives in α, for a single α."""
 
 import math
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from robloss._distribution.integrals import both_ends, nodes, span, width
 from robloss._fit.norm_partition import LEAST_ALPHA
 from robloss._fit.norm_partition import log_partition as of_vectors
 
-# Relative to |α − 2| (of 1 far from it), the difference of two slopes, each right to 1e-12, gives
-# their slope to 1e-8: a step of Newton's method needs three digits.
+# The step of a difference quotient, relative to |α − 2| (or 1, far from 2). With slopes accurate to
+# 1e-12 the second derivative is accurate to 1e-8; a Newton step needs three digits.
 _STEP = 1e-4
 
 
@@ -28,10 +28,10 @@ def _untruncated() -> Any:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """log Z(α), or that of the law cut off at ±τ scales.
+    """log Z(α), or that of the distribution truncated at ±τ scales.
 
-    Below α = 0, or `LEAST_ALPHA` for vectors, where the whole law has no Z or none to use, all are
-    0: the shape is not estimated there.
+    Without a truncation, log Z and its derivatives are 0 below α = 0 (for vectors: below
+    `LEAST_ALPHA`), where Z does not exist or is not usable: the shape is not estimated there.
 
     Attributes
     ----------
@@ -45,13 +45,13 @@ class Normaliser:
 
     @property
     def least_alpha(self) -> float:
-        """From where on log Z exists."""
+        """The smallest α for which log Z is used."""
         if self.truncation is not None:
             return -math.inf
         return 0.0 if self.components == 1 else LEAST_ALPHA
 
     def _whole(self, alpha: float) -> tuple[float, float, float]:
-        """Log Z of the whole law, and two derivatives."""
+        """Log Z of the distribution without truncation, and two derivatives."""
         if alpha < self.least_alpha:
             return 0.0, 0.0, 0.0
         if self.components > 1:
@@ -72,14 +72,14 @@ class Normaliser:
         return -_mean_grad_alpha(alpha, self.truncation)
 
     def bow(self, alpha: float) -> float:
-        """d² log Z/dα², to the digits that a step needs, at an α other than 2."""
+        """d² log Z/dα², as accurate as a step needs it, at an α other than 2."""
         if self.truncation is None:
             return self._whole(alpha)[2]
         step = _STEP * min(1.0, abs(alpha - 2.0))
         return (self.slope(alpha + step) - self.slope(alpha - step)) / (2 * step)
 
     def slope_by_truncation(self, alpha: float) -> float:
-        """d² log Z/(dα d log τ): how the slope moves with the logarithm of the truncation."""
+        """d² log Z/(dα d log τ): how the slope changes with the logarithm of the truncation."""
         tau = self.truncation
         if tau is None:
             return 0.0
@@ -89,7 +89,7 @@ class Normaliser:
 
 
 def _mean_grad_alpha(alpha: float, truncation: float) -> float:
-    """E[∂ρ/∂α] under the truncated law of scale 1."""
+    """E[∂ρ/∂α] under the truncated distribution of scale 1."""
     xp = array_api_compat.array_namespace(np.empty(0))
     bottom, top, shape = np.asarray(0.0), np.asarray(truncation), np.asarray(alpha)
     m = width(xp, shape)

@@ -67,9 +67,13 @@ def whole_number(name: str, value: Any, least: int) -> int:
     return int(given)
 
 
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, (bool, np.bool_))
+
+
 def truth(name: str, value: Any) -> bool:
     """A Python or NumPy truth value as bool."""
-    if not isinstance(value, (bool, np.bool_)):
+    if not _is_truth(value):
         raise TypeError(f"`{name}` must be True or False, but got {value!r}. Pass one of these.")
     return bool(value)
 
@@ -205,5 +209,5 @@ def parsed(
         tol=float(tol),
         max_iter=whole_number("max_iter", max_iter, 0),
         callback=callback,
-        verbose=whole_number("verbose", verbose, 0),
+        verbose=whole_number("verbose", int(verbose) if _is_truth(verbose) else verbose, 0),
     )

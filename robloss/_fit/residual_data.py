@@ -55,7 +55,9 @@ class ResidualData:
         self.size: int = theta.shape[0]
         here = self.around(to_host(theta))
         self.n, self.observations = here.n, here.observations
-        self.resolution = self.eps = here.resolution
+        # Rounding of the parameters is rounding of the residuals too.
+        of_theta = float(array_api_compat.array_namespace(theta).finfo(theta.dtype).eps)
+        self.resolution = self.eps = max(here.resolution, of_theta)
         self.components = here.components
 
     def __getstate__(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import common_library, real_dtype
+from robloss._args import common_library
 from robloss._fit.begun import with_shape_of
 from robloss._fit.finish import finished
 from robloss._fit.functions import (
@@ -14,6 +14,7 @@ from robloss._fit.functions import (
     Noted,
     Remembered,
     Steady,
+    as_floats,
     check_functions,
     check_jacobian,
     check_residuals,
@@ -46,7 +47,7 @@ def _parameters(theta0: Any, weights: dict[str, Any]) -> tuple[Any, Array]:
             f"`theta0` must have one dimension and a length of at least 1, but got shape "
             f"{tuple(theta0.shape)}. Pass a list of numbers."
         )
-    theta = xp.astype(theta0, real_dtype("theta0", theta0, xp), copy=False)
+    theta = as_floats("theta0", theta0)
     where = first_not_finite(to_host(theta))
     if where:
         raise ValueError(
@@ -73,11 +74,11 @@ def _as_data(
     first = detached(function(as_like(host, theta)))
     check_residuals(first, theta)
     first = xp.astype(first, first.dtype, copy=True)  # the function may use its memory again
-    function = Steady("residuals", function, first)
+    function, first = Steady("residuals", function, first), as_floats("residuals", first)
     jacobian: Function = jacobian_of(function, theta) if jac is None else Noted("jac", jac)
     slopes = detached(jacobian(as_like(host, theta)))
     check_jacobian(slopes, (*first.shape, theta.shape[0]), theta)
-    jacobian = Steady("jac", jacobian, slopes)
+    jacobian, slopes = Steady("jac", jacobian, slopes), as_floats("jac", slopes)
     rows = counted(sample_weight, xp, first)
     size = moments_at_start(first, slopes, rows.rows).largest_y
     components = first.shape[1] if first.ndim == 2 else 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robloss._args import as_numpy, column_names, common_library, real_dtype
 from robloss._distribution.cumulative import ppf
-from robloss._fit.inference import Inference, Optimum, quantile
+from robloss._fit.inference import Inference, Optimum, normal_quantile, outlier_reach, quantile
 from robloss._fit.norm_partition import LEAST_ALPHA, log_partition
 from robloss._fit.profile import AlphaProfile, profile_alpha
 from robloss._fit.summary import summary
@@ -135,8 +135,10 @@ class Fit:
 
         H⁻¹ (Σ s sᵀ) H⁻¹, with the observed Hessian H of the objective and the gradient s of each
         row's contribution. It is valid for many rows, whether or not the errors follow the fitted
-        distribution. It is NaN for coefficients that the data do not determine, and for an alpha on
-        a bound, which the covariance of the other estimates treats as known.
+        distribution. Responses that share alpha and scale have one s for each row, so that their
+        errors may be correlated; with a ridge, the mean of all s is subtracted from each. It is NaN
+        for coefficients that the data do not determine, and for an alpha on a bound, which the
+        covariance of the other estimates treats as known.
         """
         return self._sandwich.covariance
 
@@ -176,7 +178,8 @@ class Fit:
             "sandwich": see `covariance`. "information": the inverse of the observed Hessian, valid
             if the errors follow the fitted distribution. "H1", "H2", "H3": Huber's covariances of
             the coefficients with his correction factors K for small n, named as in statsmodels and
-            valid if the errors do not depend on X; alpha and scale as in the sandwich.
+            valid if the errors depend neither on X nor on those of other responses; alpha and scale
+            as in the sandwich.
 
         Returns
         -------
@@ -258,25 +261,24 @@ class Fit:
         one stay within this distance (by Bonferroni's inequality: 3.7 standard deviations for
         n = 200). A fitted distribution with heavy tails expects larger residuals, but gives them
         little weight. For alpha < 0 without a truncation, where there is no distribution, the
-        quartiles are those of alpha = 0.
+        quartiles are those of alpha = 0. Rows count as often as their `sample_weight` says, but at
+        least once on average.
 
         For vectors it is the length that n normal vectors stay within, whose median length is that
         of the fitted distribution; or, for alpha < 0.1, where there is none, whose components have
         the standard deviation `scale`. It uses Wilson and Hilferty's cube root, which is 3 % too
         large for 1000 rows of two components, and less for more components.
         """
-        d = self._optimum.data.components
+        d, n = self._optimum.data.components, self._optimum.data.observations
         if d > 1:
-            deviations = -float(ppf(0.05 / self.observations, 2.0))
+            deviations = -normal_quantile(0.05 / n)
             cube = (1 - 2 / (9 * d) + deviations * math.sqrt(2 / (9 * d))) ** 3
             wide = 1.0
             if self.alpha >= LEAST_ALPHA:
                 medians = [log_partition(alpha, d).median for alpha in (self.alpha, 2.0)]
                 wide = medians[0] / medians[1]
             return math.sqrt(d * cube) * wide * self.scale
-        alpha = self.alpha if self._has_law else max(self.alpha, 0.0)
-        quartile = float(ppf(0.75, alpha, truncation=self.truncation) / ppf(0.75, 2.0))
-        return -float(ppf(0.025 / self.observations, 2.0)) * quartile * self.scale
+        return float(outlier_reach(self.alpha, self.truncation, n)) * self.scale
 
     def summary(self) -> str:
         """Format the fit as a table in the style of statsmodels, with a section on the weights."""

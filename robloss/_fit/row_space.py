@@ -1,8 +1,8 @@
-"""The space that the rows of a design span: what few rows can tell of many coefficients.
+"""The row space of a design: all that a few rows can tell about many coefficients.
 
-Residuals depend on coefficients only through their part in this space, and a ridge takes the rest
-to 0. So the optimum lies in it, where there are no more coordinates than rows; of all optima
-without a ridge this is the one of least norm, which is the limit of those with a vanishing one.
+Residuals depend on the coefficients only through their component in this space, and a ridge shrinks
+the rest to 0. So the optimum lies in the row space, whose dimension is at most the number of rows.
+Of all optima without a ridge this is the one of least norm, the limit for a vanishing ridge.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from robloss._typing import Array
 
 @dataclass(frozen=True, eq=False)
 class RowSpace:
-    """Coordinates of rows, and of coefficients, in the space of rows.
+    """Coordinates of rows and of coefficients in the row space.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class RowSpace:
         Features as they were given.
     intercept : bool
     center : ndarray (p,)
-        Where the coordinates are 0; 0 itself without an intercept, which would take up the shift.
+        The origin of the coordinates; 0 without an intercept, which alone can absorb a shift.
     basis : ndarray (p, r)
         Orthonormal columns.
     size : float
@@ -40,12 +40,12 @@ class RowSpace:
     size: float
 
     def coordinates(self) -> HostArray:
-        """Those of the rows of X, (n, r)."""
+        """The coordinates of the rows of X, (n, r)."""
         return (to_host(self.X) - self.center) @ self.basis
 
     @cached_property
     def outside(self) -> HostArray:
-        """The squared length of what each parameter has outside, the constant's first."""
+        """The squared length of each parameter outside the space, the constant first."""
         constant = float(self.center @ self.center - np.sum((self.center @ self.basis) ** 2))
         slopes = 1.0 - np.sum(self.basis**2, axis=1)
         return np.maximum(self._both(constant, slopes), 0.0)
@@ -54,13 +54,13 @@ class RowSpace:
         return np.append(constant, slopes) if self.intercept else slopes
 
     def products(self) -> HostArray:
-        """The products of what the parameters have outside."""
+        """The inner products of the parameters' components outside the space."""
         whole = np.vstack([-self.center[None, :][: int(self.intercept)], np.eye(len(self.center))])
         inside = whole @ self.basis
         return np.asarray(whole @ whole.T - inside @ inside.T)
 
     def determines(self, eps: float) -> NDArray[np.bool_]:
-        """Whether the rows tell of each parameter, the constant first."""
+        """Whether the rows determine each parameter, the constant first."""
         constant = float(self.center @ self.center) + self.size**2
         whole = self._both(constant, np.ones_like(self.center))
         determined: NDArray[np.bool_] = self.outside <= 100 * eps * whole
@@ -70,9 +70,9 @@ class RowSpace:
 def row_space(
     X: Array, intercept: bool, counts: NDArray[np.bool_] | slice = slice(None)
 ) -> RowSpace | None:
-    """The space of the rows that count, fewer than there are parameters.
+    """The space of the rows with a positive weight, of which there are fewer than parameters.
 
-    None where their squares overflow or underflow, which is for others to complain of.
+    None if their squares overflow or underflow; another check then raises the error.
     """
     features = to_host(X)[counts]
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Where the loop starts, and which of its ends is kept."""
+"""Where the loop starts, and which of its results is kept."""
 
 import math
 from collections.abc import Callable
@@ -18,22 +18,23 @@ from robloss._fit.normaliser import Normaliser
 from robloss._fit.options import Options
 from robloss._fit.starts import largest, middle_spread, resampled
 
-# Rows of the sample per coefficient, at least: its optimum is a thirtieth of a row's information
-# per coefficient from that of the data, where three Newton steps reach rounding.
+# The sample has at least this many rows per coefficient: its optimum is then so close to that of
+# the data (1/√1000 in units of one row's information) that three Newton steps reach rounding.
 _ROWS_EACH = 1000
-_WORTHWHILE = 4  # times that many rows of data, and the sample saves more than it costs
+_WORTHWHILE = 4  # with this many times the rows of the sample, it saves more than it costs
 _SAMPLE_TOL = 0.01
-# How many times farther from the optimum than it should be by chance a sample may lie.
+# How many times farther from the optimum than chance explains a sample's optimum may lie.
 _ASTRAY = 5.0
-# The stages of an annealed fit end this many standard errors from their optimum: registrations of
-# benchmarks/annealing.py with 80 and 90 % outliers then take 0.6 to 0.8 of the calls that 0.1 takes
-# and succeed as often, but for chance; at 3 the schedules of α succeed less often, at 10 all do.
+# Stages of an annealed fit end within this many standard errors of their optimum. Registrations of
+# benchmarks/annealing.py with 80 and 90 % outliers then take 0.6 to 0.8 times the calls that they
+# take with 0.1, and succeed as often, except by chance; with 3 the schedules of α succeed less
+# often, with 10 all of them do.
 _STAGE_TOL = 1.0
 
 
 @dataclass(frozen=True)
 class Found(Generic[AnyData]):
-    """The end that is kept, of which data (they may have been centred), and the design's rank."""
+    """The result that is kept, its data (which may have been centred), and the design's rank."""
 
     data: AnyData
     rank: int
@@ -49,7 +50,7 @@ class Search:
     options : Options
     l2 : float
     watch : callable, or None
-        Is shown the iterates on the full data.
+        Is passed the iterates on the full data.
     """
 
     options: Options
@@ -62,7 +63,7 @@ class Search:
         return Normaliser(self.options.truncation)
 
     def free(self, data: Data) -> Free:
-        """Which of shape and scale are to be estimated, between bounds as the data's sums hold."""
+        """Which of shape and scale to estimate, with bounds rounded as in the sums."""
         options = self.options
         low, high = (as_held(bound, data.eps) for bound in options.bounds)
         return Free(options.alpha is None, options.scale is None, (low, high))
@@ -72,7 +73,7 @@ class Search:
         return Likelihood(data, free or self.free(data), self.normaliser, self.l2)
 
     def linear(self, data: LinearData) -> Found[LinearData]:
-        """The likeliest end that is found for a linear model, from least squares or a sample."""
+        """The likeliest result for a linear model, starting from least squares or a sample."""
 
         def look(search: Search) -> Found[LinearData]:
             return search.from_sample(data) or search.from_problem(least_squares(data))
@@ -80,19 +81,20 @@ class Search:
         return self._in_two_parts(look)
 
     def best(self, problem: Problem[AnyData]) -> Found[AnyData]:
-        """The likeliest end that is found from where a problem begins."""
+        """The likeliest result from the start of a problem."""
         return self._in_two_parts(lambda search: search.from_problem(problem))
 
     def from_problem(self, problem: Problem[AnyData]) -> Found[AnyData]:
-        """The likeliest end, at shapes between the bounds alone."""
+        """The likeliest result, with one search for all shapes between the bounds."""
         return Found(problem.data, problem.rank, self.ends(problem)[0])
 
     def _in_two_parts(self, look: Callable[["Search"], Found[AnyData]]) -> Found[AnyData]:
-        """What is found for the shapes that are asked for, first for those from 0 on.
+        """Search first among shapes from 0 upwards, then below 0 if that is asked for.
 
-        For negative shapes the likelihood has no maximum in the scale, since a loss that is bounded
-        forgives every row: the scale is then that of the best fit from 0 on. The second part goes
-        on from the end of the first, and tries other starts as that did.
+        For negative shapes the likelihood has no maximum in the scale, since a bounded loss can
+        forgive every row: the scale is then held at that of the best fit with shapes from 0
+        upwards. The second part continues from the result of the first, and tries further starts
+        in the same way.
         """
         options = self.options
         low, high = options.bounds
@@ -111,17 +113,17 @@ class Search:
         return replace(found, outcome=below.among_others(problem, ends)[0])
 
     def loop(self, data: Data, free: Free | None = None) -> Loop:
-        """What minimises F of the data."""
+        """The loop that minimises F for the data."""
         kind = GradientLoop if self.options.method == "gradient" else Loop
         options = self.options
         return kind(self.likelihood(data, free), options.tol, options.max_iter, self.watch)
 
     def run(self, data: Data, start: Point) -> Outcome:
-        """The end from one start."""
+        """The result from one start."""
         return self.loop(data).run(self._annealed(data, start))
 
     def _annealed(self, data: Data, start: Point) -> Point:
-        """Where the stages of graduated non-convexity lead from a start."""
+        """The point to which the stages of graduated non-convexity lead from a start."""
         options = self.options
         if options.anneal is None:
             return start
@@ -153,20 +155,20 @@ class Search:
         return self._inside(1.0 if low < 1 < high else 0.5 * (low + high))
 
     def start(self, problem: Problem[Data]) -> Point:
-        """Where to begin: what the problem says; else alpha = 1 and the spread of residuals."""
+        """The point to start from: the problem's; else alpha = 1 and the spread of residuals."""
         data, theta = problem.data, problem.theta
         alpha, scale = self.options.alpha, self.options.scale
         if alpha is None:
             alpha = self._first_alpha() if problem.alpha is None else self._inside(problem.alpha)
         if scale is None:
-            # Above alpha = 2 the loss explodes beyond the scale: begin beyond the largest residual.
+            # Above alpha = 2 the loss explodes beyond the scale: start above the largest residual.
             wide = math.sqrt(data.observations) if alpha > 2 else 1.0
             spread = problem.scale or (
                 middle_spread(data, theta) if problem.is_given else data.spread(theta)
             )
             scale = max(self._least_scale(problem), wide * spread)
             if problem.is_given and self.options.alpha is None and not spread > 0:
-                # Most rows are fitted exactly: with this scale the others are infinitely far.
+                # Most rows are fitted exactly: in units of this scale the others are very far.
                 alpha = self.options.bounds[0]
         return Point(theta, alpha, scale)
 
@@ -175,7 +177,7 @@ class Search:
         return FLOOR * problem.data.resolution * (problem.size_of_y or 1.0)
 
     def ends(self, problem: Problem[Data]) -> list[Outcome]:
-        """Ends of the loop from where it may start, in the order of `_likeliest_first`."""
+        """Results of the loop from all its starts, in the order of `_likeliest_first`."""
         start = self.start(problem)
         ends = [self.run(problem.data, start)]
         if self._may_hide_another(ends[0]):
@@ -183,7 +185,7 @@ class Search:
         return self.among_others(problem, ends)
 
     def among_others(self, problem: Problem[Data], ends: list[Outcome]) -> list[Outcome]:
-        """These ends and those from resampled starts, in the order of `_likeliest_first`."""
+        """These results and those from resampled starts, in the order of `_likeliest_first`."""
         for other in resampled(problem, self.options.n_starts - 1, self.options.rng):
             if ends[-1].status == "stopped":
                 break
@@ -191,26 +193,27 @@ class Search:
         return _likeliest_first(ends)
 
     def _may_hide_another(self, end: Outcome) -> bool:
-        """Whether a heavy tail may be likelier still.
+        """Whether a heavy-tailed optimum, which would be likelier, may have been missed.
 
-        Many outliers on one side look like a wide normal distribution to a fit that starts from
-        least squares: it then ends near alpha = 2, although a heavy tail is far likelier.
+        To a fit that starts from least squares, many outliers on one side look like a wide normal
+        distribution: it then ends near alpha = 2, although a heavy tail is far likelier.
         """
         options = self.options
         adapts = options.alpha is None and options.anneal is None and options.max_iter > 0
         return adapts and end.local.point.alpha > 1 and end.status != "stopped"
 
     def _grown(self, data: Data, start: Point) -> list[Outcome]:
-        """The end that grows from the fit with the most forgiving loss, if that has an end."""
+        """The result that starts from the fit with the lowest alpha, if that fit succeeds."""
         free = self.free(data)
         forgiving = Free(False, free.scale, free.bounds)
         below = self.loop(data, forgiving).run(Point(start.theta, free.bounds[0], start.scale))
-        return [self.loop(data).run(end.local.point) for end in _sound(data, below)]
+        trace = None if below.status == "stopped" else below.trace
+        return [self.loop(data).run(end.local.point, trace) for end in _sound(data, below)]
 
     def from_sample(self, data: LinearData) -> Found[LinearData] | None:
-        """The end from the optimum of a sample of many rows, unless that leads astray.
+        """The result that starts from the optimum of a sample, unless the sample is misleading.
 
-        The data are not looked at before: what is unsound of them shows at the sample's optimum.
+        The full data are not checked first: anything unsound in them shows at the sample's optimum.
         """
         rows = max(SAMPLE, _ROWS_EACH * data.size)
         if data.n < _WORTHWHILE * rows or self.options.max_iter == 0:
@@ -222,7 +225,7 @@ class Search:
         if not is_sound(part, moments):
             return None
         sample, rank = solved(*centered(part, moments, data.eps)), data.size
-        if sample.rank == rank:  # columns that are independent in some rows are so in all
+        if sample.rank == rank:  # columns that are independent in the sample are so in all rows
             data = data.centered(sample.data.center) if np.any(sample.data.center) else data
         else:
             whole = least_squares(data)
@@ -243,7 +246,7 @@ class Search:
         return Found(data, rank, outcome)
 
     def _onward(self, data: LinearData, points: list[Point], sample: LinearData) -> Outcome | None:
-        """The end from the likeliest of the sample's optima, unless they lead astray."""
+        """The result from the likeliest of the sample's optima, unless they are misleading."""
         loop = self.loop(data)
         starts = [loop.first(point) for point in points]
         local = min(starts, key=lambda start: start.nll)
@@ -256,22 +259,22 @@ class Search:
 
 
 def _sound(data: Data, end: Outcome) -> list[Outcome]:
-    """The end, if it is one: an optimum, or where the likelihood has none."""
-    # Half of so many rows are more than the parameters can fit whatever they are.
+    """The result, if it is usable: an optimum, or where the likelihood is unbounded."""
+    # With so many rows, half of them are more than the parameters can fit regardless of the data.
     is_exact = end.status == "scale_floor" and data.observations > 2 * data.size
     return [end] if is_exact or end.status in ("converged", "stopped") else []
 
 
 def _likeliest_first(ends: list[Outcome]) -> list[Outcome]:
-    """By their likelihood; the first says so if the callback ended the search with the last."""
+    """Sorted by likelihood; the first is "stopped" if the callback ended the search."""
     stopped = ends[-1].status == "stopped"
     least = min(ends, key=lambda end: end.local.nll).local
-    # Of ends that rounding alone tells apart the first, which has taken the fewest steps.
+    # Of results that differ only by rounding, prefer the first, which took the fewest steps.
     first, *others = sorted(ends, key=lambda end: max(end.local.nll, least.nll + least.noise))
     return [replace(first, status="stopped") if stopped else first, *others]
 
 
 def _distinct(ends: list[Outcome]) -> list[Point]:
-    """Where ends are, without those that differ by less than chance from the first."""
+    """The points of the results, without those practically as likely as the first."""
     first = ends[0].local
     return [first.point] + [end.local.point for end in ends[1:] if end.local.nll > first.nll + 0.01]

@@ -9,8 +9,17 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
+from robloss._fit.inference import outlier_reach
 from robloss._fit.result import Fit, LinearFit
 from robloss._typing import Array
+
+_LISTED = 10  # columns in a flag
+
+
+def _named(places: list[str]) -> str:
+    """The columns that a flag is about, the first of them by their places."""
+    more = f" and {len(places) - _LISTED} more" if len(places) > _LISTED else ""
+    return f"Column{'s'[: len(places) > 1]} {', '.join(places[:_LISTED])}{more}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,8 +43,11 @@ class Fits(Sequence[Fit]):
         return len(self.fits)
 
     def __getitem__(self, index: Any) -> Any:
-        """One of the fits, with columns counted in row-major order, or some of them."""
-        return self.fits[index]
+        """One of the fits, by its place in row-major order or along each axis; or some of them."""
+        if not isinstance(index, tuple):
+            return self.fits[index]
+        places = np.arange(len(self)).reshape(self.shape)[index]
+        return self.fits[places] if places.ndim == 0 else tuple(self.fits[k] for k in places.flat)
 
     def __iter__(self) -> Iterator[Fit]:
         return iter(self.fits)
@@ -47,6 +59,11 @@ class Fits(Sequence[Fit]):
             is_of_each = name in dir(LinearFit) or name in LinearFit.__dataclass_fields__
             where = f" Each fit has its own: fits[k].{name}." if is_of_each else ""
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}.{where}")
+
+    def _placed(self) -> Iterator[tuple[str, Fit]]:
+        """The fits with the places of their columns, (i, j) where these have several axes."""
+        for place, fit in zip(np.ndindex(self.shape), self.fits, strict=True):
+            yield str(place if len(place) > 1 else place[0]), fit
 
     def _numbers(self, name: str) -> NDArray[np.float64]:
         return np.asarray([getattr(fit, name) for fit in self.fits]).reshape(self.shape)
@@ -90,12 +107,17 @@ class Fits(Sequence[Fit]):
     @property
     def outliers(self) -> Array:
         """Rows whose residual is larger than `outlier_distance`, (n, …) of bool."""
-        return self._stacked(lambda fit: fit.outliers)
+        residuals = self.residuals
+        xp, device = array_api_compat.array_namespace(residuals), array_api_compat.device(residuals)
+        distance = xp.asarray(self.outlier_distance, dtype=residuals.dtype, device=device)
+        return xp.abs(residuals) > distance
 
     @property
     def outlier_distance(self) -> NDArray[np.float64]:
         """The size of a residual beyond which it is called an outlier."""
-        return self._numbers("outlier_distance")
+        first = self.fits[0]
+        n = first._optimum.data.observations  # noqa: SLF001 - a fit of ours, and the same for all
+        return np.asarray(outlier_reach(self.alpha, first.truncation, n) * self.scale)
 
     @property
     def observations(self) -> float:
@@ -151,7 +173,7 @@ class Fits(Sequence[Fit]):
     @property
     def message(self) -> str:
         """The status as a sentence."""
-        failed = [(k, fit) for k, fit in enumerate(self.fits) if not fit.converged]
+        failed = [(place, fit) for place, fit in self._placed() if not fit.converged]
         if not failed:
             return self.fits[0].message
         column, first = failed[0]
@@ -159,12 +181,16 @@ class Fits(Sequence[Fit]):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a reader of the result must know, column by column."""
-        return tuple(f"Column {k}: {flag}" for k, fit in enumerate(self.fits) for flag in fit.flags)
+        """What a reader of the result must know, each with the columns that it is about."""
+        columns: dict[str, list[str]] = {}
+        for place, fit in self._placed():
+            for flag in fit.flags:
+                columns.setdefault(flag, []).append(place)
+        return tuple(f"{_named(places)}: {flag}" for flag, places in columns.items())
 
     def summary(self) -> str:
         """Format the fits as tables, one after the other."""
-        tables = (f"Column {k}\n{fit.summary()}" for k, fit in enumerate(self.fits))
+        tables = (f"{_named([place])}\n{fit.summary()}" for place, fit in self._placed())
         return "\n\n".join(tables)
 
     def plot(self, **_: Any) -> NoReturn:

@@ -138,19 +138,11 @@ class SharedData:
         )
 
     def outer(self, factor: Array, columns: list[Array]) -> HostArray:
-        """Σ s sᵀ over the rows s = (factor x, columns) of all responses."""
-        total = np.zeros((self.size + len(columns), self.size + len(columns)))
-        shape = np.arange(self.size, len(total))
-        for k, (part, block) in enumerate(zip(self.parts, self.blocks, strict=True)):
-            index = np.concatenate([block, shape])
-            products = part.outer(factor[:, k], [column[:, k] for column in columns])
-            total[np.ix_(index, index)] += products
-        return total
+        """Σ s sᵀ over the rows s = (factor x, columns), of all responses (n, k) together.
 
-    @property
-    def blocks(self) -> list[NDArray[np.intp]]:
-        """The places of each part's parameters."""
-        return np.split(np.arange(self.size), len(self.parts))
+        Errors of one row may depend on one another: its responses have one s, not one each.
+        """
+        return self.parts[0].outer(factor, [self.xp.sum(column, axis=1) for column in columns])
 
     def sums(self, theta: HostArray, alpha: float, scale: float, wanted: Wanted) -> Sums:
         """What a step needs at one set of parameters."""

@@ -1,4 +1,4 @@
-"""Starts that a few rows give: among many of them one is likely to be free of outliers."""
+"""Starts from fits of a few random rows: some of these are likely to be free of outliers."""
 
 import math
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from robloss._fit.norm_partition import log_partition
 from robloss._fit.shared import SharedData
 from robloss._fit.sums import HostArray, Wanted, lengths, to_host
 
-# The median of |x| at the unit normal law, by which the usual estimate of its scale divides.
+# The median of |x| for the standard normal distribution: dividing by it gives the usual scale.
 _OF_NORMAL = 1 / 1.4826
-_STEPS, _TOL = 20, 0.01  # of the fit to a few rows, where the model is not linear
-_DRAWS = 20  # in a row that leave parameters undetermined, and no more are tried
+_STEPS, _TOL = 20, 0.01  # of the fit to a few rows, for nonlinear models
+_DRAWS = 20  # give up after this many draws in a row that leave parameters undetermined
 
 
 def _counting(data: Data) -> NDArray[np.intp]:
-    """The rows that do not weigh 0."""
+    """The indices of the rows with a positive weight."""
     weights = data.row_weights
     if weights is None:
         return np.arange(data.n)
@@ -31,7 +31,7 @@ def _counting(data: Data) -> NDArray[np.intp]:
 
 
 def _least_rows(data: Data) -> int:
-    """How many rows may determine the parameters."""
+    """The smallest number of rows that can determine the parameters."""
     if isinstance(data, SharedData):
         return data.parts[0].size
     # The components of a vector may depend on each other (lengths do not turn): one row more.
@@ -39,7 +39,7 @@ def _least_rows(data: Data) -> int:
 
 
 def _sizes(data: Data, theta: HostArray) -> HostArray:
-    """The sizes of the residuals at some parameters, of rows that count."""
+    """The sizes of the residuals of the rows with a positive weight."""
     residuals = data.sums(theta, 2.0, 1.0, Wanted(hessian=False, rows=True)).rows[0]
     return np.abs(to_host(lengths(data.xp, residuals, data.components)))[_counting(data)]
 
@@ -50,7 +50,7 @@ def largest(data: Data, theta: HostArray) -> float:
 
 
 def middle_spread(data: Data, theta: HostArray) -> float:
-    """The median size of residuals, in units of that of the normal law."""
+    """The median size of the residuals, in units of that for the standard normal distribution."""
     d = data.components
     usual = _OF_NORMAL if d == 1 else log_partition(2.0, d).median
     return float(np.median(_sizes(data, theta))) / usual
@@ -59,7 +59,7 @@ def middle_spread(data: Data, theta: HostArray) -> float:
 def resampled(
     problem: Problem[Data], count: int, rng: "np.random.Generator"
 ) -> Iterator[Problem[Data]]:
-    """The problem with parameters that fit as many random rows as there are parameters."""
+    """Yield the problem with starts that each fit as many random rows as there are parameters."""
     data = problem.data
     if count <= 0 or data.size == 0:
         return

@@ -1,7 +1,7 @@
-"""Symmetric systems and inverses in the units of the diagonal, singular ones too.
+"""Symmetric systems and inverses, scaled by the diagonal; the matrix may be singular.
 
-Eigenvalues tell all there is to know of a matrix, and take tens of times longer than its factor:
-where there are many columns the factor is tried first, and says whether it is enough.
+Eigenvalues reveal everything about a matrix, but take tens of times longer than a Cholesky factor.
+With many columns the factor is therefore tried first; it tells whether it is reliable enough.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from robloss._fit.sums import HostArray
 
-# From so many columns on a factor is tried: below, eigenvalues are as quick (2 cores, OpenBLAS).
+# Above this many columns a factor is tried: below, eigenvalues are as fast (2 cores, OpenBLAS).
 _MANY = 64
-# How many times the eigenvalues that count as 0 the least one must be for the factor to be trusted
-# with it; it is found to within a factor of 2 or 3.
+# The factor is trusted if the smallest eigenvalue, which is found to within a factor of 2 or 3, is
+# this many times the size of eigenvalues that count as 0.
 _SURE = 1e3
 _ROUNDS = 4  # of inverse iteration
-_BLOCK = 64  # columns that are substituted at once
+_BLOCK = 64  # columns of a block of the substitution
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Solved:
     Attributes
     ----------
     solution : ndarray
-        Of least norm in the units of the diagonal, if the matrix is singular. NaN for a large
-        matrix that is not definite: eigenvalues would be needed for what nobody wants.
+        If the matrix is singular, the one of least norm in the units of the diagonal. NaN for a
+        large matrix that is not definite: no caller needs it, and it would take eigenvalues.
     rank : int
         The number of eigenvalues that do not count as 0.
     is_definite : bool
@@ -41,19 +41,19 @@ class Solved:
 
 
 def _in_units(matrix: HostArray) -> tuple[HostArray, HostArray]:
-    """A matrix in the units of its diagonal, and these."""
+    """A matrix scaled to the units of its diagonal, and these units."""
     size = np.sqrt(np.abs(matrix.diagonal()))
     size[size == 0] = 1.0
     return matrix / (size[:, None] * size), size
 
 
 def _negligible(columns: int, eps: float) -> float:
-    """The size of eigenvalues, in the units of the diagonal, that count as 0."""
+    """The size up to which eigenvalues, in the units of the diagonal, count as 0."""
     return 10 * columns * eps
 
 
 def _factor(matrix: HostArray) -> HostArray | None:
-    """The factor of Cholesky; None for a matrix that is not definite."""
+    """The Cholesky factor; None for a matrix that is not positive definite."""
     try:
         return np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
     except np.linalg.LinAlgError:
@@ -61,7 +61,7 @@ def _factor(matrix: HostArray) -> HostArray | None:
 
 
 def _substituted(factor: HostArray, vector: HostArray) -> HostArray:
-    """The solution of L Lᵀ x = v: NumPy has none for triangles."""
+    """The solution of L Lᵀ x = v: NumPy has no triangular solver."""
     x = vector.copy()
     starts = range(0, len(x), _BLOCK)
     for start in starts:
@@ -76,7 +76,7 @@ def _substituted(factor: HostArray, vector: HostArray) -> HostArray:
 
 
 def _least_eigenvalue(factor: HostArray) -> float:
-    """An estimate from above of the least eigenvalue of L Lᵀ, by inverse iteration."""
+    """An upper estimate of the smallest eigenvalue of L Lᵀ, by inverse iteration."""
     x = np.random.default_rng(0).normal(size=len(factor))
     for _ in range(_ROUNDS):
         x = _substituted(factor, x / np.linalg.norm(x))
@@ -84,7 +84,7 @@ def _least_eigenvalue(factor: HostArray) -> float:
 
 
 def _sure_factor(scaled: HostArray, eps: float) -> HostArray | None:
-    """The factor of a large matrix that is far from singular; None for any other."""
+    """The Cholesky factor of a large matrix that is far from singular; None for any other."""
     if len(scaled) <= _MANY:
         return None
     factor = _factor(scaled)
@@ -100,7 +100,7 @@ def _is_indefinite(scaled: HostArray, eps: float) -> bool:
 
 
 def _eigen(scaled: HostArray, eps: float) -> tuple[HostArray, HostArray, HostArray]:
-    """The eigenvalues that do not count as 0, their vectors, and those of the others."""
+    """The eigenvalues that do not count as 0, their eigenvectors, and the other eigenvectors."""
     values, vectors = np.linalg.eigh(scaled)
     kept = np.abs(values) > _negligible(len(scaled), eps)
     return values[kept], vectors[:, kept], vectors[:, ~kept]
@@ -113,7 +113,7 @@ def solve(matrix: HostArray, vector: HostArray, eps: float) -> Solved:
     ----------
     matrix, vector : ndarray
     eps : float
-        Relative rounding of the matrix: eigenvalues of that size count as 0.
+        Relative rounding of the matrix: eigenvalues of about that size count as 0.
     """
     scaled, size = _in_units(matrix)
     factor = _sure_factor(scaled, eps)
@@ -133,13 +133,13 @@ class Inverse:
     Attributes
     ----------
     matrix : ndarray
-        The inverse, as if directions of eigenvalue 0 were not there.
+        The inverse on the space of the nonzero eigenvalues.
     null : ndarray
-        These directions, in the units of the diagonal.
+        The eigenvectors of eigenvalue 0, in the units of the diagonal.
     size : ndarray
-        Roots of the diagonal.
+        Square roots of the diagonal.
     is_definite : bool
-        Whether no eigenvalue is below 0.
+        Whether no eigenvalue is negative.
     """
 
     matrix: HostArray

@@ -1,7 +1,7 @@
-"""Residuals that are vectors, as data: one number for each, its length, whose law is `norm_law`.
+"""Vector residuals as data of a fit: one number for each, its length, with the loss of `norm_law`.
 
-A length changes with the parameters as its vector does along itself; what the vector does across
-itself enters the Hessian and what reweighting needs.
+To first order, a length changes with the parameters by the component of its vector's change along
+the vector; the component across it enters the Hessian and the reweighted problem.
 """
 
 import math
@@ -20,7 +20,7 @@ from robloss._typing import Array
 
 
 def for_vectors(options: Options) -> Options:
-    """The options that vectors have, with bounds of alpha between which they have a law."""
+    """The options for vectors, with bounds of alpha between which their distribution is used."""
     if options.alpha is not None and options.alpha > 2:
         raise ValueError(
             f"`alpha` must be at most 2 where `residuals` returns vectors, but got "
@@ -29,14 +29,14 @@ def for_vectors(options: Options) -> Options:
     if options.truncation is not None:
         raise ValueError(
             f"`truncation` must be None where `residuals` returns vectors, but got "
-            f"{options.truncation!r}. Leave it out: no law of theirs is cut off."
+            f"{options.truncation!r}. Leave it out: their distribution cannot be truncated."
         )
     if options.alpha is not None:
         if options.scale is None and options.alpha < LEAST_ALPHA:
             raise ValueError(
                 f"`alpha` must lie in [{LEAST_ALPHA}, 2] where the scale of vectors is adapted, "
-                f"but got {options.alpha!r}. Below there is no likelihood to choose a scale by; "
-                "give `scale` a number."
+                f"but got {options.alpha!r}. Below that no likelihood determines the scale; give "
+                "`scale` a number."
             )
         return options
     low, high = max(options.bounds[0], LEAST_ALPHA), options.bounds[1]
@@ -54,7 +54,7 @@ class NormData(ArrayData):
     Attributes
     ----------
     dimensions : int
-        Of the vectors.
+        The number of components of the vectors.
     """
 
     dimensions = 2

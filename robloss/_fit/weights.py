@@ -17,16 +17,17 @@ _REMEDY = "A weight says how often its row counts; leave a row out with 0."
 
 @dataclass(frozen=True)
 class Counted:
-    """Weights of rows, in a unit in which those that are not 0 are 1 on average, or more.
+    """Weights of rows, in a unit in which the positive ones are at least 1 on average.
 
-    So a fit ends at the same place whatever their sum is, and a weight of 2 is the row twice.
+    So the result of a fit does not depend on how small the weights are, and a weight of 2 is still
+    the row twice.
 
     Attributes
     ----------
     rows : RowWeights, or None where every row counts once
     unit : float
     number : int
-        Of the rows that do not weigh 0.
+        The number of rows with a positive weight.
     """
 
     rows: RowWeights | None
@@ -35,7 +36,7 @@ class Counted:
 
 
 def counted(given: Any, xp: Any, X: Array) -> Counted:
-    """Check the option `sample_weight` beside the data.
+    """Check the option `sample_weight` against the data.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def counted(given: Any, xp: Any, X: Array) -> Counted:
         return Counted(None, 1.0, X.shape[0])
     weight = _beside(given, xp, X)
     least, total, some = _looked_at(xp, weight)
-    # NaN is neither.
+    # Both comparisons are false for NaN.
     if not (least >= 0 and total < math.inf):
         _refuse(weight, least, total)
     if not total > 0:
@@ -63,7 +64,7 @@ def counted(given: Any, xp: Any, X: Array) -> Counted:
 
 
 def _beside(given: Any, xp: Any, X: Array) -> Array:
-    """The weights as an array like the data, of their shape, device and dtype (NumPy: float64)."""
+    """The weights as an array of the data's length, device and dtype (for NumPy: float64)."""
     on_host = isinstance(X, np.ndarray)
     weight = np.asarray(given) if on_host else given
     if tuple(np.shape(weight)) != (X.shape[0],):
@@ -86,14 +87,14 @@ def _beside(given: Any, xp: Any, X: Array) -> Array:
 
 
 def _looked_at(xp: Any, weight: Array) -> tuple[float, float, int]:
-    """The least weight, their sum, and how many are not 0."""
+    """The smallest weight, the sum of weights, and the number of positive ones."""
     with np.errstate(over="ignore"):
         found = to_host(xp.stack([xp.min(weight), xp.sum(weight)]))
     return float(found[0]), float(found[1]), count(xp, weight > 0)
 
 
 def _refuse(weight: Array, least: float, total: float) -> None:
-    """Say where the first bad weight is, for weights on the host; else that there is one."""
+    """Raise an error that names the first bad weight on the host, else the range of weights."""
     if isinstance(weight, np.ndarray):
         bad = np.flatnonzero(~((weight >= 0) & (weight < math.inf)))
         if bad.size:

@@ -7,7 +7,10 @@ from robloss._fit.loop import Outcome
 MESSAGES = {
     "converged": "The Newton step is shorter than `tol` standard errors, or than rounding allows.",
     "max_iter": "`max_iter` steps were taken before the tolerance was met. Raise it.",
-    "stalled": "No step lowers the objective, although this is not a minimum.",
+    "stalled": (
+        "No step lowers the objective, although this is not a minimum. The derivatives may not be "
+        "those of the residuals, the residuals may have kinks, or columns may be nearly collinear."
+    ),
     "stopped": "`callback` ended the fit.",
     "no_weight": (
         "The weights of nearly all rows are 0: `scale` is too small for these residuals, and the "
@@ -72,9 +75,15 @@ def flags(
             "the distribution has no probability: only their loss counts. Give `truncation` a "
             "larger number."
         )
-    if rank < size:
+    if rank < size and outcome.likelihood.data.is_linear:
         found.append(
             f"The design has rank {rank} but {size} coefficients: they are not determined by the "
             "data (collinear or constant columns, or too few rows); one solution is given."
+        )
+    elif rank < size:
+        found.append(
+            f"The derivatives have rank {rank} but there are {size} parameters: they are not "
+            "determined by the data (one without influence on the residuals, several with the same "
+            "influence, or too few rows); one solution is given."
         )
     return tuple(found)

@@ -1,9 +1,10 @@
-"""How kernels are compiled, and under which name their machine code is kept.
+"""How kernels are compiled, and under which name their machine code is cached.
 
-Numba keeps machine code on disk and looks only at the file of the function itself to see whether it
-is out of date: a kernel that calls another file's function would go on with that function's old
-code. Here the name under which the code is kept holds a digest of all that kernels are made of.
-And whatever is wrong with the disk, the computation goes on with what is compiled in memory.
+Numba caches machine code on disk, but checks only the file of the function itself to see whether
+the code is out of date: a kernel that calls a function of another file would keep using that
+function's old code. Here the name in the cache includes a digest of everything that kernels are
+made of. And whatever is wrong with the disk, the computation continues with code that is compiled
+in memory.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from robloss._callers import level_of_caller
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-# Constants that kernels take from elsewhere in the package.
+# Files with constants that kernels use from elsewhere in the package.
 _DATA = ("_quadrature.py", "_partition/table.py")
 
 
@@ -40,7 +41,7 @@ def _digest() -> str:
 
 
 def part(function: _Function) -> _Function:
-    """Compile a function of vectors as a part of every kernel that calls it, never called itself.
+    """Compile a function of vectors that is inlined into every kernel that calls it.
 
     A call would pass vectors through memory.
     """
@@ -48,7 +49,7 @@ def part(function: _Function) -> _Function:
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache on disk; where it fails the kernel is compiled, and the user told once."""
+    """Numba's cache on disk; if it fails, the kernel is compiled, and the user is warned once."""
 
     failed: ClassVar[set[str]] = set()  # folders
 
@@ -66,7 +67,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         """Keep a kernel."""
         try:
             super().save_overload(sig, data)
-        except Exception as error:  # noqa: BLE001 - it reads the index before
+        except Exception as error:  # noqa: BLE001 - it first reads the index, which may raise anything
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:
@@ -76,8 +77,8 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         self.failed.add(folder)
         warnings.warn(
             f"The machine code kept in {folder} cannot be used ({type(error).__name__}: {error}). "
-            "It is compiled instead, which takes seconds. If this comes again, empty that folder, "
-            "or set NUMBA_CACHE_DIR to another.",
+            "It is compiled instead, which takes seconds. If this happens again, empty that "
+            "folder, or set NUMBA_CACHE_DIR to another.",
             RuntimeWarning,
             stacklevel=level_of_caller("numba", "torch"),
         )
@@ -93,10 +94,11 @@ def kernel(function: _Function) -> _Function:
 
 
 def instance(template: _Function, name: str, **given: Any) -> _Function:
-    """A kernel made of a function in which some global names are those given here.
+    """A kernel made from a function in which some global names are replaced.
 
-    A kernel can have functions for arguments, or in a closure, but Numba would then never find its
-    machine code on disk: the key it is kept under holds what identifies them in this process.
+    A kernel could take functions as arguments, or from a closure, but Numba would then never find
+    its machine code on disk: the key in the cache would contain what identifies them in this
+    process.
     """
     function = FunctionType(template.__code__, {**template.__globals__, **given})
     function.__qualname__ = f"{template.__qualname__}-{name}"
@@ -105,9 +107,9 @@ def instance(template: _Function, name: str, **given: Any) -> _Function:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def call_apart(typing: Any, function: Any, arguments: Any) -> Any:
-    """Call a kernel that is seldom needed, with a tuple of arguments.
+    """Call a rarely needed kernel, with a tuple of arguments, without inlining it.
 
-    LLVM would make it a part of the caller, and keep the registers for it that the caller needs.
+    LLVM would inline it, and reserve registers for it that the caller needs.
     """
     result = function.get_call_type(typing, arguments.types, {}).return_type
 

@@ -1,8 +1,8 @@
 """The elementwise operations on NumPy arrays: any set of them in one pass over the data.
 
-Each member of the family has a kernel of its own, so that only what is used gets compiled. The pass
-takes a vector at a time, the last one filled up with zeros, so that a result does not depend on
-where in the array an element is. Elements that the vectors do not serve are computed again by
+Each member of the family has a kernel of its own, so that only what is used is compiled. The pass
+takes one vector at a time, the last one padded with zeros, so that a result does not depend on the
+position of its element in the array. Elements that the vectors do not serve are recomputed by
 `exact`.
 """
 
@@ -17,10 +17,10 @@ from robloss._kernels.family import choose
 from robloss._kernels.memory import lanes_of, lead, load, stream
 from robloss._kernels.vector import any_of, constant, fma, lane
 
-# Elements beyond which outputs go past the caches. `_backends.numpy` makes at most 64 pieces of an
-# array: a longer piece is one of an array that no cache holds. At 10⁷ elements, with a busy memory,
-# loss + influence + weight took 1.20 to 1.35 times as long as the loss instead of 1.25 to 1.52,
-# and the loss at α = 2 0.62 to 0.78 copies instead of 0.86 to 1.01 (Zen 4).
+# Beyond this many elements, outputs bypass the caches. `_backends.numpy` splits an array into at
+# most 64 pieces: a longer piece belongs to an array that no cache holds. At 10⁷ elements, with a
+# busy memory, loss + influence + weight took 1.20 to 1.35 times as long as the loss instead of 1.25
+# to 1.52, and the loss at α = 2 took 0.62 to 0.78 copies instead of 0.86 to 1.01 (Zen 4).
 LARGE = 2**16
 
 
@@ -40,7 +40,7 @@ def _mend(
     curvature: Any,
     grad_scale: Any,
 ) -> None:
-    """Compute the elements that are not served one by one."""
+    """Compute those elements that are not served, one by one."""
     for i in range(count):
         at = np.float64(lane(x, i)), np.float64(lane(alpha, i)), np.float64(lane(scale, i))
         if loss is not None and not lane(loss_served, i):
@@ -64,7 +64,7 @@ def _is_tame(slope: Any, pull: Any) -> Any:
     return is_finite & ((pull >= constant(slope, "LEAST")) | (pull == 0.0))
 
 
-# What `_sweep` is compiled with: the member of the family, and what derives for it what it needs.
+# `_sweep` is compiled with these: a member of the family, and the function that prepares its input.
 _member: Any = None
 _derive: Any = None
 
@@ -115,7 +115,7 @@ def _kernel(member: Any, derive: Any) -> Any:
 
 @lru_cache
 def _kernel_for(alpha: float) -> Any:
-    """The kernel for one alpha and one scale: to choose it anew takes 0.4 µs."""
+    """The kernel for one alpha and one scale: choosing it again would take 0.4 µs."""
     return _kernel(*choose(alpha, 1.0))
 
 

@@ -1,13 +1,14 @@
-"""The mathematics spelled for one number, exact to a few units in the last place everywhere.
+"""The mathematics for one number, accurate to a few units in the last place everywhere.
 
-The expressions are those of `_formulas`, with branches in the place of `where`, and with what
-rounding takes from an argument carried along as a second number wherever an exponent would magnify
-it: x/c, its square, α − 2, u and 1 + u are pairs (value, remainder), made by fused multiply-adds,
-and powers of 1 + u are taken by `pow`, which loses nothing to a large exponent, times the factor
-that the remainders make.
+The expressions are those of `_formulas`, with branches instead of `where`. Where an exponent would
+magnify the rounding error of an argument, that error is carried along as a second number: x/c, its
+square, α − 2, u and 1 + u are pairs (value, remainder), computed by fused multiply-adds. Powers of
+1 + u are taken by `pow`, which loses nothing to a large exponent, times a factor from the
+remainders.
 
-All is float64; a float32 result is rounded once, by the caller. `elementwise` comes here for the
-elements that its vectors do not serve: overflow, subnormal numbers, extreme shapes, NaN.
+Everything is float64; a float32 result is rounded once, by the caller. `elementwise` uses these
+functions for elements that its vectors do not serve: overflow, subnormal numbers, extreme shapes,
+NaN.
 """
 
 import math

@@ -1,15 +1,16 @@
 """The loss family on vectors of residuals: the fast path of every kernel.
 
-The mathematics is one power, P = (1 + z)^p, of which ρ = (b/α)(P − 1) and W = P/(1 + z), taken as
-the exponential of p log(1 + z). A rounding of the exponent is magnified by its size: so the
-logarithm is a pair (value, remainder), and so are the numbers that depend on alpha and scale alone,
-derived once per call. What a rounding of z costs grows with b: `power` takes z rounded once,
-`steep_power` as a pair, also of alpha and scale that change from lane to lane.
+Everything follows from one power, P = (1 + z)^p: ρ = (b/α)(P − 1) and W = P/(1 + z). It is computed
+as the exponential of p log(1 + z). A rounding of the exponent is magnified by the exponent's size;
+so the logarithm is a pair (value, remainder), and so are the numbers that depend only on alpha and
+scale, which are derived once per call. The effect of a rounding of z grows with b: `power` uses z
+rounded once, `steep_power` uses a pair; both exist also for alpha and scale that vary from lane to
+lane.
 
 A member of the family is a function of a vector, of alpha and scale, and of what was derived from
-them for the whole call; it gives `Parts`, from which every output follows by a product or two. In
-lanes that are not `served` what it gives means nothing. Which member serves which alpha is told at
-the end, by `serve` and `choose`, and nowhere else.
+these for the whole call. It returns `Parts`, from which every output follows by one or two
+products. In lanes that are not `served`, its values are meaningless. Only `serve` and `choose`, at
+the end, decide which member is used for which alpha.
 """
 
 import math
@@ -34,30 +35,31 @@ from robloss._kernels.vector import absolute, any_of, constant, fma, root, where
 #           W = c²w = t^(p − 1), L = log t; a name ending in _lo is the remainder of the one without
 
 
-# The ends of the alphas whose powers take z rounded once: |α − 2|/2 and α/2, by which the rounding
-# is magnified, are at most 2 and 3.
+# The range of alpha for which z is rounded once: |α − 2|/2 and α/2, which magnify the rounding, are
+# at most 2 and 3.
 MODERATE = -2.0, 6.0
-# The same where b or scale are rounded too: found with 3 million points, 6.1 ulp with the above.
+# The same where b or scale are rounded too. With the above, 3 million points had errors up to 6.1
+# ulp.
 STEEP_IN_LANES = 3.0  # |α − 2|
 MODERATE_IN_LANES = 2.0 - STEEP_IN_LANES, 2.0 + STEEP_IN_LANES
 
 
 class Parts(NamedTuple):
-    """What the outputs are made of."""
+    """What the outputs are computed from."""
 
     loss: Any  # ρ
     power: Any  # W
     ratio: Any  # ψ'/w
     pull: Any  # −(∂ρ/∂c)/W = s/c
     pull_lo: Any
-    width: Any  # scale's
-    loss_served: Any  # the lanes in which ρ is good
-    served: Any  # those in which all the rest is
+    width: Any  # the `Width` of scale
+    loss_served: Any  # the lanes in which ρ is accurate
+    served: Any  # those in which everything else is
     growth: Any  # None where ∂ρ/∂α is 0 or infinite
 
 
 class Growth(NamedTuple):
-    """What ∂ρ/∂α is made of, good where ρ is."""
+    """What ∂ρ/∂α is computed from; accurate where ρ is."""
 
     log: Any  # L
     t: Any
@@ -95,7 +97,7 @@ def _bent(z: Any, z_lo: Any, t: Any, shape: Any) -> Any:
 
 @part
 def _power(z: Any, shape: Any) -> Any:
-    """ρ, W, ψ'/w, the largest exponent's size and the growth, of z rounded once."""
+    """ρ, W, ψ'/w, the size of the largest exponent, and the growth, from z rounded once."""
     log, log_lo, t = pairs.log1p(z)
     y, y_lo = pairs.product(log, log_lo, shape.p, shape.p_lo)
     up, r = pairs.exp(y, y_lo, y)
@@ -119,7 +121,7 @@ def power(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
 
 @part
 def _moderate_power(x: Any, shape: Any, width: Any) -> Any:
-    """Shapes of moderate size, or scales, per lane."""
+    """An alpha of moderate size, or a scale, per lane."""
     ratio, s = _once(x, width)
     loss, power, bent, exponent, growth = _power(s / shape.b, shape)
     pull, pull_lo = pairs.product(s, 0.0, width.inverse, width.inverse_lo)
@@ -131,7 +133,7 @@ def _moderate_power(x: Any, shape: Any, width: Any) -> Any:
 
 @part
 def _steep_power(x: Any, shape: Any, width: Any) -> Any:
-    """Any shapes and scales: z as a pair."""
+    """Any alphas and scales: z as a pair."""
     ratio, ratio_lo = _ratio(x, width)
     s, s_lo = pairs.square(ratio, ratio_lo)
     inverse = 1.0 / shape.b
@@ -257,8 +259,8 @@ def charbonnier(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     s = ratio * ratio
     t = s + 1.0
     side = root(t)
-    # The loss is √t − 1. What the roundings of t and of its root took, e, counts where that is
-    # small; it is e/(2√t) of the root, for which a line will do.
+    # The loss is √t − 1. The error e of t and of its root matters where the loss is small; it
+    # changes the root by e/(2√t), for which a linear approximation is enough.
     taken = fma(-side, side, t) + (s - (t - 1.0))
     loss = fma(taken, where(s < 3.0, fma(s, -1.0 / 12.0, 0.5), 0.0), side - 1.0)
     growth = _growth(s, side, 1.0)
@@ -281,7 +283,7 @@ def cauchy(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
 @part
 def geman_mcclure(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
     """alpha = −2."""
-    ratio, s = _once(x, of.width)  # what it lacks would be squared
+    ratio, s = _once(x, of.width)  # s from the pair: the error of the ratio would be squared
     inverse = 1.0 / fma(s, 0.25, 1.0)
     loss = (0.5 * s) * inverse
     bent = fma(s, -0.75, 1.0) * inverse
@@ -315,7 +317,7 @@ def welsch(x: Any, alpha: Any, scale: Any, of: Any) -> Any:
 
 
 def _serve(alpha: Any, act: Any, given: Any) -> Any:
-    """``act(member, given)`` with the member that serves one alpha and one scale best."""
+    """``act(member, given)`` with the best member for one alpha and one scale."""
     if alpha == 2.0:
         return act(normal, given)
     if alpha == 1.0:
@@ -335,7 +337,7 @@ serve = part(_serve)
 
 
 def choose(alpha: Any, scale: Any) -> tuple[Any, Any]:
-    """The member for numbers or arrays, and what derives for it what it needs of the numbers."""
+    """The member for numbers or arrays, and what derives from numbers what it needs."""
     is_array = isinstance(scale, np.ndarray)
     if isinstance(alpha, np.ndarray):
         return (power_in_both, of_neither) if is_array else (power_in_alphas, of_scale)

@@ -1,7 +1,7 @@
-"""What the family needs of alpha and scale: once for a whole array, or in each lane.
+"""What the family needs to know about alpha and scale: once for a whole array, or in each lane.
 
-The vectors are of the dtype of the data. What is derived once is computed in float64, and rounded
-to pairs of that dtype.
+Vectors have the dtype of the data. What is derived once per array is computed in float64 and
+rounded to pairs of that dtype.
 """
 
 import math
@@ -47,8 +47,8 @@ class Width(NamedTuple):
     inverse_lo: Any
     weight: Any  # 1/c²
     weight_lo: Any
-    room: Any  # the largest exponent whose exponential may be multiplied with 1/c²
-    dead: Any  # the exponent from which on down it is 0 after that
+    room: Any  # the largest exponent whose exponential may be multiplied by 1/c²
+    dead: Any  # the exponent below which that product is 0
 
 
 @part
@@ -76,7 +76,7 @@ def shape(like: Any, alpha: Any) -> Any:
 
 @part
 def tamed(alpha: Any) -> Any:
-    """An alpha per lane, the infinite ones large numbers."""
+    """An alpha per lane, with large numbers in place of infinite ones."""
     far = constant(alpha, "INFINITE")
     return where(alpha > far, far, where(alpha < -far, -far, alpha))
 
@@ -184,5 +184,5 @@ def of_scale(like: Any, alpha: Any, scale: Any) -> Any:
 
 @part
 def of_neither(like: Any, alpha: Any, scale: Any) -> Any:
-    """Nothing, where there are both per lane."""
+    """Nothing: both are given per lane."""
     return None

@@ -1,9 +1,9 @@
 """Sums over the rows of a linear model, in one pass over the design.
 
-Rows are taken in blocks that stay in the first cache, as columns of float64 whatever the layout and
-dtype of the design: their residuals, what the loss says of them, and the weighted products of the
-columns. Blocks are added up by chunks of rows; the caller adds the chunks, in their order: the
-bits of a sum do not depend on who computes which chunk.
+Rows are processed in blocks that stay in the first-level cache, as columns of float64, whatever the
+layout and dtype of the design: residuals, the loss and its derivatives, and weighted products of
+the columns. Blocks are summed within chunks of rows; the caller adds the chunks in their order, so
+that the bits of a sum do not depend on which thread computes which chunk.
 """
 
 from typing import Any, NamedTuple
@@ -24,30 +24,31 @@ from robloss._kernels.vector import any_of, fma, lane, where
 
 Floats = NDArray[np.float64]
 
-# Rows of a block: whole vectors; and no multiple of 64, at which the columns of a block would share
-# lines of the cache. From 5 to 100 columns within a tenth of the best of 32, 96, 160 and 224, and a
-# whole pass as fast as the bare Gram matrix by OpenBLAS (Zen 4, one thread).
+# Rows of a block: whole vectors, but not a multiple of 64, for which the columns of a block would
+# compete for the same cache lines. For 5 to 100 columns this is within 10 % of the best of 32, 96,
+# 160 and 224, and a whole pass is as fast as OpenBLAS's Gram matrix alone (Zen 4, one thread).
 BLOCK = 96
 
-# Places of the sums of a chunk; those from SHAPE_SLOPE and TILT on are of derivatives in α.
+# Indices into the sums of a chunk; those from SHAPE_SLOPE and TILT on are of derivatives in α.
 LOSS, PULL, STRETCH, WEIGHT, OF_Y, SHAPE_SLOPE, SHAPE_BOW, SHAPE_PULL = range(8)
 SLOPE, CROSS, SQUARES, TILT = range(4)
 
 
-# The fields of these tuples have one type each: arrays whose dtype or layout is the user's are
-# arguments by themselves, since Numba 0.60 takes a tuple of one kind for one of another.
+# Each field of these tuples has one fixed type. Arrays whose dtype or layout depends on the user
+# are separate arguments, since Numba 0.60 confuses tuples of the same class with different field
+# types.
 
 
 class Design(NamedTuple):
-    """What is to be known of the rows of a linear model besides X and y."""
+    """What describes the rows of a linear model besides X and y."""
 
-    sample_weight: Floats  # (n,), contiguous; empty where every row counts once
-    center: Floats  # (p,), what to subtract from every row of X
-    dropped: Any  # (p,) of bool, columns to take for 0
+    sample_weight: Floats  # (n,), contiguous; empty if every row counts once
+    center: Floats  # (p,), to subtract from every row of X
+    dropped: Any  # (p,) of bool, columns to treat as 0
 
 
 class At(NamedTuple):
-    """Where the sums are wanted."""
+    """The parameters at which the sums are computed."""
 
     theta: Floats  # (q,)
     alpha: float
@@ -56,7 +57,7 @@ class At(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Zeros to be filled, by chunk. What is not wanted is empty."""
+    """Arrays of zeros to add to, by chunk; empty if not wanted."""
 
     scalars: Floats  # (chunks, 8)
     vectors: Floats  # (chunks, 4, even >= q)
@@ -65,7 +66,7 @@ class Sums(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What is known of some rows."""
+    """The working arrays for a block of rows."""
 
     columns: Floats  # (even >= q, BLOCK)
     scaled: Floats  # the same, weighted
@@ -83,7 +84,7 @@ class Block(NamedTuple):
 
 @kernel
 def _block(size: int) -> Block:
-    """Room for a block; every row counts once."""
+    """Allocate a block, in which every row counts once."""
     rows = np.ones((10, BLOCK))
     return Block(
         np.zeros((size, BLOCK)), np.empty((size, BLOCK)),
@@ -197,7 +198,7 @@ def _scale(columns: Floats, weight: Floats, scaled: Floats) -> None:
 
 @kernel
 def _turn(X: Any, first: int, count: int, center: Floats, target: Floats) -> None:
-    """Put rows of X, in which elements lie side by side, into columns: squares of them at once."""
+    """Transpose rows of X, which are contiguous, into columns: a square of elements at a time."""
     features, whole = X.shape[1], count - count % LANES
     for i in range(0, whole, LANES):
         row = first + i
@@ -222,7 +223,7 @@ def _turn(X: Any, first: int, count: int, center: Floats, target: Floats) -> Non
 
 @kernel
 def _fetch(X: Any, design: Design, constant: int, first: int, count: int, columns: Floats) -> None:
-    """Put rows of X into the columns of a block, after a column of ones where there is one."""
+    """Put rows of X into the columns of a block, after a column of ones for an intercept."""
     center = design.center
     features = X.shape[1]
     if constant:
@@ -273,12 +274,12 @@ def _residuals(y: Any, first: int, count: int, theta: Floats, scale: float, bloc
 
 @kernel
 def _leave_out(sample_weight: Floats, first: int, count: int, block: Block) -> None:
-    """Take the weights of the rows; make those that weigh 0 rows of zeros, lest they overflow."""
+    """Store the rows' weights; zero the rows of weight 0, so that they cannot overflow."""
     share = block.share
     for i in range(count):
         share[i] = sample_weight[first + i]
         if share[i] == 0.0:
-            block.y[i] *= 0.0  # what is not finite becomes NaN, to be found
+            block.y[i] *= 0.0  # non-finite values become NaN, and are noticed
             block.z[i] = block.y[i]
             block.loss[i] = block.weight[i] = block.curvature[i] = 0.0
             for j in range(block.columns.shape[0]):
@@ -296,7 +297,7 @@ def _weigh(block: Block) -> None:
 
 @part
 def _sweep(member: Any, given: Any) -> None:
-    """Put a member of the family into its arrays, whose lengths are whole vectors."""
+    """Evaluate a member of the family into arrays whose lengths are whole vectors."""
     z, alpha, of, loss, weight, curvature = given
     width = lanes_of(z)
     for start in range(0, z.size, width):
@@ -319,7 +320,7 @@ def _sweep(member: Any, given: Any) -> None:
 def _family(
     z: Floats, alpha: float, of: Any, loss: Floats, weight: Floats, curvature: Floats
 ) -> None:
-    """ρ, w and ψ' of a block, by the expressions that serve α best."""
+    """ρ, w and ψ' of a block, by the best member of the family for α."""
     serve(alpha, _sweep, (z, alpha, of, loss, weight, curvature))
 
 
@@ -330,7 +331,7 @@ _derivatives = part(derivatives)
 def _add_shape(block: Block, alpha: float, scalars: Floats, vectors: Floats) -> None:
     """Add the derivatives in α, a finite number >= 0 other than 2, of rows not yet weighted.
 
-    They are exact to a few roundings of ρ and ψ, which is what their sums need.
+    They are accurate to a few roundings of ρ and ψ, which is enough for their sums.
     """
     columns, psi_alpha = block.columns, block.psi_alpha
     b = abs(alpha - 2.0)
@@ -345,7 +346,7 @@ def _add_shape(block: Block, alpha: float, scalars: Floats, vectors: Floats) -> 
         bent = share * of_row[0]
         store(psi_alpha, start, width, bent)
         pull = fma(bent, x, pull)
-        # w is 0 beyond the last row: then nothing is added.
+        # w is 0 beyond the last row, where nothing is added.
         real = w > 0.0
         slope = slope + where(real, share * of_row[1], 0.0)
         bow = bow + where(real, share * of_row[2], 0.0)
@@ -379,7 +380,7 @@ def accumulate(
     residuals: Any,
     weights: Any,
 ) -> None:
-    """Add up the rows from `start` to `stop`, chunk by chunk of so many rows.
+    """Sum over the rows from `start` to `stop`, in chunks of `chunk` rows.
 
     `start` is a multiple of `chunk`; `residuals` and `weights` (n,) are filled unless empty.
     """

@@ -1,12 +1,12 @@
 """∂ρ/∂α on vectors of residuals.
 
-With k(y) = (y − 1 + e^(−y))/y², ½ at 0, for which no two terms of any sum below nearly cancel,
+With k(y) = (y − 1 + e^(−y))/y², ½ at 0,
 
     ∂ρ/∂α = ½ L² P |k(E) − k(L)| = ½ Λ L² P · (k(E) − k(L))/(L − E)
 
-Where E and L are small the quotient on the right is that of a polynomial, which takes no difference
-of its values. Elsewhere k is its own closed form, and the difference is written in terms that do
-not cancel there: as it stands, for α < 0; in the notation of `_formulas.grad_alpha` for the rest.
+Where E and L are small, k is a polynomial, whose difference quotient on the right can be computed
+without subtracting its values. Elsewhere k has its closed form, and the difference is arranged in
+terms that do not cancel: as it stands for α < 0, and as in `_formulas.grad_alpha` for other α.
 """
 
 from typing import Any
@@ -21,28 +21,28 @@ from robloss._kernels.vector import absolute, any_of, constant, lane, secant, wh
 # notation: L = log t, E = p L, P = t^p = e^E, p = α/2, Λ = |p − 1| L, q(y) = (1 − e^(−y))/y
 #           = 1 − y k(y); a name ending in _lo is the remainder of the one without
 
-# L from which on, for α > 2, k(L) − k(E) cancels more than the terms of the other arrangement:
-# there, at E = 3, both lose a factor of 5.
+# The L above which, for α > 2, k(L) − k(E) cancels more than the terms of the other arrangement: at
+# this point, with E = 3, both lose a factor of 5.
 _CROSSING = 1.5
 
 
 @part
 def _bounded(y: Any) -> Any:
-    """The nearest number that the polynomial k serves, less what its powers are taken about."""
+    """y, clipped to the range of the polynomial k, minus the centre of its powers."""
     reach = constant(y, "REACH")
     return where(y > reach, reach, where(y < -reach, -reach, y)) - constant(y, "CENTER")
 
 
 @part
 def grad_alpha(growth: Any) -> tuple[Any, Any]:
-    """∂ρ/∂α, and the lanes in which it is good (as far as `growth` is)."""
+    """∂ρ/∂α, and the lanes in which it is accurate (if `growth` is)."""
     log, t, power = growth.log, growth.t, growth.power
     reach = constant(log, "REACH")
     p = log * 0.0 + growth.p
     e = log * p
     lam = absolute(growth.tilt) * log
     is_far = (absolute(e) > reach) | (log > reach)
-    # For α > 2 the difference of k serves up to the crossing, and what is in its place beyond.
+    # For α > 2 the difference of k is used up to the crossing, the other arrangement beyond.
     is_between = (p > 1.0) & (log < _CROSSING)
     is_rising = is_far & (p >= 0.0) & ~is_between
 
@@ -101,7 +101,7 @@ def put(start: Any, count: Any, x: Any, alpha: Any, scale: Any, parts: Any, outp
 
 @part
 def of_parts(growth: Any, x: Any, served: Any) -> Any:
-    """∂ρ/∂α and the lanes in which it is good, none of them at α = 2 and −∞."""
+    """∂ρ/∂α and the lanes in which it is accurate: none at α = 2 and −∞."""
     if growth is None:
         return x, served & (x != x)
     value, is_good = grad_alpha(growth)

@@ -1,18 +1,18 @@
-"""Sums of ρ and of its derivatives in alpha and scale over an array, with nothing materialised.
+"""Sums of ρ and of its derivatives in alpha and scale over an array, without temporary arrays.
 
-Beside them, where they are wanted, ρ itself and the slope of its sum in every element: all that a
-gradient asks for, in one pass. Everything is summed in float64 along with what the additions round
-off, in an order that is a function of an element's place alone.
+If wanted, the same pass also stores ρ itself and the slope of its sum in every element: all that a
+gradient needs. Everything is summed in float64, with compensation for the rounding of additions, in
+an order that depends on the position of an element alone.
 
-The derivative in alpha can share what it is made of with ρ = (b/α)(e^E − 1)::
+The derivative in alpha can share intermediate results with ρ = (b/α)(e^E − 1)::
 
     2 |∂ρ/∂α| = L² χ(E) − P L + z W        χ(y) = (y e^y − e^y + 1)/y²
               = P L (2 − α)/α − (e^E − 1) 4/α² + z W
 
-and −(c/b) ∂ρ/∂c = z W. Where z is small these terms, of order z, leave one of order z³, in which
-an error of a few roundings of z shows. So this serves in blocks whose sum of ∂ρ/∂α is not much
-smaller than those of its terms; other blocks, and alpha far from 2, are summed by the accurate
-derivative of `shape`.
+and −(c/b) ∂ρ/∂c = z W. For small z these terms, of order z, cancel to one of order z³, in which an
+error of a few roundings of z matters. So this form is used for blocks whose sum of ∂ρ/∂α is not
+much smaller than the sums of its terms; other blocks, and alpha far from 2, are summed with the
+accurate derivative of `shape`.
 """
 
 import math
@@ -41,12 +41,12 @@ from robloss._kernels.vector import (
 
 # |alpha| below which the form without L² χ(E) would lose more than 2/alpha roundings.
 NEAR_ZERO = 0.25
-# Elements whose sums are looked at together.
+# Elements of a block, whose sums are checked together.
 BLOCK = 8192
 
 
 class Totals(NamedTuple):
-    """Sums, and what their additions rounded off."""
+    """Sums, and the rounding errors of their additions."""
 
     loss: float
     loss_lo: float
@@ -58,7 +58,7 @@ class Totals(NamedTuple):
 
 @part
 def _plus(total: Any, lost: Any, term: Any) -> tuple[Any, Any]:
-    """Add to a sum, and what that rounds off to `lost`."""
+    """Add to a sum, and add the rounding error of that to `lost`."""
     after = total + term
     back = after - total
     return after, lost + ((total - (after - back)) + (term - back))
@@ -82,13 +82,13 @@ def _joined(one: Totals, two: Totals) -> Totals:
 
 @part
 def _known(lost: float) -> float:
-    """What an addition rounded off; 0 beside an infinite sum."""
+    """The rounding error of an addition; 0 for an infinite sum."""
     return lost if lost == lost else 0.0
 
 
 @part
 def _across(vector: Any, lost: Any) -> tuple[float, float]:
-    """The sum over the lanes of a sum and what it lost."""
+    """The sum over the lanes of a sum and of its rounding errors."""
     total, rest = 0.0, 0.0
     for i in range(SUMMED):
         total, rest = _plus(total, rest, lane(vector, i))
@@ -130,7 +130,7 @@ def _put(
     width: Any,
     weight: Any,
 ) -> None:
-    """Store losses and slopes, if there is a place for them; ψ is x W/c²."""
+    """Store losses and slopes, if there is an array for them; ψ is x W/c²."""
     store(losses, start, count, loss)
     if slopes is not None:
         slope = x * fma(power, width.weight, power * width.weight_lo)
@@ -142,7 +142,7 @@ def _mend(
     totals: Totals, start: int, count: int, served: Any, x: Any, weight: Any, alpha: float,
     scale: float, losses: Any, slopes: Any,
 ) -> Totals:  # fmt: skip
-    """Add the lanes that are not served, computed one by one; what weighs nothing is left out."""
+    """Add the lanes that are not served, one by one; elements of weight 0 are left out."""
     for i in range(count):
         if not lane(served, i):
             w, at = _weight_of(weight, i), np.float64(lane(x, i))
@@ -161,7 +161,7 @@ def _mend(
 
 
 class _Combination(NamedTuple):
-    """How sums of three terms of every element make up the totals; numbers and their remainders.
+    """How the sums of three terms per element combine to the totals; numbers with remainders.
 
     2 |Σ ∂ρ/∂α| = slope Σ₂ + change Σ₁ + Σ₃, Σ ρ = (b/α) Σ₁, and −(c/b) Σ ∂ρ/∂c = Σ₃ = Σ z W.
     """
@@ -244,7 +244,7 @@ def _near_zero(z: Any, of: _Exponent, outer: Any, outer_lo: Any) -> tuple[Any, A
     power = fma(up, change, up)
     far = fma(e - 1.0, power, 1.0)
     far = fma(far, of.square, far * of.square_lo)
-    # That cancels where E is small: there r is all of it.
+    # That cancels where E is small: there E is r.
     square = where(up == 1.0, (log * log) * fma(curve, r - 1.0, 1.0), far)
     growth = fma(up, change, up - 1.0)
     return growth, fma(-power, log, square), power / t, _loss(growth, outer, outer_lo)
@@ -260,13 +260,13 @@ def _at_zero(z: Any, of: Any, outer: Any, outer_lo: Any) -> tuple[Any, Any, Any,
 
 @part
 def _gathered(term: Any, weight: Any) -> Any:
-    """The sums of every eighth lane; in float32 they are rounded like the terms."""
+    """The sums of every eighth lane; in float32 these additions are rounded to float32."""
     return widened(folded(_weighted(term, weight)))
 
 
 @part
 def _gathered_wide(term: Any, weight: Any) -> Any:
-    """The same, where nothing but the terms is rounded, and only their sums may overflow."""
+    """The same, widened first: only the terms themselves are rounded to the dtype of x."""
     if weight is None:
         return folded(widened(term))
     return folded(widened(term) * widened(weight))
@@ -277,7 +277,7 @@ def _quickly(
     terms: Any, exponent: Any, by: _Combination, of: Derived, x: Any, weights: Any, alpha: float,
     scale: float, losses: Any, slopes: Any, start: int, stop: int,
 ) -> tuple[Totals, bool]:  # fmt: skip
-    """The sums of a block for alpha of moderate size, and whether they are good."""
+    """The sums of a block for alpha of moderate size, and whether they are accurate."""
     none = widened(folded(load(x, start, 0)))
     change, change_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
     rest = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -288,7 +288,7 @@ def _quickly(
         kx = at * of.k
         kx_lo = fma(at, of.k_lo, fma(at, of.k, -kx))
         z = fma(kx, kx, (kx + kx) * kx_lo)
-        # Where z underflows for so many that it matters, the sums are not good.
+        # If z underflows for so many elements that it matters, the sums count as inaccurate.
         served = absolute(kx) <= of.far
         if losses is not None:
             served = family.is_between(kx, constant(x, "NEAR"), of.far)
@@ -320,10 +320,10 @@ def _quickly(
 
 @part
 def _is_good(x: Any, sums: Totals, by: _Combination, scale: float) -> bool:
-    """Whether that of ∂ρ/∂α is not much smaller than what it is combined of.
+    """Whether the sum of ∂ρ/∂α is not much smaller than the terms that it combines.
 
-    A block whose numbers, or their squares, are all but subnormal is not. Weights are of one sign,
-    and so are the sums.
+    That excludes blocks whose numbers, or their squares, are close to subnormal. Weights have one
+    sign, and so do the sums.
     """
     twice, pull = 2.0 * abs(sums.grad_alpha), abs(sums.grad_scale) * (scale / by.b)
     change = abs(sums.loss) * (by.alpha / by.b) * by.change
@@ -336,7 +336,7 @@ def _carefully(
     member: Any, of: Any, x: Any, weights: Any, alpha: float, scale: float, losses: Any,
     slopes: Any, start: int, stop: int,
 ) -> Totals:  # fmt: skip
-    """The sums of a block of what the accurate kernels give."""
+    """The sums of a block, from the accurate kernels."""
     none = widened(folded(load(x, start, 0)))
     loss, loss_lo, slope, slope_lo, pull, pull_lo = none, none, none, none, none, none
     rest = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -362,7 +362,7 @@ def _carefully(
 
 @part
 def _slope(growth: Any, x: Any, served: Any) -> tuple[Any, Any]:
-    """∂ρ/∂α and the lanes in which it is good; 0 at α = 2, where it is infinite, and −∞."""
+    """∂ρ/∂α and the lanes in which it is accurate; 0 at α = 2, where it is infinite, and at −∞."""
     if growth is None:
         return x * 0.0, served
     value, is_good = shape.grad_alpha(growth)
@@ -397,7 +397,7 @@ def _sum_quickly(
     totals, is_good = Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), True
     for start in range(0, x.size, BLOCK):
         stop = min(start + BLOCK, x.size)
-        if is_good:  # or would have been, in the block before
+        if is_good:  # as the previous block was, or would have been
             sums, is_good = _quickly(
                 terms, exponent, by, of, x, weights, alpha, scale, losses, slopes, start, stop
             )
@@ -469,20 +469,21 @@ def evaluate(
     losses: Any = None,
     slopes: Any = None,
 ) -> None:
-    """Put sums into `out`: of ρ, ∂ρ/∂α and ∂ρ/∂c, each before what its additions rounded off.
+    """Put the sums of ρ, ∂ρ/∂α and ∂ρ/∂c into `out`, each followed by its rounding error.
 
-    Parts
-    -----
+    Parameters
+    ----------
     x : ndarray (n,)
         Contiguous, of float32 or float64.
     weights : ndarray (n,), or None
-        Of one sign and the same dtype, contiguous. What weighs 0 is left out, whatever its x.
+        Of one sign, contiguous, in the dtype of x. Elements of weight 0 are left out, whatever x
+        is.
     alpha, scale : float
     out : ndarray (6,)
-        Of float64. At α = 2 the lanes whose ∂ρ/∂α is infinite may count as 0.
+        Of float64. At α = 2 elements whose ∂ρ/∂α is infinite may count as 0.
     losses, slopes : ndarray (n,), or None
-        Of the same dtype, contiguous, apart from x and the weights: for ρ, and for ψ, which is
-        weighted too.
+        Where to put ρ and the weighted ψ: contiguous, in the dtype of x, sharing no memory with x
+        or the weights.
     """
     if alpha == 2.0:
         kernel = _normal

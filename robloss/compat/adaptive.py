@@ -70,17 +70,17 @@ class AdaptiveLossFunction(_Matrix, AdaptiveLoss):
     Parameters
     ----------
     num_dims : int
-        Columns.
+        Number of columns.
     float_dtype : dtype
-        Of the parameters and of what `lossfun` takes: torch's or NumPy's.
+        Dtype of the parameters and of the argument of `lossfun`: one of torch's or NumPy's.
     device : device, str or int
-        Of the parameters.
+        Device of the parameters.
     alpha_lo, alpha_hi : float, default 0.001 and 1.999
-        Bounds of alpha; equal ones fix it.
+        Bounds of alpha; equal bounds fix it.
     alpha_init : float, optional
-        Where alpha starts, strictly between; default: in the middle.
+        Initial alpha, strictly between the bounds; default: their middle.
     scale_lo, scale_init : float, default 1e-5 and 1.0
-        Bound and start of the scale; equal ones fix it.
+        Lower bound and initial value of the scale; if they are equal, it is fixed.
 
     Raises
     ------
@@ -133,12 +133,12 @@ class AdaptiveLossFunction(_Matrix, AdaptiveLoss):
         x : tensor or array (batch, num_dims)
             Residuals, in the dtype of the parameters.
         **kwargs
-            For `Distribution.nllfun`, which takes none.
+            Passed to `Distribution.nllfun`, which accepts none.
 
         Raises
         ------
         TypeError, ValueError
-            For another dtype or shape; they are AssertionErrors as well.
+            For a wrong dtype or shape; both are AssertionErrors as well.
         """
         return self.distribution.nllfun(self._matrix(x), self.alpha(), self.scale(), **kwargs)
 
@@ -191,36 +191,37 @@ class StudentsTLossFunction(_Matrix, StudentsTLoss):
         Raises
         ------
         TypeError, ValueError
-            For another dtype or shape; they are AssertionErrors as well.
+            For a wrong dtype or shape; both are AssertionErrors as well.
         """
         return util.students_t_nll(self._matrix(x), self.df(), self.scale())
 
 
 class AdaptiveImageLossFunction(nn.Module):  # type: ignore[misc]
-    """The adaptive loss of images, on coefficients of a transform.
+    """The adaptive loss of images, applied to the coefficients of a transform.
 
     Parameters
     ----------
     image_size : (int, int, int)
         Width, height and channels of the images.
     float_dtype, device
-        As those of `AdaptiveLossFunction`.
+        As for `AdaptiveLossFunction`.
     color_space : {"YUV", "RGB"}, default "YUV"
-        The first needs three channels of red, green and blue.
+        YUV needs three channels: red, green and blue.
     representation : {"CDF9/7", "LeGall5/3", "DCT", "PIXEL"}, default "CDF9/7"
     wavelet_num_levels : int, default 5
-        At most `wavelet.get_max_num_levels`; of no effect without a wavelet.
+        At most `wavelet.get_max_num_levels`; without effect if there is no wavelet.
     wavelet_scale_base : float, default 1
-        As that of `wavelet.rescale`.
+        As for `wavelet.rescale`.
     use_students_t : bool, default False
-        Whether the law is Student's t; then options that begin with ``alpha`` have no effect.
+        Whether the distribution is Student's t; then options that begin with ``alpha`` have no
+        effect.
     **kwargs
         Options of `AdaptiveLossFunction`, or of `StudentsTLossFunction`.
 
     Raises
     ------
     ValueError
-        If a name is unknown, or a number leaves its range; of size and levels it is an
+        If a name is unknown, or a number leaves its range; for the size and the levels it is an
         AssertionError as well.
 
     See Also
@@ -229,9 +230,9 @@ class AdaptiveImageLossFunction(nn.Module):  # type: ignore[misc]
 
     Notes
     -----
-    Values are those of coefficients: without the logarithm of the transform's determinant, which
-    is not 1 where a wavelet meets an odd side or `wavelet_scale_base` is not 1.
-    `robloss.torch.AdaptiveImageLoss` takes it into account.
+    Values are those of the coefficients, without the logarithm of the transform's determinant. The
+    determinant is not 1 if a wavelet meets an odd side or `wavelet_scale_base` is not 1;
+    `robloss.torch.AdaptiveImageLoss` takes this into account.
     """
 
     def __init__(
@@ -281,12 +282,12 @@ class AdaptiveImageLossFunction(nn.Module):  # type: ignore[misc]
         return self.adaptive_lossfun.device
 
     def transform_to_mat(self, x: Any) -> torch.Tensor:
-        """Images (batch, width, height, channels) as coefficients, (batch, num_dims).
+        """The coefficients (batch, num_dims) of images (batch, width, height, channels).
 
         Raises
         ------
         ValueError
-            For another shape; it is an AssertionError as well.
+            For a wrong shape; it is an AssertionError as well.
         """
         x = torch.as_tensor(x)
         if x.ndim != 4 or x.shape[1:] != tuple(self.image_size):
@@ -313,13 +314,13 @@ class AdaptiveImageLossFunction(nn.Module):  # type: ignore[misc]
         Raises
         ------
         TypeError, ValueError
-            For another dtype or shape; they are AssertionErrors as well.
+            For a wrong dtype or shape; both are AssertionErrors as well.
         """
         values = self.adaptive_lossfun.lossfun(self.transform_to_mat(x))
         return values.reshape(-1, *self.image_size)
 
     def forward(self, x: Any) -> torch.Tensor:
-        """As `lossfun`."""
+        """The same as `lossfun`."""
         return self.lossfun(x)
 
     def alpha(self) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Cubic Hermite splines, as `robust_loss_pytorch.cubic_spline` has them.
 
-Nothing here needs them: log Z is not a spline. They are for programs that call them.
+robloss does not need them, since log Z is not a spline here; they are for programs that call them.
 """
 
 import torch
@@ -9,26 +9,27 @@ from robloss.compat._checks import RefusedTypeError, RefusedValueError, same_dty
 
 
 def interpolate1d(x: torch.Tensor, values: torch.Tensor, tangents: torch.Tensor) -> torch.Tensor:
-    """Interpolate between the knots 0, 1, 2, …; beyond them in a straight line.
+    """Interpolate between the knots 0, 1, 2, …; extrapolate linearly beyond them.
 
     Parameters
     ----------
     x : tensor
-        Where.
+        Where to evaluate the spline.
     values, tangents : tensor (knots,)
         Value and slope at each knot, in the dtype of `x`.
 
     Returns
     -------
     torch.Tensor
-        As `x`.
+        In the shape and dtype of `x`.
 
     Raises
     ------
     TypeError
         If one is not a tensor, or dtypes differ; it is an AssertionError as well.
     ValueError
-        If values and tangents are not as many, in one axis; it is an AssertionError as well.
+        If `values` and `tangents` are not of one dimension and equal length; it is an
+        AssertionError as well.
     """
     for name, one in (("x", x), ("values", values), ("tangents", tangents)):
         if not isinstance(one, torch.Tensor):

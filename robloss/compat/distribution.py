@@ -11,7 +11,7 @@ from robloss.compat._checks import RefusedValueError, as_given, same_dtype
 
 
 def analytical_base_partition_function(numer: int, denom: int) -> float:
-    """Z at the shape ``numer / denom``, to 14 digits.
+    """The partition function Z at the shape ``numer / denom``, to 14 digits.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def analytical_base_partition_function(numer: int, denom: int) -> float:
 
 
 def partition_spline_curve(alpha: Any) -> torch.Tensor:
-    """The map that stretches shapes about 2 and shortens those above 4.
+    """The map that stretches shapes around 2 and compresses those above 4.
 
     Parameters
     ----------
     alpha : tensor, array or float
-        Shapes, of at least 0.
+        Shapes, at least 0.
     """
     alpha = torch.as_tensor(alpha)
     beyond = alpha >= 4
@@ -53,17 +53,17 @@ def partition_spline_curve(alpha: Any) -> torch.Tensor:
 
 
 def inv_partition_spline_curve(x: Any) -> torch.Tensor:
-    """The shapes of `partition_spline_curve`'s values.
+    """The inverse of `partition_spline_curve`.
 
     Parameters
     ----------
     x : tensor, array or float
-        Values, of at least 0.
+        Values, at least 0.
 
     Raises
     ------
     ValueError
-        If one is negative; it is an AssertionError as well.
+        If a value is negative; it is an AssertionError as well.
     """
     x = torch.as_tensor(x)
     if not bool((x >= 0).all()):
@@ -71,7 +71,7 @@ def inv_partition_spline_curve(x: Any) -> torch.Tensor:
             "`x` must be nonnegative, but got a value below 0. No shape is mapped there."
         )
     beyond = x >= 8
-    # Of d² + (2.5 − y) d − y/4 = 0 the root that is 0 with y, without a difference there.
+    # The root of d² + (2.5 − y) d − y/4 = 0 that vanishes with y, without cancellation there.
     y = torch.where(beyond, 0.0, x - 4)
     size = y.abs()
     d = size / 2 / (2.5 - size + torch.sqrt((2.5 - size) ** 2 + size))
@@ -88,7 +88,7 @@ class Distribution:
         Parameters
         ----------
         alpha : tensor, array or float
-            Shapes, of at least 0; below it the result is NaN.
+            Shapes; below 0 the result is NaN.
 
         See Also
         --------
@@ -104,7 +104,7 @@ class Distribution:
         x : tensor or array
             Residuals.
         alpha, scale : tensor, array or float
-            Shape, of at least 0, and scale: in the dtype of `x`, or numbers.
+            Shape (at least 0) and scale: numbers, or tensors in the dtype of `x`.
 
         Raises
         ------
@@ -120,12 +120,12 @@ class Distribution:
         return nll(x, alpha, scale)
 
     def draw_samples(self, alpha: Any, scale: Any) -> torch.Tensor:
-        """One random number of each pair of shape and scale; `torch.manual_seed` governs them.
+        """Draw one random number for each pair of shape and scale; see `torch.manual_seed`.
 
         Parameters
         ----------
         alpha, scale : tensor, array or float
-            In one dtype.
+            Shape and scale, in one dtype.
 
         Raises
         ------
@@ -138,6 +138,6 @@ class Distribution:
         """
         alpha, scale = torch.as_tensor(alpha), torch.as_tensor(scale)
         same_dtype(alpha=alpha, scale=scale)
-        # One number of the global generator seeds the draws, so that what a program draws next
+        # One number from the global generator seeds the draws, so that what a program draws next
         # does not depend on how many proposals were rejected.
         return sample(alpha, scale, rng=int(torch.randint(2**63 - 1, ())))

@@ -21,15 +21,15 @@ def lossfun(
     alpha, scale : tensor or float
         Shape and scale: tensors of the dtype of `x` that broadcast with it, or numbers.
     approximate : bool, default False
-        Changes nothing: the loss is exact.
+        Without effect: the loss is exact.
     epsilon : float, default 1e-6
-        Of no effect; above float32's machine epsilon where `approximate` is set.
+        Without effect; must exceed float32's machine epsilon if `approximate` is set.
 
     Returns
     -------
     torch.Tensor
-        A loss per element. At alpha = 2, where its slope in `alpha` is infinite, autograd gets the
-        slope at the next smaller number.
+        One loss per element. At alpha = 2, where the slope in `alpha` is infinite, autograd gets
+        the slope at the next smaller number.
 
     Raises
     ------

@@ -11,43 +11,43 @@ from robloss.torch._colors import rgb_to_yuv, yuv_to_rgb
 from robloss.torch._dct import dct, idct
 from robloss.torch._students_t import students_t_nll as _students_t_nll
 
-# What the functions called `_safe` clamp at: log and exp of it are finite in float32.
+# Where the functions called `_safe` clamp: the logarithm and the exponential are finite in float32.
 _LARGEST, _LARGEST_EXPONENT = 33e37, 87.5
 
 
 def log_safe(x: Any) -> torch.Tensor:
-    """Logarithm of at most 3.3e38."""
+    """Logarithm, with the argument clamped to at most 3.3e38."""
     return torch.log(torch.as_tensor(x).clamp(max=_LARGEST))
 
 
 def log1p_safe(x: Any) -> torch.Tensor:
-    """log(1 + x) of at most 3.3e38."""
+    """log(1 + x), with x clamped to at most 3.3e38."""
     return torch.log1p(torch.as_tensor(x).clamp(max=_LARGEST))
 
 
 def exp_safe(x: Any) -> torch.Tensor:
-    """Exponential of at most 87.5."""
+    """Exponential, with the argument clamped to at most 87.5."""
     return torch.exp(torch.as_tensor(x).clamp(max=_LARGEST_EXPONENT))
 
 
 def expm1_safe(x: Any) -> torch.Tensor:
-    """exp(x) − 1 of at most 87.5."""
+    """exp(x) − 1, with x clamped to at most 87.5."""
     return torch.expm1(torch.as_tensor(x).clamp(max=_LARGEST_EXPONENT))
 
 
 def inv_softplus(y: Any) -> torch.Tensor:
-    """What `torch.nn.functional.softplus` maps to y."""
+    """The inverse of `torch.nn.functional.softplus`."""
     y = torch.as_tensor(y)
     return y + torch.log(-torch.expm1(-y))
 
 
 def logit(y: Any) -> torch.Tensor:
-    """What `torch.sigmoid` maps to y."""
+    """The inverse of `torch.sigmoid`."""
     return torch.logit(torch.as_tensor(y))
 
 
 def affine_sigmoid(logits: Any, lo: float = 0, hi: float = 1) -> torch.Tensor:
-    """Real numbers to (lo, hi), with 0 to the middle: `robloss.AlphaMap`.
+    """Map real numbers to (lo, hi), and 0 to the middle: see `robloss.AlphaMap`.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def affine_sigmoid(logits: Any, lo: float = 0, hi: float = 1) -> torch.Tensor:
 
 
 def inv_affine_sigmoid(probs: Any, lo: float = 0, hi: float = 1) -> torch.Tensor:
-    """What `affine_sigmoid` maps to `probs`.
+    """The inverse of `affine_sigmoid`.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def inv_affine_sigmoid(probs: Any, lo: float = 0, hi: float = 1) -> torch.Tensor
 
 
 def affine_softplus(x: Any, lo: float = 0, ref: float = 1) -> torch.Tensor:
-    """Real numbers to (lo, ∞), with 0 to `ref`: `robloss.ScaleMap`.
+    """Map real numbers to (lo, ∞), and 0 to `ref`: see `robloss.ScaleMap`.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def affine_softplus(x: Any, lo: float = 0, ref: float = 1) -> torch.Tensor:
 
 
 def inv_affine_softplus(y: Any, lo: float = 0, ref: float = 1) -> torch.Tensor:
-    """What `affine_softplus` maps to `y`.
+    """The inverse of `affine_softplus`.
 
     Raises
     ------
@@ -101,28 +101,28 @@ def _rising(name: str, low: float, high: float) -> None:
 
 
 def students_t_nll(x: Any, df: Any, scale: Any) -> torch.Tensor:
-    """Negative log-likelihood of Student's t distribution; the sign of `scale` is of no account."""
+    """Negative log-likelihood of Student's t distribution; the sign of `scale` is ignored."""
     x, df, scale = (torch.as_tensor(one) for one in (x, df, scale))
     return _students_t_nll(x, df, scale.abs())
 
 
 def rgb_to_syuv(rgb: Any) -> torch.Tensor:
-    """YUV, scaled to keep volumes, of red, green and blue along the last axis."""
+    """Convert red, green and blue along the last axis to YUV, scaled to preserve volumes."""
     return rgb_to_yuv(torch.as_tensor(rgb), -1)
 
 
 def syuv_to_rgb(yuv: Any) -> torch.Tensor:
-    """Undo `rgb_to_syuv`."""
+    """The inverse of `rgb_to_syuv`."""
     return yuv_to_rgb(torch.as_tensor(yuv), -1)
 
 
 def image_dct(image: Any) -> torch.Tensor:
-    """Orthonormal DCT-II along the axes 1 and 2 of three."""
+    """Orthonormal DCT-II along axes 1 and 2 of a three-dimensional tensor."""
     return dct(torch.as_tensor(image))
 
 
 def image_idct(dct_x: Any) -> torch.Tensor:
-    """Undo `image_dct`."""
+    """The inverse of `image_dct`."""
     return idct(torch.as_tensor(dct_x))
 
 

@@ -72,7 +72,7 @@ def pad_reflecting(x: Any, padding_below: int, padding_above: int, axis: int) ->
 
 
 def get_max_num_levels(sz: Any) -> int:
-    """How many levels images of a shape (batch, width, height) allow.
+    """The maximum number of levels for images of shape (batch, width, height).
 
     Raises
     ------
@@ -88,19 +88,19 @@ def get_max_num_levels(sz: Any) -> int:
 
 
 def construct(im: Any, num_levels: int, wavelet_type: str) -> Pyramid:
-    """The pyramid of images.
+    """Compute the wavelet pyramid of images.
 
     Parameters
     ----------
     im : tensor or array (batch, width, height)
     num_levels : int
-        Of the pyramid; 0 leaves the images as they are.
+        Number of levels; 0 leaves the images as they are.
     wavelet_type : {"CDF9/7", "LeGall5/3"}
 
     Raises
     ------
     ValueError
-        If `im` has not three axes, there cannot be so many levels (an AssertionError as well), or
+        If `im` does not have three axes, there are too many levels (an AssertionError as well), or
         the wavelet is unknown.
     """
     im = torch.as_tensor(im)
@@ -124,7 +124,7 @@ def check_levels(name: str, levels: int, shape: Any) -> None:
 
 
 def collapse(pyr: Pyramid, wavelet_type: str) -> torch.Tensor:
-    """The images of a pyramid.
+    """Reconstruct images from their pyramid.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def collapse(pyr: Pyramid, wavelet_type: str) -> torch.Tensor:
 
 
 def rescale(pyr: Pyramid, scale_base: float) -> list[Any]:
-    """Each level times the base to the power of its number, 0 for the finest.
+    """Multiply level k, 0 being the finest, by ``scale_base**k``.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def rescale(pyr: Pyramid, scale_base: float) -> list[Any]:
 
 
 def flatten(pyr: Pyramid) -> torch.Tensor:
-    """All of a pyramid in images of the original size: the coarser, the nearer to index 0.
+    """Arrange a pyramid in images of the original size, with coarser levels nearer to index 0.
 
     Raises
     ------
@@ -158,14 +158,14 @@ def flatten(pyr: Pyramid) -> torch.Tensor:
 
 
 def visualize(pyr: Pyramid, percentile: float = 99.0) -> torch.Tensor:
-    """A picture of a pyramid of one image's channels: uint8, (width, height, channels).
+    """Render the pyramid of one image's channels as uint8, (width, height, channels).
 
     Parameters
     ----------
     pyr : tuple
-        Of `construct`.
+        As returned by `construct`.
     percentile : float, default 99
-        Where the size of a band's coefficients is cut off: the rest is black or white.
+        Percentile of the size of a band's coefficients beyond which they are black or white.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from robloss._fit.norm_law import excess
 from robloss._fit.norm_partition import LEAST_ALPHA, quantiles_of_length
 from robloss._fit.sums import lengths, to_host
 from robloss._loss import weight
-from robloss.plot._style import INK, new_axes, number, tidy, weighted_points
+from robloss.plot._style import INK, new_axes, number, panels, tidy, weighted_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +130,7 @@ def diagnostics(
     'weight'
     """
     made = axes is None
-    left, middle, right = new_axes((12.0, 4.0), columns=3) if axes is None else axes
+    left, middle, right = panels(axes, (12.0, 4.0), columns=3)
     residuals(fit, X, target_name=target_name, ax=left)
     weights(fit, ax=middle)
     qq(fit, sample_weight=sample_weight, ax=right)
@@ -405,7 +405,7 @@ def convergence(fit: "Fit", *, axes: "Sequence[Axes] | None" = None) -> "tuple[A
     >>> top.get_ylabel()
     'nll − last nll'
     """
-    top, middle, bottom = new_axes((6.4, 6.0), rows=3) if axes is None else axes
+    top, middle, bottom = panels(axes, (6.4, 6.0), rows=3)
     history = fit.history
     step = np.arange(len(history.nll))
     style: dict[str, Any] = {"color": "#3b4cc0", "marker": "o", "markersize": 3.5, "linewidth": 1.4}

@@ -7,7 +7,7 @@ import numpy as np
 
 from robloss._distribution.density import nll, pdf
 from robloss._loss import influence, loss
-from robloss.plot._style import new_axes, number, spectrum, tidy
+from robloss.plot._style import number, panels, spectrum, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ def _beside(
     axes: "Sequence[Axes] | None",
 ) -> "tuple[Axes, Axes]":
     """Draw two functions of (x, alpha, scale) over x, a curve for each alpha."""
-    left, right = new_axes((9.0, 4.0), columns=2) if axes is None else axes
+    left, right = panels(axes, (9.0, 4.0), columns=2)
     x = np.linspace(-extent * scale, extent * scale, 801)
     colours = spectrum(len(alphas))
     for ax, function in ((left, first), (right, second)):
@@ -166,7 +166,7 @@ def surface(
     >>> float(left.get_xlim()[1])
     12.0
     """
-    left, right = new_axes((9.6, 4.6), columns=2) if axes is None else axes
+    left, right = panels(axes, (9.6, 4.6), columns=2)
     x = np.linspace(-extent * scale, extent * scale, 301)
     height = np.linspace(-1.0, 1.0, 401)
     with np.errstate(divide="ignore"):  # ±∞ at the ends

@@ -1,5 +1,6 @@
 """What all pictures have in common: figures, colours, numbers in labels."""
 
+from collections.abc import Iterable
 from math import isinf
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,25 @@ def new_axes(size: tuple[float, float], *, rows: int = 1, columns: int = 1) -> "
 
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     return list(figure.subplots(rows, columns, sharex=rows > 1, squeeze=False).flat)
+
+
+def panels(
+    axes: "Iterable[Axes] | Axes | None",
+    size: tuple[float, float],
+    *,
+    rows: int = 1,
+    columns: int = 1,
+) -> "list[Axes]":
+    """Return the Axes of the caller, one for each panel, or else those of a new figure."""
+    if axes is None:
+        return new_axes(size, rows=rows, columns=columns)
+    given = list(axes) if isinstance(axes, Iterable) else [axes]
+    if len(given) != rows * columns:
+        raise ValueError(
+            f"`axes` must be {rows * columns} Axes, one for each panel, but got {len(given)}. "
+            f"Pass those of plt.subplots({rows}, {columns})."
+        )
+    return given
 
 
 def spectrum(count: int) -> list[tuple[float, float, float, float]]:

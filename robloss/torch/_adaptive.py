@@ -188,7 +188,7 @@ class AdaptiveLoss(ColumnLoss):
 
 def _alpha_map(ends: tuple[float, float]) -> AlphaMap:
     remedy = "The density exists for alpha >= 0 alone; GeneralLoss takes any alpha."
-    domain = Domain("alpha_range", "α", 0.0, math.inf, True, remedy)
+    domain = Domain("alpha_range", 0.0, math.inf, True, remedy)
     try:
         low, high = ends
     except (TypeError, ValueError):
@@ -212,5 +212,5 @@ def _start(alphas: AlphaMap, alpha: float | None) -> float:
     if alpha is None:
         return 0.0
     low, high = alphas.low, alphas.high
-    number = number_in(Domain("alpha_init", "α", low, high, low == high, _STRICTLY), alpha)
+    number = number_in(Domain("alpha_init", low, high, low == high, _STRICTLY), alpha)
     return float(alphas.inverse(number))

@@ -16,7 +16,7 @@ from robloss.torch._dct import dct, idct
 COLOR_SPACES = ("YUV", "RGB")
 REPRESENTATIONS = ("CDF9/7", "LeGall5/3", "DCT", "PIXEL")
 
-_BASE = Domain("scale_base", "", 0.0, math.inf, False, "1 keeps volumes.")
+_BASE = Domain("scale_base", 0.0, math.inf, False, "1 keeps volumes.")
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _count(name: str, value: int) -> int:
 
 def _scale_map(low: float, initial: float) -> ScaleMap:
     low, initial = (
-        number_in(Domain(name, "c", 0.0, float("inf"), False, "A scale is a positive width."), one)
+        number_in(Domain(name, 0.0, float("inf"), False, "A scale is a positive width."), one)
         for name, one in (("scale_min", low), ("scale_init", initial))
     )
     if low > initial:

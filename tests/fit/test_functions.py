@@ -114,4 +114,4 @@ def test_derivatives_that_are_nan_elsewhere():
 def test_differences_that_rounding_hides_are_flagged():
     """Steps of 1e-5 from 0 where a parameter is of the size of 1e150."""
     fit = robloss.fit_residuals(lambda theta: 1e150 * Y - X @ theta, np.zeros(3))
-    assert any("rank 0 but 3 coefficients" in flag for flag in fit.flags)
+    assert any("rank 0 but there are 3 parameters" in flag for flag in fit.flags)

@@ -441,3 +441,28 @@ def test_intervals_with_a_ridge_say_what_they_leave_out():
     assert not any("ridge" in flag for flag in plain)
     assert ["ridge" in flag for flag in ridge if flag not in plain] == [True]
     assert any("at least as many coefficients as rows" in flag for flag in wide)
+
+
+@pytest.mark.parametrize("times", [np.ones(80), np.arange(80) % 3], ids=["even", "weighted"])
+def test_the_sandwich_of_a_ridge_is_of_slopes_around_their_mean(times):
+    """What pulls against the ridge is the sum of the rows' slopes, and the same in every sample."""
+    X, y, _ = synthetic(59, "laplace", n=80)
+    l2 = 50.0
+    fit = robloss.fit_linear(X, y, alpha=1.0, scale=1.0, l2=l2, sample_weight=times)
+    rows = np.repeat(np.column_stack([np.ones(80), X]), times.astype(int), axis=0)
+    residuals = np.repeat(y, times.astype(int)) - rows @ fit.params
+    bend, slopes = (1 + residuals**2) ** -1.5, residuals / np.sqrt(1 + residuals**2)
+    inverse = np.linalg.inv(rows.T @ (rows * bend[:, None]) + np.diag([0, l2, l2, l2]))
+    scores = slopes[:, None] * rows
+    around = scores - scores.mean(axis=0)
+    expected = inverse @ around.T @ around @ inverse
+    np.testing.assert_allclose(fit.covariance, expected, atol=1e-9 * np.max(expected))
+    without = inverse @ scores.T @ scores @ inverse
+    assert np.max(np.abs(without - expected)) > 0.05 * np.max(expected)
+
+
+def test_rows_that_are_all_alike_have_errors_of_0_under_a_ridge():
+    X, y = np.full((5, 5), 1.7), np.full(5, 3.0)
+    fit = robloss.fit_linear(X, y, alpha=1.0, scale=1.0, l2=1.0, intercept=False)
+    # Roots of what rounding leaves of variances of 0.1.
+    np.testing.assert_allclose(fit.standard_errors, 0.0, atol=1e-7)

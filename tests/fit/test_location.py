@@ -166,6 +166,43 @@ def test_a_column_that_does_not_converge_is_named():
     assert fits.message.startswith("1 of 2 columns, the first of them 1: The scale fell")
 
 
+def test_a_column_is_found_by_all_axes():
+    fits = robloss.fit_location(COLUMNS[:, :6].reshape(-1, 3, 2))
+    for place in np.ndindex(3, 2):
+        assert fits[place] is fits[2 * place[0] + place[1]]
+    assert fits[-1, -1] is fits[5]
+    assert fits[1, :] == fits[2:4]
+    with pytest.raises(IndexError, match="out of bounds"):
+        fits[3, 0]
+
+
+@pytest.mark.parametrize("truncation", [None, 10.0])
+def test_outliers_of_all_columns_are_those_of_each(truncation, backend):
+    options = {} if truncation is None else {"alpha_bounds": (-2.0, 2.0), "truncation": truncation}
+    weights = np.full(len(COLUMNS), 1e-3)
+    fits = robloss.fit_location(
+        backend.array(COLUMNS), sample_weight=backend.array(weights), **options
+    )
+    expected = np.stack([backend.to_numpy(fit.outliers) for fit in fits], axis=1)
+    np.testing.assert_array_equal(backend.to_numpy(fits.outliers), expected)
+    assert 0 < np.sum(expected) < expected.size / 4
+    distances = [fit.outlier_distance for fit in fits]
+    np.testing.assert_allclose(fits.outlier_distance, distances, rtol=1e-14)
+
+
+def test_flags_that_are_the_same_are_one_with_all_columns():
+    x = np.tile(COLUMNS[:, [NOISES.index("normal"), NOISES.index("laplace")]], (1, 12))
+    one, two, both = (robloss.fit_location(x[:, :k]).flags for k in (1, 3, 24))
+    about = "alpha is on its upper bound 2: this is least squares."
+    assert one == (f"Column 0: {about}",)
+    assert two == (f"Columns 0, 2: {about}",)
+    assert both == (f"Columns 0, 2, 4, 6, 8, 10, 12, 14, 16, 18 and 2 more: {about}",)
+    placed = robloss.fit_location(x[:, :4].reshape(-1, 2, 2))
+    assert placed.flags == (f"Columns (0, 0), (1, 0): {about}",)
+    headings = [line for line in placed.summary().splitlines() if line.startswith("Column")]
+    assert headings == ["Column (0, 0)", "Column (0, 1)", "Column (1, 0)", "Column (1, 1)"]
+
+
 def test_columns_whose_scale_is_held_have_no_error_of_it():
     """Of a truncated law below alpha = 0 the scale is held, of one above it is estimated."""
     x = COLUMNS[:, [NOISES.index("cauchy"), NOISES.index("normal")]]

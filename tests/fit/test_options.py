@@ -262,6 +262,19 @@ def test_callback_sees_the_last_of_the_iterates_that_are_allowed():
     assert [one.n_iter for one in seen] == [0, 1, 2, 3]
 
 
+def test_the_history_of_the_second_start_is_all_of_its_way():
+    """It goes on from the fit at alpha = 0, whose steps count."""
+    y, seen = np.where(np.arange(60) < 18, Y + 30.0, Y), []
+    fit = robloss.fit_linear(X, y, callback=seen.append)
+    restarts = [place for place, one in enumerate(seen) if one.n_iter == 0]
+    assert len(restarts) == 2
+    assert fit.alpha < 1
+    last = seen[restarts[1] :]
+    assert [one.n_iter for one in last] == list(range(fit.n_iter + 1))
+    np.testing.assert_allclose([one.nll for one in last], fit.history.nll, rtol=1e-12)
+    assert last[0].alpha == 0
+
+
 def test_stop_iteration_ends_a_fit():
     def stop(iterate):
         if iterate.n_iter == 2:
@@ -350,7 +363,7 @@ def test_other_exceptions_of_the_callback_come_through():
         robloss.fit_linear(X, Y, callback=fail)
 
 
-@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 1)])
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 1), (False, 0), (True, 1)])
 def test_verbose(verbose, lines, capsys):
     fit = robloss.fit_linear(X, Y, alpha=1.0, verbose=verbose)
     printed = capsys.readouterr().out.splitlines()

@@ -78,6 +78,44 @@ def test_float32(backend):
     np.testing.assert_allclose(backend.to_numpy(fit.params), wide.params, atol=1e-3)
 
 
+def test_parameters_narrower_than_the_residuals(backend):
+    """What a parameter can hold is where the fit ends, and no reason not to have converged."""
+    residuals, _, start = problem(backend)
+    exact = robloss.fit_residuals(residuals, start)
+    fit = robloss.fit_residuals(residuals, backend.array([1.0, 1.0, 0.0], "float32"))
+    assert fit.converged
+    assert str(backend.to_numpy(fit.params).dtype) == "float32"
+    # Roundings of the parameters, of 6e-8, in the Newton steps of three of them.
+    np.testing.assert_allclose(
+        backend.to_numpy(fit.params), backend.to_numpy(exact.params), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", ">f4", ">f8"])
+def test_residuals_and_derivatives_of_any_floating_dtype(dtype):
+    X, y, _ = synthetic(0, "student")
+    design = np.column_stack([np.ones(len(y)), X]).astype(dtype)
+    fit = robloss.fit_residuals(
+        lambda theta: (y - design @ theta).astype(dtype),
+        np.zeros(4, dtype),
+        jac=lambda theta: -design,
+    )
+    exact = robloss.fit_residuals(lambda theta: y - design @ theta, np.zeros(4))
+    # float16 residuals, of up to 30, are rounded by 0.01.
+    np.testing.assert_allclose(fit.params, exact.params, atol=0.01 if dtype == "float16" else 1e-6)
+
+
+def test_derivatives_may_be_whole_numbers():
+    rows = np.column_stack([np.ones(120, dtype=int), np.arange(120)])
+
+    def residuals(theta):
+        return Y - rows @ theta
+
+    whole = robloss.fit_residuals(residuals, np.zeros(2), jac=lambda theta: -rows)
+    floats = robloss.fit_residuals(residuals, np.zeros(2), jac=lambda theta: -rows.astype(float))
+    np.testing.assert_array_equal(whole.params, floats.params)
+
+
 def test_it_is_an_optimum():
     fit = robloss.fit_residuals(lambda p: Y - decay(np, p, T), [1.0, 1.0, 0.0])
     np.testing.assert_allclose(fit.params, TRUE, atol=0.05)
@@ -329,6 +367,12 @@ ERRORS = {
         ValueError,
         "one dimension, or of two",
     ),
+    "whole numbers": (
+        (lambda p: plain(p).astype(int), [1.0] * 3),
+        {},
+        TypeError,
+        "`residuals` must return numbers of a floating dtype, but got int64",
+    ),
     "complex": ((lambda p: plain(p) * 1j, [1.0] * 3), {}, TypeError, "real dtype"),
     "NaN at the start": (
         (lambda p: np.where(np.arange(120) == 7, math.nan, plain(p)), [1.0] * 3),
@@ -400,3 +444,15 @@ def test_nothing_records_what_a_closure_could_be_differentiated_by(backend, give
         )
         found = (fit.params, fit.residuals, fit.weights, fit.standard_errors, *seen)
         assert not any(array.requires_grad for array in found)
+
+
+@pytest.mark.backends(lambda library: library.module == "torch")
+def test_a_parameter_that_torch_does_not_see_is_flagged(backend):
+    """The flag is all that tells: where the others end, nothing is left to gain by derivatives."""
+    t, y = backend.array(T), backend.array(Y)
+    start = backend.array([1.0, 1.0, 0.3])
+    fit = robloss.fit_residuals(
+        lambda theta: y - theta[0] * backend.xp.exp(-theta[1] * t) - theta[2].item(), start
+    )
+    assert any("rank 2 but there are 3 parameters" in flag for flag in fit.flags)
+    assert float(fit.params[2]) == pytest.approx(0.3)

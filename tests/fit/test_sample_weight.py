@@ -103,6 +103,17 @@ def test_the_unit_of_the_weights_is_no_matter(unit, noise):
     np.testing.assert_allclose(fit.coef, plain.coef, atol=1e-7)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1 / 120, 1.0])
+def test_outliers_are_those_of_the_rows_where_weights_add_up_to_less(unit):
+    X, y, _ = problem("outliers")
+    fit = robloss.fit_linear(X, y, sample_weight=np.full(120, unit))
+    plain = robloss.fit_linear(X, y)
+    assert fit.outlier_distance == pytest.approx(plain.outlier_distance, rel=1e-6)
+    np.testing.assert_array_equal(fit.outliers, plain.outliers)
+    assert np.sum(fit.outliers) > 0
+    assert f"{np.sum(fit.outliers)} are outliers" in fit.summary()
+
+
 def test_the_objective_is_weighted():
     X, y, times = problem()
     weights = times / 3

@@ -93,11 +93,55 @@ def test_shared_is_the_fit_of_the_stacked_problem(name, weights, backend):
     assert fit.scale == pytest.approx(plain.scale, rel=CLOSE)
     assert fit.nll == pytest.approx(plain.nll, rel=1e-12)
     assert fit.observations == pytest.approx(plain.observations)
+    sandwich = by_rows(plain, function)
     for kind in ("sandwich", "information", "H1", "H2", "H3"):
-        expected = plain.inference(kind).covariance
+        expected = sandwich if kind == "sandwich" else plain.inference(kind).covariance
+        if kind.startswith("H"):
+            expected[size:, size:] = sandwich[size:, size:]
         got = backend.to_numpy(fit.inference(kind).covariance)
         # A covariance is a function of the estimates, which differ by CLOSE.
         np.testing.assert_allclose(got, expected, atol=1e-5 * np.max(np.abs(expected)))
+    # Rows whose responses are taken for independent, as those of residuals are, give others.
+    lone = plain.covariance
+    assert np.max(np.abs(sandwich - lone)) > 0.05 * np.max(np.abs(lone))
+
+
+def by_rows(plain, function):
+    """The sandwich of a stacked problem with one score for all responses of a row.
+
+    Scores are central differences of the objective of each residual, with an error of 1e-8 of them.
+    """
+    shape = [getattr(plain, name) for name in plain.adapted]
+    estimates = np.array([*plain.params, *shape])
+
+    def objective(at):
+        rest = dict(zip(plain.adapted, at[len(plain.params) :], strict=True))
+        alpha, scale = rest.get("alpha", plain.alpha), rest.get("scale", plain.scale)
+        return robloss.nll(function(at[: len(plain.params)]), alpha, scale)
+
+    steps = 1e-4 * np.diag(np.maximum(np.abs(estimates), 0.1))
+    slopes = [(objective(estimates + one) - objective(estimates - one)) for one in steps]
+    scores = np.array(slopes) / (2 * np.diag(steps)[:, None])
+    scores = scores.reshape(len(estimates), K, -1).sum(axis=1)
+    bread = plain.inference("information").covariance
+    return bread @ scores @ scores.T @ bread
+
+
+def test_the_sandwich_of_a_shared_ridge_is_of_slopes_of_rows_around_their_mean(backend):
+    l2 = 20.0
+    fit = robloss.fit_linear(*as_given(backend, X, Y), shared=True, alpha=1.0, scale=1.0, l2=l2)
+    residuals = backend.to_numpy(fit.residuals)
+    rows, shrunk = np.column_stack([np.ones(len(X)), X]), np.diag([0.0, l2, l2, l2])
+    bread, scores = np.zeros((12, 12)), []
+    for k, r in enumerate(residuals.T):
+        block = rows.T @ (rows * (1 + r[:, None] ** 2) ** -1.5) + shrunk
+        bread[4 * k : 4 * k + 4, 4 * k : 4 * k + 4] = np.linalg.inv(block)
+        scores.append(rows * (r / np.sqrt(1 + r**2))[:, None])
+    around = np.hstack(scores) - np.hstack(scores).mean(axis=0)
+    expected = bread @ around.T @ around @ bread
+    covariance = backend.to_numpy(fit.covariance)
+    # It is a function of the estimates, which are an optimum to 1e-8 standard errors.
+    np.testing.assert_allclose(covariance, expected, atol=1e-7 * np.max(expected))
 
 
 @pytest.mark.parametrize("method", ["irls", "gradient"])

@@ -50,7 +50,7 @@ def test_every_restricted_domain_has_a_remedy(domain):
 
 
 def test_ends_belong_where_closed():
-    closed, opened = (Domain("x", "x", 0.0, 1.0, kind, "") for kind in (True, False))
+    closed, opened = (Domain("x", 0.0, 1.0, kind, "") for kind in (True, False))
     assert 0.0 in closed
     assert 1.0 in closed
     assert 0.0 not in opened

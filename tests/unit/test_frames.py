@@ -26,14 +26,23 @@ class Plain:
         return np.array([*rows], dtype=dtype or (float if kinds == {"f"} else object))
 
 
+class Arrow(Plain):
+    """A table of Arrow, whose columns are arrays, beside their names."""
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self.column_names = self.columns
+        self.columns = [self[name] for name in self.column_names]
+
+
 def frame(library, columns):
-    if library == "plain":
-        return Plain(columns)
+    if library in ("plain", "arrow"):
+        return {"plain": Plain, "arrow": Arrow}[library](columns)
     module = pytest.importorskip(library, reason=f"{library} is not installed")
     return module.DataFrame(columns)
 
 
-@pytest.fixture(params=["plain", "pandas", "polars"])
+@pytest.fixture(params=["plain", "arrow", "pandas", "polars"])
 def library(request):
     return request.param
 
@@ -95,6 +104,17 @@ def test_a_column_of_words_is_named(library):
     X = frame(library, {**COLUMNS, "plant": ["a"] * 21})
     with pytest.raises(TypeError, match=r"`X` must have columns of numbers, but got .* in 'plant'"):
         robloss.fit_linear(X, STACKLOSS.y)
+
+
+def test_a_frame_that_is_not_in_memory_is_refused():
+    lazy = pytest.importorskip("polars", reason="polars is not installed").LazyFrame(COLUMNS)
+    fit, message = robloss.fit_linear(STACKLOSS.X, STACKLOSS.y), "`{}` must be a data frame in mem"
+    with pytest.raises(TypeError, match=message.format("X")):
+        robloss.fit_linear(lazy, STACKLOSS.y)
+    with pytest.raises(TypeError, match=message.format("X")):
+        fit.predict(lazy)
+    with pytest.raises(TypeError, match=message.format("x")):
+        robloss.fit_location(lazy)
 
 
 def test_an_array_has_no_names():

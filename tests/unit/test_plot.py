@@ -126,6 +126,17 @@ def test_convergence_draws_on_axes_of_the_caller(stackloss):
     assert plot.convergence(stackloss[1], axes=mine) == tuple(mine)
 
 
+def test_axes_must_be_as_many_as_panels(stackloss, own_axes):
+    three = r"`axes` must be 3 Axes, one for each panel, but got 1. Pass .*subplots\({}\)."
+    with pytest.raises(ValueError, match=three.format("1, 3")):
+        stackloss[1].plot(ax=own_axes)
+    with pytest.raises(ValueError, match=three.format("3, 1")):
+        plot.convergence(stackloss[1], axes=own_axes)
+    for draw in (plot.curves, plot.densities, plot.surface):
+        with pytest.raises(ValueError, match="`axes` must be 2 Axes, one for each panel, but got"):
+            draw(axes=Figure().subplots(3))
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_pictures_can_be_saved_without_a_screen(phones, tmp_path, suffix):
     data, fit = phones
