@@ -455,13 +455,16 @@ def _converted(names: tuple[str, ...], given: tuple[Any, ...]) -> Arguments:
     on_host = library == "numpy"
     values: list[Any] = []
     dtypes: list[Any] = []
+    weak: list[Any] = []  # of what JAX makes of Python's numbers, for example under jit
     for name, value in zip(names, given, strict=True):
         if is_number(value) or (not on_host and isinstance(value, np.generic)):
             values.append(as_float(name, value))
         else:
             array = np.asarray(value) if on_host and not isinstance(value, np.generic) else value
-            dtypes.append(real_dtype(name, array, xp))
+            kind = weak if getattr(array, "weak_type", False) else dtypes
+            kind.append(real_dtype(name, array, xp))
             values.append(array)
+    dtypes = dtypes or weak
     dtype = xp.result_type(*dtypes) if dtypes else xp.float64
     return Arguments(library, xp, tuple(values), compute_dtype(xp, dtype), dtype)
 

@@ -37,6 +37,8 @@ class _Limits(NamedTuple):
 
 _SINGLE = _Limits(huge=2.0**50, tiny=2.0**-9, wide=2.0**30, steep=150.0)
 _DOUBLE = _Limits(huge=2.0**400, tiny=2.0**-18, wide=2.0**60, steep=1300.0)
+# An E from which on e^E is infinite in either; E itself may be, next to the largest α.
+_OVERFLOWING = 1e4
 
 
 class _Parts(NamedTuple):
@@ -149,9 +151,8 @@ def _halves(xp: Any, p: _Parts, x: Array, scale: Array) -> tuple[Array, Array]:
     log_half = 0.5 * xp.where(p.extreme, p.tilt, 0.0)
     log_scale = xp.log(xp.where(scale > 0, scale, 1.0))
     over_scale = xp.where(p.steep, xp.exp(log_half - log_scale), half / scale)
-    size = xp.where(p.extreme | p.infinite, 1.0, xp.abs(p.z)) * half
-    size = xp.where(p.extreme, xp.exp(p.log_z + log_half), size)
-    return over_scale, _signed(xp, x, size)
+    zv = xp.where(p.extreme | p.infinite, 1.0, p.z) * half
+    return over_scale, xp.where(p.extreme, _signed(xp, x, xp.exp(p.log_z + log_half)), zv)
 
 
 def _half(xp: Any, p: _Parts) -> Array:
@@ -228,6 +229,7 @@ def influence(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
     exponent = p.log_z + p.tilt - xp.log(positive)
     steep = _signed(xp, x, xp.exp(xp.where(p.steep, exponent, 0.0)))
     value = xp.where(p.steep, steep, value)
+    value = xp.where(x == 0, x, value)  # 1/c overflows where c is subnormal
     limit = _signed(xp, x, _power_at_infinity(xp, alpha - 1, 1 / scale))
     return _complete(xp, value, limit, p, alpha, scale)
 
@@ -307,7 +309,8 @@ def _grad_alpha_below_zero(xp: Any, p: _Parts, taken: Array) -> Array:
         (half_log * p.log_u) * (exp_e * _k(xp, xp.where(by_series, e, 0.0))),
         (half_log * (p.log_u / e)) * (((e - 1) * exp_e + 1) / e),
     )
-    return first - half_log * (exp_e * _yk(xp, p.log_u))
+    # Where E overflows, 2/α² has underflown.
+    return xp.where(xp.isinf(e), 0.0, first - half_log * (exp_e * _yk(xp, p.log_u)))
 
 
 def _grad_alpha_from_zero(xp: Any, p: _Parts, taken: Array) -> Array:
@@ -317,6 +320,7 @@ def _grad_alpha_from_zero(xp: Any, p: _Parts, taken: Array) -> Array:
     """
     below = p.exponent <= p.log_u  # α <= 2
     e = xp.where(taken, p.exponent, 4.0)
+    e = xp.where(e < _OVERFLOWING, e, _OVERFLOWING)
     log_u = xp.where(taken, p.log_u, 4.0)
     lam = xp.where(taken, p.lam, 4.0)
     quarter = xp.exp(0.25 * e)
@@ -341,7 +345,8 @@ def influence_grad_alpha(xp: Any, x: Array, alpha: Array, scale: Array) -> Array
     p = _parts(xp, x, alpha, scale)
     over_scale, zv = _halves(xp, p, x, scale)
     value = (0.5 * zv * p.log_u) * (_yk(xp, p.log_u) * over_scale)
-    value = xp.where(p.is_two, math.inf * x, value)
+    # Not a product with x, whose slope in a branch that is not taken would be 0 times infinity.
+    value = xp.where(p.is_two, _signed(xp, x, xp.full_like(x, math.inf)), value)
     value = xp.where(p.z == 0, 0.0, value)
     limit = _signed(xp, x, _power_at_infinity(xp, alpha - 1, math.inf))
     return _complete(xp, value, limit, p, alpha, scale)

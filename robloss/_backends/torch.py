@@ -43,8 +43,10 @@ def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
 
 def result_dtype(arguments: Arguments) -> torch.dtype:
     """The dtype to return: under autocast that of the computation, as of torch's own losses."""
-    device = _device(arguments)
-    return arguments.compute if torch.is_autocast_enabled(device.type) else arguments.dtype
+    kind = _device(arguments).type
+    # Of a device without autocast torch does not say so, but raises.
+    is_widened = kind != "meta" and torch.is_autocast_enabled(kind)
+    return arguments.compute if is_widened else arguments.dtype
 
 
 def constant(array: torch.Tensor) -> torch.Tensor:
@@ -315,6 +317,7 @@ class _Dual(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor:
         """Sum the partials times the tangents of their arguments."""
+        _check_forward_mode_is_one()
         inputs = ctx.saved_tensors
         dtype = operators.working(ctx.dtype)
         terms = [
@@ -325,3 +328,23 @@ class _Dual(torch.autograd.Function):  # type: ignore[misc]
             if tangent is not None
         ]
         return sum(terms[1:], terms[0]).to(ctx.dtype)
+
+
+def _check_forward_mode_is_one() -> None:
+    """Refuse forward mode inside forward mode, for which torch would give 0.
+
+    It does so for every function with rules of its own, as of 2.13: to be deleted when
+    https://github.com/pytorch/pytorch/issues/197867 is closed.
+
+    Raises
+    ------
+    NotImplementedError
+    """
+    functorch = torch._C._functorch  # noqa: SLF001
+    transforms = [one.key() for one in functorch.get_interpreter_stack() or ()]
+    levels = transforms.count(functorch.TransformType.Jvp)
+    if levels > 1:
+        raise NotImplementedError(
+            f"Forward mode must not be nested, but got {levels} levels of it. "
+            "Take one of two in reverse mode, as torch.func.hessian does."
+        )

@@ -67,7 +67,7 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
     if dtype not in NUMPY:
         return room.copy_(values(row.name, working(dtype), inputs))
     first, *others = inputs
-    given = (as_array(first), *[as_array(one) if one.ndim else one.item() for one in others])
+    given = (as_array(first), *[as_array(one) if one.ndim else float(one.item()) for one in others])
     if first.dtype == dtype and is_small_and_plain(given):
         x, alpha, scale = given
         kernels.small(row.name, x, alpha, scale, room.numpy())
@@ -94,7 +94,8 @@ def as_array(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Any:
     if dtype is not None and tensor.dtype != dtype:
         tensor = tensor.to(dtype)
     elif tensor.dtype not in NUMPY:
-        tensor = tensor.to(torch.float32)
+        # bfloat16, or integers, which keep more digits so beside float64.
+        tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
     return tensor.numpy(force=True)
 
 

@@ -169,7 +169,8 @@ def _sample(
             else:
                 unit = _repeating(xp, uniform, alpha, whole)
     legal = (scale > 0) & (scale < math.inf)
-    result = xp.astype(unit * xp.where(legal, scale, math.nan), arguments.dtype, copy=False)
+    with np.errstate(all="ignore"):  # the largest numbers may leave the range
+        result = xp.astype(unit * xp.where(legal, scale, math.nan), arguments.dtype, copy=False)
     return result[()] if arguments.library == "numpy" else result
 
 

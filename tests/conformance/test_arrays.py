@@ -117,6 +117,22 @@ def test_integers_beside_floats_take_part_as_the_default_float(name, backend):
 
 
 @of_three
+def test_integers_without_axes(name, backend):
+    for kind in ("int64", "float32", "float64"):
+        one = backend.array(np.array(1), "int64")
+        result = call(name, backend.array([1, 2, 3], kind), one, one)
+        expected = reference(name, [1.0, 2.0, 3.0], 1.0, 1.0)
+        np.testing.assert_allclose(backend.to_numpy(result), expected, rtol=1e-5)
+
+
+def test_integers_keep_their_digits_beside_float64(backend):
+    whole = 2**24 + 1  # no number of float32
+    two = backend.array([2.0], "float64")
+    result = call("loss", backend.array([whole], "int64"), two, 1.0)
+    np.testing.assert_allclose(backend.to_numpy(result), [whole * whole / 2], rtol=1e-15)
+
+
+@of_three
 def test_dtypes_promote(name, backend):
     single, double = backend.array([1.0], "float32"), backend.array([1.0], "float64")
     assert call(name, single, double, 1.0).dtype == double.dtype

@@ -125,3 +125,16 @@ def test_narrow_floats_keep_their_dtype(jax, backend):
     x = backend.array(X, "bfloat16")
     gradient = jax.grad(lambda x: robloss.loss(x, 1.0).sum())(x)
     assert str(gradient.dtype) == "bfloat16"
+
+
+def test_numbers_stay_weak_where_jax_makes_arrays_of_them(jax, backend):
+    for dtype in ("bfloat16", "float32"):
+        x = backend.array(X, dtype)
+        for function in (robloss.loss, robloss.nll, robloss.cdf):
+            assert jax.jit(function)(x, 1.0, 2).dtype == x.dtype
+        slope = jax.grad(lambda alpha, x=x: robloss.loss(x, alpha).sum())(1.0)
+        assert slope.dtype == np.float64
+        close(slope, robloss.grad_alpha(x, 1.0).sum(), rtol=1e-2)
+        # The twin: arrays of a dtype of their own do change it.
+        assert robloss.loss(x, backend.array(1.0, "float64")).dtype == np.float64
+    assert jax.jit(robloss.loss)(1.0, 2, 3).dtype == np.float64

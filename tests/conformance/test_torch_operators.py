@@ -393,6 +393,13 @@ def test_tensors_without_axes_may_stay_on_the_cpu(torch, backend, function):
     assert function(near, near, 1.0).device == near.device
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_narrow_floats_of_a_device_without_autocast(torch, backend, dtype):
+    x = torch.ones(3, device="meta", dtype=getattr(torch, dtype))
+    for function in (robloss.loss, robloss.nll, robloss.cdf):
+        assert function(x, 1.0).dtype == x.dtype
+
+
 # ------------------------------------------------------------------------------- second derivatives
 
 
@@ -536,6 +543,27 @@ def test_jacobians_in_both_modes(torch, backend):
     vectorized = torch.autograd.functional.jacobian(of, (x, alpha, scale), vectorize=True)
     torch.testing.assert_close(vectorized[1], reverse.new_tensor(vectorized[1].tolist()))
     torch.testing.assert_close(vectorized[2], reverse)
+
+
+@pytest.mark.parametrize("function", [robloss.loss, robloss.nll, robloss.influence])
+def test_nested_forward_mode_is_refused(torch, backend, function):
+    x, alpha, scale = (backend.array(value) for value in (1.2, 0.7, 1.1))
+    for argument in range(3):
+        of = torch.func.jacfwd(function, argnums=argument)
+        with pytest.raises(NotImplementedError, match="must not be nested, but got 2 levels of it"):
+            torch.func.jacfwd(of, argnums=argument)(x, alpha, scale)
+        reverse = torch.func.jacrev(of, argnums=argument)(x, alpha, scale)
+        hessian = torch.func.hessian(function, argnums=argument)(x, alpha, scale)
+        torch.testing.assert_close(reverse, hessian)
+
+
+def test_the_influence_is_twice_differentiable_at_0(torch, backend):
+    x, alpha, scale = (backend.array(value) for value in (0.0, 0.7, 1.1))
+    for second in (torch.func.jacfwd, torch.func.jacrev):
+        slopes = second(torch.func.jacrev(robloss.influence), argnums=2)(x, alpha, scale)
+        torch.testing.assert_close(slopes, -2 / scale**3)
+        slopes = second(torch.func.jacrev(robloss.influence, argnums=2))(x, alpha, scale)
+        torch.testing.assert_close(slopes, -2 / scale**3)
 
 
 def test_hessian_in_all_three(torch, backend):

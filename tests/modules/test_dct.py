@@ -62,3 +62,8 @@ def test_dct_is_no_other_transform():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtype_is_kept(dtype):
     assert dct(_images(4, 4).to(dtype)).dtype == dtype
+
+
+def test_shapes_are_known_where_there_are_no_values():
+    images = torch.empty(2, 3, 4, device="meta")
+    assert dct(images).shape == idct(images).shape == images.shape

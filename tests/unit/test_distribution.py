@@ -159,6 +159,17 @@ def test_quantiles_return_to_their_probabilities(alpha):
     assert np.max(np.abs(cdf(x * (1 + 1e-11), alpha, 3.0) / q - 1)) > RELATIVE
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_quantiles_next_to_the_middle(dtype):
+    # log Z of the table and the search's own integral differ by rounding, which is as large as
+    # what is asked for here: it must not send the search out of its bracket, to infinity.
+    alpha = np.random.default_rng(1).uniform(0, 4, 200).astype(dtype)[:, None]
+    eps = np.finfo(dtype).eps
+    q = (0.5 + eps * np.array([-8.0, -1.0, -0.5, -0.25, 1.0, 8.0])).astype(dtype)
+    back = cdf(ppf(q, alpha), alpha)
+    np.testing.assert_allclose(back - q, 0 * back, atol=8 * eps)
+
+
 def test_ends_middle_and_types():
     np.testing.assert_array_equal(ppf([0.0, 0.5, 1.0], 1.0, 2.0), [-INF, 0.0, INF])
     np.testing.assert_array_equal(ppf([0.0, 0.5, 1.0], -1.0, 2.0, truncation=3.0), [-6, 0, 6])
@@ -231,6 +242,16 @@ def test_truncated_partition_of_small_ranges():
         value = log_partition(np.array(TRUNCATED_SHAPES), truncation=limit)
         exact = mpmath.log(2 * mpf(limit))
         assert np.max(np.abs(value - float(exact))) <= 4 * math.ulp(math.log(limit))
+
+
+@pytest.mark.parametrize(("largest", "bound"), [(1e7, ABSOLUTE), (1e40, 1e-6)])
+def test_quantiles_beside_a_plateau(largest, bound):
+    rng = np.random.default_rng(5)
+    alpha = -(10.0 ** rng.uniform(-3, 2, 10_000))
+    limit = largest ** rng.uniform(0, 1, alpha.size)
+    q = 0.5 - 10.0 ** rng.uniform(-15, -0.4, alpha.size)
+    back = cdf(ppf(q, alpha, truncation=limit), alpha, truncation=limit)
+    np.testing.assert_allclose(back, q, rtol=0, atol=bound)
 
 
 def test_quantiles_within_enormous_truncations():

@@ -113,6 +113,20 @@ def test_nan_and_illegal_scales(name):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ends_of_the_range_give_the_kernels_limits(dtype):
+    largest, smallest = np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal
+    x = np.array([0.0, 1.0, 1e20, 1e30], dtype)[:, None, None]
+    alpha = np.array([-largest, 0.0, 3.0, largest], dtype)[:, None]
+    for name in ("influence", "grad_alpha"):
+        with np.errstate(all="ignore"):
+            scale = smallest if name == "influence" else dtype(1.0)
+            found = getattr(_formulas, name)(xp, *np.broadcast_arrays(x, alpha, scale))
+        kernel = getattr(robloss, name)(x, alpha, scale)
+        # Each is within 8 + 2M ulp, or 64 + 4M, with M up to 280 where the value is a number.
+        np.testing.assert_allclose(found, kernel, rtol=2000 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rounding_does_not_lift_the_loss_above_its_limit(dtype):
     rng = np.random.default_rng(0)
     alpha = dtype(rng.uniform(-16, -0.05, 20_000))

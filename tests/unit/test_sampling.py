@@ -341,6 +341,16 @@ def test_nan_gives_nan():
     assert np.isnan(values[:, 1, :]).all()
 
 
+def test_numbers_that_leave_the_range_are_no_warning():
+    with np.errstate(all="raise"):
+        narrow = sample(np.float16(0.0), 1000.0, shape=1000, rng=0)
+        wide = sample(0.0, 1e308, shape=100, rng=0)
+        small = sample(2.0, 5e-324, shape=100, rng=0)
+    assert np.isinf(narrow).any()
+    assert np.isinf(wide).any()
+    assert (small == 0).any()
+
+
 def test_other_byte_orders_and_layouts():
     alpha = np.linspace(0, 3, 12).reshape(3, 4)
     expected = sample(alpha, shape=2, rng=1)
