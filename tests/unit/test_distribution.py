@@ -244,7 +244,7 @@ def test_truncated_partition_of_small_ranges():
         assert np.max(np.abs(value - float(exact))) <= 4 * math.ulp(math.log(limit))
 
 
-@pytest.mark.parametrize(("largest", "bound"), [(1e7, ABSOLUTE), (1e40, 1e-6)])
+@pytest.mark.parametrize(("largest", "bound"), [(1e40, ABSOLUTE), (1e300, 1e-8)])
 def test_quantiles_beside_a_plateau(largest, bound):
     rng = np.random.default_rng(5)
     alpha = -(10.0 ** rng.uniform(-3, 2, 10_000))
