@@ -119,9 +119,9 @@ def ppf(q: Array, alpha: Array, scale: Array = 1.0, *, truncation: Array | None 
     Notes
     -----
     A fixed number of Newton steps is taken for the logarithm of the tail, in asinh x: about 22 µs
-    per element (80 with a truncation, 160 with one above 1e7 or an array of them). ``cdf(ppf(q))`` equals q to a relative 1e-12 in float64, and
-    2e-5 in float32, down to the smallest normal q, unless alpha makes the quantile overflow
-    (tests/unit/test_distribution.py).
+    per element (80 with a truncation, 160 with one above 1e7 or an array of them).
+    ``cdf(ppf(q))`` equals q to a relative 1e-12 in float64, and 2e-5 in float32, down to the
+    smallest normal q, unless alpha makes the quantile overflow (tests/unit/test_distribution.py).
 
     With a truncation the quantile is as accurate, but next to the edge the round trip is not: one
     rounding of the quantile, ε·truncation, can exceed 1e-12 of its distance from the edge. At alpha
@@ -198,9 +198,7 @@ def _quantile(
     return xp.where(constant(x) < fixed[2], x, end)
 
 
-def _search(
-    xp: Any, alpha: Array, target: Array, end: Array, truncated: bool, steps: int
-) -> Array:
+def _search(xp: Any, alpha: Array, target: Array, end: Array, truncated: bool, steps: int) -> Array:
     whole = log_integral(xp, alpha, xp.zeros_like(target), end, truncated)
     share = whole - target  # −log 2q, which is ε/2 or more; rounding may leave less than nothing
     least = 0.5 * float(xp.finfo(target.dtype).eps)
