@@ -91,7 +91,7 @@ def training(size: plans.Size) -> Iterator[plans.Planned]:
                 )
                 return Contest(about, entries, check(task), plans.copy_of(task.x))
 
-            yield plans.Planned("training", make, size.rounds)
+            yield plans.Planned("training", make, size.step_rounds)
 
 
 def weigh(who: str, n: int, dtype: str, columns: int | None) -> float:
