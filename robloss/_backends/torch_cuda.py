@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from robloss._args import Arguments
-from robloss._backends.cuda import STORED, Kernel, launch, serves, telling
+from robloss._backends.cuda import STORED, Kernel, launch, layouts, serves, telling
 
 _PARTIALS = ("influence", "grad_alpha", "grad_scale")
 _building = threading.Lock()
@@ -89,7 +89,7 @@ def gradients(
         return None
     if grad.device != inputs[0].device or grad.shape != inputs[0].shape:
         return None
-    if not grad.numel() or not (launch.are_numbers(*inputs) or launch.are_columns(*inputs)):
+    if not grad.numel() or not (layouts.are_numbers(*inputs) or layouts.are_columns(*inputs)):
         return None
     dtype = _stored(dtype)
     x, alpha, scale = [_dense(one, dtype) for one in inputs]

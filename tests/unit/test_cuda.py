@@ -20,7 +20,7 @@ from samples import of_numbers
 import robloss
 from robloss._args import prepare
 from robloss._backends import cuda
-from robloss._backends.cuda import WANTED, Kernel, launch, parameters
+from robloss._backends.cuda import WANTED, Kernel, launch, layouts, parameters
 from robloss._kernels.partition import at
 from robloss._ops import OPERATIONS
 from robloss._partition import table
@@ -230,11 +230,91 @@ def test_which_kernel_is_started():
         assert card.started[0].member == "STEEP_POWER"
 
 
+@on_host
+@each_dtype
+@pytest.mark.parametrize("member", ["DERIVED", "LANES"])
+def test_host_code_by_columns_is_as_exact_as_numpys_kernels(dtype, member, monkeypatch):
+    if member == "LANES":
+        monkeypatch.setattr(launch, "ELEMENTS_OF_LANE", 10**9)
+    scale = float(aligned(1.3, dtype))
+    for name in ELEMENTWISE:
+        of = [of_numbers(float(one), scale, 100, SEED, dtype) for one in aligned(ALPHAS, dtype)]
+        exact = [truth(name, points, dtype) for points in of]
+        exact = [one for one in exact if len(one.points)]  # not the slope at alpha = 2
+        x = aligned(np.ones((100, len(exact))), dtype)
+        for column, one in zip(x.T, exact, strict=True):
+            column[: len(one.points)] = one.points[:, 0]
+        alpha = aligned([one.points[0, 1] for one in exact], dtype)
+        card = Host()
+        values = evaluate(WANTED, x, alpha, aligned([scale], dtype), card=card)[WANTED.index(name)]
+        assert [(kernel.name, kernel.member) for kernel in card.started] == [("columns", member)]
+        for column, one in zip(values.T, exact, strict=True):
+            some = column[: len(one.points)].astype(float)
+            row = judge("host", name, dtype, "", one, some, kernel_allowance)
+            assert row.ratio <= 1, row
+
+
+COLUMNS = np.linspace(-2.5, 5.0, 5), np.linspace(0.5, 2.0, 5)
+
+
+@on_host
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("rows", [4, 5, 15, 16, 47, 300])
+@pytest.mark.parametrize("which", ["both", "alpha", "scale", "numbers"])
+def test_columns_of_any_length(rows, which, dtype, monkeypatch):
+    monkeypatch.setattr(launch, "LANES", 23)  # 4 threads for each of 5 columns
+    x = aligned(np.resize(X, (rows, 5)), dtype)
+    alpha, scale = (aligned(one, dtype) for one in COLUMNS)
+    given = {
+        "both": (x, alpha, scale),
+        "alpha": (x, alpha, 0.7),
+        "scale": (x, 1.5, scale),
+        "numbers": (x, aligned(1.5, dtype), 0.7),
+    }[which]
+    card = Host()
+    alike(evaluate(WANTED, *given, card=card), given)
+    assert [kernel.name for kernel in card.started] == ["columns"]
+
+
+@on_host
+def test_columns_of_any_layout():
+    x = aligned(np.resize(X, 1200), "float64")
+    wide, deep = x.reshape(120, 10), x.reshape(4, 30, 10)
+    alpha, scale = np.linspace(-2.5, 5.0, 20), np.linspace(0.5, 2.0, 10)
+    cases = [
+        ((wide, alpha[::2], scale[::-1]), "columns"),
+        ((wide, alpha[None, :10], scale), "columns"),
+        ((deep, alpha[:10], 1.0), "columns"),
+        ((deep, aligned(np.resize(alpha, 300), "float64").reshape(30, 10), scale[:1]), "columns"),
+        ((wide[:, :1], alpha[:1], 1.0), "strided"),  # x has gaps
+        ((wide.T, alpha[:10, None], 1.0), "strided"),
+        ((wide, np.resize(alpha, 120)[:, None], 1.0), "strided"),  # an alpha for each row
+        ((wide, np.resize(alpha, 120)[:, None], scale), "strided"),
+        ((deep, alpha[:4, None, None], scale), "strided"),
+        ((wide[:3], alpha[:10], 1.0), "strided"),  # too few rows
+        ((x, np.resize(alpha, 1200), 1.0), "strided"),
+        ((0.5, alpha, 1.0), "strided"),
+    ]
+    for given, name in cases:
+        card = Host()
+        alike(evaluate(WANTED, *given, card=card), given)
+        assert [kernel.name for kernel in card.started] == [name]
+
+
+@on_host
+def test_columns_of_x_anywhere_in_memory():
+    x = aligned(np.resize(X, 401), "float32")[1:].reshape(80, 5)
+    card = Host()
+    given = x, *(aligned(one, "float32") for one in COLUMNS)
+    alike(evaluate(("loss",), *given, card=card), given, ("loss",))
+    assert [kernel.name for kernel in card.started] == ["columns"]
+
+
 def test_axes_that_lie_in_one_row_are_one():
-    assert launch.merged((2, 3, 4), [(96, 32, 8)]) == [(24, (8,))]
-    assert launch.merged((2, 3, 4), [(96, 32, 8), (0, 0, 8)]) == [(4, (8, 8)), (6, (32, 0))]
-    assert launch.merged((4, 1, 3), [(24, 999, 8)]) == [(12, (8,))]
-    assert launch.merged((), [()]) == []
+    assert layouts.merged((2, 3, 4), [(96, 32, 8)]) == [(24, (8,))]
+    assert layouts.merged((2, 3, 4), [(96, 32, 8), (0, 0, 8)]) == [(4, (8, 8)), (6, (32, 0))]
+    assert layouts.merged((4, 1, 3), [(24, 999, 8)]) == [(12, (8,))]
+    assert layouts.merged((), [()]) == []
 
 
 @on_host
@@ -427,7 +507,8 @@ def test_host_code_of_the_backward_pass_by_columns(dtype, shape, per_column, mon
         found = pulled(
             grad, x, alpha, scale, SLOPES, is_constant=is_constant, is_smooth=True, card=card
         )
-        assert [one.name for one in card.started][-1] == ("pullback" if width == 1 else "columns")
+        name = "pullback" if width == 1 else "pullback_columns"
+        assert [one.name for one in card.started][-1] == name
         # Of float16: half of a unit, and half of the smallest number.
         rtol, atol = {
             "float64": (1e-13, 1e-20),
@@ -527,7 +608,10 @@ def compiled(kernel, folder, *options):
         Kernel("strided", "float64", WANTED, "LANES"),
         Kernel("sums", "float32", ("loss", "grad_alpha", "grad_scale"), "POWER"),
         Kernel("derive", "float64", (), "DERIVED"),
-        Kernel("columns", "float16", ("influence", "grad_alpha", "grad_scale"), "LANES", True),
+        Kernel("columns", "float32", ("loss",), "DERIVED"),
+        Kernel("columns", "float16", WANTED, "LANES"),
+        Kernel("pullback_columns", "float16", SLOPES, "LANES", True),
+        Kernel("pullback_columns", "float64", SLOPES, "DERIVED"),
         Kernel("partition", "float16", ("log_partition_derivative",), "LANES"),
         Kernel("dense", "float32", ("loss",), "DERIVED"),
         Kernel("pullback", "float32", ("influence", "grad_alpha", "grad_scale"), "DERIVED", True),

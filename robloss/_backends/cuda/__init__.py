@@ -50,7 +50,7 @@ _EXACT = {
     "QUADRATURE_REACH": _quadrature.REACH,
 }
 
-_PARTS = ("pairs", "family", "numbers", "slope", "exact", "outputs", "memory", "blocks")
+_PARTS = ("pairs", "family", "numbers", "slope", "exact", "outputs", "memory", "blocks", "lanes")
 
 
 def _series(kind: str, name: str, numbers: tuple[float, ...]) -> str:
@@ -113,7 +113,8 @@ class Kernel:
 
     Attributes
     ----------
-    name : {"dense", "strided", "sums", "derive", "pullback", "columns", "partition"}
+    name : {"dense", "columns", "strided", "sums", "derive", "pullback", "pullback_columns", \
+"partition"}
         Its function, and the file that it stands in.
     dtype : {"float16", "float32", "float64"}
         Of the arrays.

@@ -7,13 +7,16 @@ import numpy as np
 
 from robloss._args import Arguments
 from robloss._backends.cuda import PARTITION, STORED, WANTED, Kernel, parameters, real
+from robloss._backends.cuda.layouts import are_numbers, columns_of, merged
 from robloss._typing import Array
 
 THREADS = 256
 # Of a sum: several times as many as a card runs at once, so that all are busy to the end.
 BLOCKS_OF_SUM = 2048
-# Of columns a thread leaves its own sums, 32 bytes written and read beside 12 for each float32.
+# Of columns a thread derives its own numbers, in some 500 instructions beside 70 or more for each
+# element, and leaves its own sums, 32 bytes written and read beside 12 for each float32.
 LANES, ELEMENTS_OF_LANE = BLOCKS_OF_SUM * THREADS, 16
+LEAST_ROWS = 4  # what `columns` computes at once
 MOST_BLOCKS = 2**31 - 1
 # What `strided` has room for; a dense copy is made of an array that needs more.
 MOST_AXES = 8
@@ -23,6 +26,8 @@ _OPERAND = np.dtype([("data", "u8"), ("number", "f8"), ("strides", "i8", MOST_AX
 _OPERANDS = np.dtype(
     [("operands", _OPERAND, 3), ("shape", "i8", MOST_AXES), ("axes", "i8"), ("size", "i8")]
 )
+_PARAMETER = np.dtype([("data", "u8"), ("number", "f8"), ("step", "i8")])
+_PARAMETERS = np.dtype([("alpha", _PARAMETER), ("scale", _PARAMETER)])
 
 
 class Card(Protocol):
@@ -94,7 +99,8 @@ def evaluate(names: tuple[str, ...], arguments: Arguments, card: Card) -> tuple[
         if are_numbers(x, alpha, scale) and is_dense(x, card):
             derived = derive(alpha, scale, arguments.xp.uint8, call.dtype, card)
             return derived and _dense(call, x, "DERIVED", by, card.pointer(derived[0]))
-        return _strided(call, given, "LANES", by)
+        field = _field(call, given)
+        return _columns(call, field) or _strided(call, field, "LANES", by)
     member, by = parameters.member(alpha), parameters.numbers(alpha, scale, real(call.dtype))
     if is_dense(x, card):
         return _dense(call, x, member, by)
@@ -102,7 +108,7 @@ def evaluate(names: tuple[str, ...], arguments: Arguments, card: Card) -> tuple[
     if is_dense(turned, card):
         results = _dense(call, turned, member, by)
         return results and tuple([_turned(call.xp, one) for one in results])
-    return _strided(call, given, member, by)
+    return _strided(call, _field(call, given), member, by)
 
 
 def total(
@@ -172,15 +178,14 @@ def pullback(
     x = arguments.given[0]
     dtype = _Call(names, arguments, card).dtype
     of_numbers = are_numbers(*arguments.given)
-    work = _of_numbers(arguments, dtype, card) if of_numbers else _of_columns(arguments)
+    work = (_of_numbers if of_numbers else _of_columns)(arguments, dtype, card)
     if work is None:
         return None
     rows = sum(name != "influence" for name in names)
     in_x = card.empty(tuple(x.shape), arguments.dtype) if "influence" in names else None
     partial = card.empty((rows, *work.sums), arguments.xp.float64) if rows else None
     given = (
-        card.pointer(grad), int(not is_constant), card.pointer(x),
-        *[one if isinstance(one, int) else card.pointer(one) for one in work.by],
+        card.pointer(grad), int(not is_constant), card.pointer(x), work.by,
         *[0 if one is None else card.pointer(one) for one in (in_x, partial)],
         *work.sides, math.prod(x.shape),
     )  # fmt: skip
@@ -195,8 +200,9 @@ class _Work(NamedTuple):
     member: str
     blocks: int
     sums: tuple[int, ...]  # the shape of a row of partial sums
-    by: tuple[Any, ...]  # alpha and scale, as arrays: they must live until the kernel is started
+    by: Any  # alpha and scale, as the kernel takes them
     sides: tuple[int, ...] = ()
+    held: Any = None  # what must live until the kernel is started
 
 
 def _of_numbers(arguments: Arguments, dtype: str, card: Card) -> _Work | None:
@@ -206,17 +212,35 @@ def _of_numbers(arguments: Arguments, dtype: str, card: Card) -> _Work | None:
         return None
     size = math.prod(x.shape)
     blocks = max(1, min(BLOCKS_OF_SUM, -(-size * x.itemsize // (THREADS * PACK))))
-    return _Work("pullback", "DERIVED", blocks, (blocks,), derived)
+    by = card.pointer(derived[0])
+    return _Work("pullback", "DERIVED", blocks, (blocks,), by, held=derived)
 
 
-def _of_columns(arguments: Arguments) -> _Work:
+def _of_columns(arguments: Arguments, dtype: str, card: Card) -> _Work:  # noqa: ARG001
     x, *numbers = arguments.given
     width = x.shape[-1]
-    rows = max(1, min(LANES, math.prod(x.shape) // ELEMENTS_OF_LANE) // width)
-    by = sum([(one, int(math.prod(one.shape) > 1)) for one in numbers], ())
+    member, rows = _lanes(math.prod(x.shape), width)
+    by = _parameters(numbers, [int(math.prod(one.shape) > 1) for one in numbers], card)
     lanes = rows * width
     blocks = -(-lanes // THREADS)
-    return _Work("columns", "LANES", blocks, (rows, width), by, (width, lanes))
+    return _Work("pullback_columns", member, blocks, (rows, width), by, (width, lanes))
+
+
+def _lanes(size: int, width: int) -> tuple[str, int]:
+    """How threads that stay in a column derive its numbers, and how many there are of a column."""
+    rows = max(1, min(LANES, size // ELEMENTS_OF_LANE) // width)
+    return "DERIVED" if size >= ELEMENTS_OF_LANE * width else "LANES", rows
+
+
+def _parameters(values: Any, steps: Any, card: Card) -> Any:
+    """`Parameters` of alpha and scale: numbers, or arrays and from column to column their steps."""
+    made = np.zeros(1, _PARAMETERS)
+    for name, value, step in zip(("alpha", "scale"), values, steps, strict=True):
+        if isinstance(value, float):
+            made[name]["number"] = value
+        else:
+            made[name]["data"], made[name]["step"] = card.pointer(value), step
+    return made
 
 
 def derive(alpha: Array, scale: Array, byte: Any, dtype: str, card: Card) -> tuple[Array] | None:
@@ -228,45 +252,9 @@ def derive(alpha: Array, scale: Array, byte: Any, dtype: str, card: Card) -> tup
     return (room,) if card.start(kernel, 1, given) else None
 
 
-def are_numbers(x: Any, alpha: Any, scale: Any) -> bool:
-    """Whether alpha and scale are arrays of one element each, which give results no axis."""
-    return not any(isinstance(one, float) for one in (x, alpha, scale)) and all(
-        math.prod(one.shape) == 1 and one.ndim <= x.ndim for one in (alpha, scale)
-    )
-
-
-def are_columns(x: Any, alpha: Any, scale: Any) -> bool:
-    """Whether alpha and scale are numbers, or numbers for the places along the last axis of x."""
-    return x.ndim > 0 and all(
-        one.ndim <= x.ndim
-        and (
-            math.prod(one.shape) == 1
-            or tuple(one.shape) == (1,) * (one.ndim - 1) + tuple(x.shape[-1:])
-        )
-        for one in (alpha, scale)
-    )
-
-
 def in_order(names: tuple[str, ...]) -> tuple[str, ...]:
     """The operations as kernels order them: one set of them is one kernel."""
     return tuple(sorted(names, key=WANTED.index))
-
-
-def merged(
-    shape: tuple[int, ...], strides: list[tuple[int, ...]]
-) -> list[tuple[int, tuple[int, ...]]]:
-    """Sides and strides of arrays of one shape, in as few axes as it takes, innermost first."""
-    axes: list[tuple[int, tuple[int, ...]]] = []
-    for side, steps in reversed([*zip(shape, zip(*strides, strict=True), strict=True)]):
-        if side == 1:
-            continue
-        if axes and all(
-            step == axes[-1][0] * below for step, below in zip(steps, axes[-1][1], strict=True)
-        ):
-            axes[-1] = axes[-1][0] * side, axes[-1][1]
-        else:
-            axes.append((side, steps))
-    return axes
 
 
 def is_dense(array: Array, card: Card) -> bool:
@@ -311,26 +299,65 @@ def _partition(call: _Call, alpha: Array) -> tuple[Array, ...] | None:
     return (made,) if not size or call.card.start(kernel, blocks, given) else None
 
 
-def _strided(call: _Call, given: tuple[Any, ...], member: str, by: Any) -> tuple[Array, ...] | None:
-    arrays = [value for value in given if not isinstance(value, float)]
-    shape = np.broadcast_shapes(*[tuple(array.shape) for array in arrays])
-    whole = [call.xp.broadcast_to(array, shape) for array in arrays]
-    axes = merged(shape, [call.card.strides(array) for array in whole])
-    if len(axes) > MOST_AXES:
-        flat = [call.xp.reshape(array, (-1,)) for array in whole]
-        whole = [call.xp.reshape(array, shape) for array in flat]
-        axes = merged(shape, [call.card.strides(array) for array in whole])
+class _Field(NamedTuple):
+    """Arrays and numbers that are broadcast against each other."""
+
+    operands: tuple[Any, ...]  # floats, and arrays of the shape
+    shape: tuple[int, ...]
+    # As few as it takes, innermost first: the side, and each operand's step in elements.
+    axes: list[tuple[int, tuple[int, ...]]]
+
+
+def _field(call: _Call, given: tuple[Any, ...]) -> _Field:
+    shape = np.broadcast_shapes(*[tuple(getattr(one, "shape", ())) for one in given])
+    operands, steps = [], []
+    for one in given:
+        if isinstance(one, float):
+            operands.append(one)
+            steps.append((0,) * len(shape))
+        else:
+            whole = call.xp.broadcast_to(one, shape)
+            operands.append(whole)
+            steps.append(tuple([step // one.itemsize for step in call.card.strides(whole)]))
+    return _Field(tuple(operands), shape, merged(shape, steps))
+
+
+def _copied(call: _Call, one: Any) -> Any:
+    """The array without gaps."""
+    if isinstance(one, float):
+        return one
+    return call.xp.reshape(call.xp.reshape(one, (-1,)), one.shape)
+
+
+def _columns(call: _Call, field: _Field) -> tuple[Array, ...] | None:
+    """Where x is dense and has columns; else None."""
+    x, *numbers = field.operands
+    size = math.prod(field.shape)
+    width = 0 if isinstance(x, float) else columns_of(field.axes)
+    if not width or size < LEAST_ROWS * width:
+        return None
+    steps = field.axes[0][1][1:] if field.axes else (0, 0)
+    member, rows = _lanes(size, width)
+    lanes = rows * width
+    by = _parameters(numbers, steps, call.card)
+    return call.start(
+        "columns", member, field.shape, -(-lanes // THREADS),
+        call.card.pointer(x), by, width, lanes, size,
+    )  # fmt: skip
+
+
+def _strided(call: _Call, field: _Field, member: str, by: Any) -> tuple[Array, ...] | None:
+    if len(field.axes) > MOST_AXES:
+        field = _field(call, tuple([_copied(call, one) for one in field.operands]))
+    size = math.prod(field.shape)
     operands = np.zeros(1, _OPERANDS)
-    operands["axes"], operands["size"] = len(axes), math.prod(shape)
-    operands["shape"][0, : len(axes)] = [side for side, _ in axes]
-    left = iter(range(len(arrays)))
-    for operand, value in zip(operands["operands"][0], given, strict=True):
+    operands["axes"], operands["size"] = len(field.axes), size
+    operands["shape"][0, : len(field.axes)] = [side for side, _ in field.axes]
+    for place, value in enumerate(field.operands):
+        operand = operands["operands"][0, place]
         if isinstance(value, float):
             operand["number"] = value
         else:
-            place = next(left)
-            operand["data"] = call.card.pointer(whole[place])
-            steps = [strides[place] // value.itemsize for _, strides in axes]
-            operand["strides"][: len(axes)] = steps
-    blocks = -(-math.prod(shape) // THREADS)
-    return call.start("strided", member, shape, blocks, operands, by)
+            operand["data"] = call.card.pointer(value)
+            operand["strides"][: len(field.axes)] = [steps[place] for _, steps in field.axes]
+    return call.start("strided", member, field.shape, -(-size // THREADS), operands, by)
