@@ -1,11 +1,12 @@
 """Dispatch: a table from array library to the module that computes operations on its arrays.
 
-A module offers ``evaluate(operation, arguments)``; those for NumPy and CuPy take the names of
-several operations instead, and that for NumPy also `out`. Each is imported when its library is
+A module offers ``evaluate(operation, arguments)``; those for NumPy, CuPy and torch take the names
+of several operations instead, and that for NumPy also `out`. Each is imported when its library is
 first used, so that no library is imported on behalf of another. Dask has no way of its own to
 compute: the work is done on the chunks of its arrays, by their library.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
@@ -123,7 +124,7 @@ def evaluate_all(
         again = [partial(evaluate, name, check=False) for name in names]
         return tuple([backend.map_chunks(function, arguments) for function in again])
     with _quiet(library):
-        if library == "cupy":
+        if library in ("cupy", "torch"):
             values = backend.evaluate(names, arguments)
         else:
             values = [backend.evaluate(OPERATIONS[name], arguments) for name in names]
@@ -170,6 +171,14 @@ def added(value: Array, term: Array) -> Array:
     if type(value) is np.ndarray:
         return np.add(value, term, out=value)
     return _backend("torch").added(value, term) if is_tensor(value) else value + term
+
+
+def is_compiling(xp: Any) -> bool:
+    """Whether a compiler of torch follows what is computed in this namespace."""
+    if xp.__name__ != "array_api_compat.torch":
+        return False
+    compiling: bool = sys.modules["torch"].compiler.is_compiling()
+    return compiling
 
 
 def _prepared(domains: tuple[Domain, ...], given: tuple[Any, ...], check: bool) -> Arguments:

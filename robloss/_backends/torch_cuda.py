@@ -6,6 +6,7 @@ CUDA's, once their kernels are built.
 """
 
 import threading
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -56,24 +57,34 @@ def card_of(device: torch.device) -> Card | None:
     return Card(device) if is_served else None
 
 
-def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor | None:
-    """Values of an operation, laid out like x where they have its shape; None without a kernel."""
-    card = _card(inputs)
-    if card is None or not serves((name,)):
+def values(
+    names: tuple[str, ...], dtype: torch.dtype, given: Sequence[torch.Tensor | float]
+) -> tuple[torch.Tensor, ...] | None:
+    """Values of operations, laid out like x where they have its shape; None without a kernel."""
+    tensors = [one for one in given if not isinstance(one, float)]
+    card = _card(tensors)
+    if card is None or not serves(names):
         return None
     stored = _stored(dtype)
-    inputs = [one.detach() for one in inputs]
-    shape = torch.broadcast_shapes(*[one.shape for one in inputs])
-    order = _memory_order(inputs[0], shape)
-    if order is not None:
-        inputs = [one.expand(shape).permute(order) if one.ndim else one for one in inputs]
-    found = launch.evaluate((name,), Arguments("torch", xp, tuple(inputs), stored, stored), card)
+    shape = torch.broadcast_shapes(*[one.shape for one in tensors])
+    order = _memory_order(given[0], shape)
+    inputs = tuple([one if isinstance(one, float) else _seen(one, shape, order) for one in given])
+    found = launch.evaluate(names, Arguments("torch", xp, inputs, stored, stored), card)
     if found is None:
         return None
-    result = found[0].to(dtype)
+    results = tuple([one.to(dtype) for one in found])
     if order is None:
-        return result
-    return result.permute([order.index(axis) for axis in range(len(order))])
+        return results
+    back = [order.index(axis) for axis in range(len(order))]
+    return tuple([one.permute(back) for one in results])
+
+
+def _seen(tensor: torch.Tensor, shape: Any, order: list[int] | None) -> torch.Tensor:
+    """The tensor, with its axes in the order of memory."""
+    tensor = tensor.detach()
+    if order is None or not tensor.ndim:
+        return tensor
+    return tensor.expand(shape).permute(order)
 
 
 def gradients(
@@ -135,9 +146,9 @@ def _dense(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return tensor if tensor.data_ptr() % launch.PACK == 0 else tensor.clone()
 
 
-def _memory_order(x: torch.Tensor, shape: Any) -> list[int] | None:
+def _memory_order(x: torch.Tensor | float, shape: Any) -> list[int] | None:
     """The axes as `torch.empty_like` of x lays them out, outermost first; None for C's order."""
-    if x.is_contiguous() or x.shape != shape:
+    if isinstance(x, float) or x.is_contiguous() or x.shape != shape:
         return None
     steps = torch.empty_like(x, device="meta").stride()
     return sorted(range(len(shape)), key=lambda axis: (-steps[axis], axis))

@@ -6,6 +6,7 @@ by the formula. Compilers and transforms see the two as they see torch's own: th
 a result without computing it, and what it means to map one.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -39,14 +40,14 @@ def working(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype == torch.float64 else torch.float32
 
 
-def on_host(tensors: list[torch.Tensor]) -> bool:
+def on_host(tensors: Sequence[torch.Tensor]) -> bool:
     """Whether they lie in the memory of the CPU."""
     return all(one.is_cpu for one in tensors)
 
 
 def have_cuda_kernel(name: str, tensors: tuple[torch.Tensor, ...]) -> bool:
     """Whether a CUDA kernel computes the operation on such tensors."""
-    return serves((_ROWS[name].name,)) and not on_host([*tensors])
+    return serves((_ROWS[name].name,)) and not on_host(tensors)
 
 
 def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.Tensor:
@@ -58,9 +59,9 @@ def values(name: str, dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.T
         # torch's own namespace serves here, and takes half the time of the wrapped one.
         inputs[place] = _formulas.beside_two(torch, inputs[place].to(working(dtype)))
     if not on_host(inputs):
-        found = torch_cuda.values(row.name, dtype, inputs)
+        found = torch_cuda.values((row.name,), dtype, inputs)
         if found is not None:
-            return found
+            return found[0]
     room = _room(dtype, inputs)
     if row.kernel is None or not on_host(inputs):
         return room.copy_(row.formula(xp, *[one.to(working(dtype)) for one in inputs]))

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from robloss._args import is_number
-from robloss._backends import added, compose, constant, evaluate
+from robloss._backends import added, compose, constant, evaluate, is_compiling
 from robloss._backends.generic import as_arrays
 from robloss._distribution.integrals import log_integral, log_whole
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE, TRUNCATION
@@ -202,8 +202,8 @@ TRUNCATED = (RESIDUAL, ALPHA, SCALE, TRUNCATION)
 
 
 def _nll(xp: Any, x: Array, alpha: Array, scale: Array) -> Array:
-    if xp.__name__ == "array_api_compat.torch":
-        # Its compilers do not follow NumPy's way to log Z of a number.
+    if is_compiling(xp):
+        # torch's compilers do not follow NumPy's way to log Z of a number.
         x, alpha, scale = as_arrays(xp, x, alpha, scale)
     value = evaluate("smooth_loss", x, alpha, scale, check=False)
     log_z = log_whole(alpha)

@@ -60,8 +60,23 @@ def test_which_kernel_serves(cp, started):
     assert [kernel.name for kernel in started] == ["dense"] * 3 + ["strided"] * 2
     robloss.loss(x, cp.asarray(0.5, dtype="float32"))
     assert [kernel.name for kernel in started[5:]] == ["derive", "dense"]
-    robloss.loss(x, cp.full((10,), 0.5, dtype="float32"))
-    assert started[-1].member == "LANES"
+    alpha = cp.full((10,), 0.5, dtype="float32")
+    for given in ((x, alpha), (x, alpha, 2.0), (x, 0.5, alpha), (x, alpha[:1], 2.0)):
+        robloss.loss(*given)
+        assert started[-1].name == "columns"
+    robloss.loss(x.T, alpha[:, None])
+    assert started[-1].name == "strided"
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1_000_003, 3), (3001, 4096), (9, 100_003)])
+def test_columns_of_any_width(cp, rows, columns):
+    x = cp.asarray(np.resize(X, (rows, columns)))
+    alpha, scale = np.linspace(-3.0, 5.0, columns), np.linspace(0.5, 2.0, columns)
+    values = robloss.evaluate(x, cp.asarray(alpha), cp.asarray(scale), outputs=WANTED)
+    for name, one in zip(WANTED, values, strict=True):
+        for some in (np.s_[:7], np.s_[-7:]):
+            expected = getattr(robloss, name)(x[some].get(), alpha, scale)
+            np.testing.assert_allclose(one[some].get(), expected, rtol=1e-12)
 
 
 def test_log_partition_is_a_kernel(cp, started):

@@ -221,6 +221,21 @@ def test_a_graph_is_captured_and_replayed(torch, backend):
     np.testing.assert_allclose(backend.to_numpy(given[1].grad), wanted, rtol=1e-12)
 
 
+def test_numbers_of_the_host_in_a_graph(torch, backend, started):
+    x = backend.array(X)
+    outputs = ("loss", "influence", "weight")
+    wanted = robloss.evaluate(2 * X, 0.7, 1.3, outputs=outputs)
+    robloss.evaluate(x, 0.7, 1.3, outputs=outputs)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = robloss.evaluate(x, 0.7, 1.3, outputs=outputs)
+    assert [kernel.name for kernel in started] == ["dense", "dense"]
+    x.mul_(2.0)
+    graph.replay()
+    for one, expected in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(backend.to_numpy(one), expected, rtol=1e-12)
+
+
 def test_what_is_not_built_is_refused_in_a_graph(torch, backend, monkeypatch):
     from robloss._backends import torch_cuda
 

@@ -80,6 +80,70 @@ def test_each_operation_is_a_kernel(started, name):
 
 
 @on_host
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shapes", "kernels"),
+    [(((70, 3), (), ()), ["derive", "dense"]), (((70, 3), (3,), (1,)), ["columns"])],
+    ids=["numbers", "columns"],
+)
+def test_several_operations_are_one_kernel(started, shapes, kernels, dtype):
+    given = [one.detach() for one in leaves(*shapes, dtype=dtype)]
+    found = robloss.evaluate(*given, outputs=WANTED)
+    assert names(started) == kernels
+    arrays = [one.double().numpy() for one in given]
+    for name, value in zip(WANTED, found, strict=True):
+        assert value.dtype == given[0].dtype
+        close(value.double(), torch.from_numpy(getattr(robloss, name)(*arrays)), dtype)
+
+
+@on_host
+def test_several_operations_are_one_kernel_unless_torch_must_see_each(started):
+    outputs = ("loss", "influence", "weight")
+    given = leaves((70, 3), (), ())
+    values = robloss.evaluate(*given, outputs=outputs)
+    assert names(started) == 2 * ["derive", "dense"]  # of the weight torch records the formula
+    assert all(one.requires_grad for one in values)
+    with torch.no_grad():
+        again = robloss.evaluate(*given, outputs=outputs)
+    assert names(started[4:]) == ["derive", "dense"]
+    for value, one in zip(values, again, strict=True):
+        close(value.detach(), one, "float64")
+    started.clear()
+    x, alpha, scale = (one.detach() for one in given)
+    mapped = torch.func.vmap(lambda row: robloss.evaluate(row, alpha, scale, outputs=outputs))(x)
+    seen = []
+    with _Watched(seen):
+        robloss.evaluate(x, alpha, scale, outputs=outputs)
+    assert seen.count("evaluate") == 3
+    for value, one in zip(mapped, again, strict=True):
+        close(value, one, "float64")
+
+
+@on_host
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", ["loss", "nll"])
+def test_numbers_of_the_host_go_into_the_kernel(started, function, dtype):
+    x = leaves((70, 3), (), (), dtype=dtype)[0].detach()
+    function = getattr(robloss, function)
+    for one in (x, x.T, x.reshape(7, 10, 3).transpose(0, 1), x[:, ::2], x[1:, 1:]):
+        expected = torch.from_numpy(function(one.double().numpy(), 0.7, 1.3))
+        close(function(one, 0.7, 1.3).double(), expected, dtype)
+    assert names(started[:3]) == 3 * ["dense"]
+    # Conversions to the dtype that is computed in fill gaps.
+    assert {*names(started[3:])} <= ({"strided"} if dtype == "float64" else {"strided", "dense"})
+    assert [one.member for one in started] == 5 * ["POWER"]
+
+
+@on_host
+def test_numbers_of_the_host_beside_tensors(started):
+    x, alpha, scale = (one.detach() for one in leaves((70, 3), (3,), ()))
+    for given in ((x, alpha, 1.3), (x, 0.7, scale), (x, scale, 1.3), (0.5, alpha, 1.3)):
+        arrays = [one if isinstance(one, float) else one.numpy() for one in given]
+        close(robloss.loss(*given), torch.from_numpy(robloss.loss(*arrays)), "float64")
+    assert names(started) == ["columns", "columns", "columns", "strided"]
+
+
+@on_host
 def test_a_gradient_for_each_element(started):
     given = leaves((40,), (), (1,))
     grad = torch.linspace(-1.0, 1.0, 40, dtype=torch.float64)
@@ -239,8 +303,13 @@ class _Watched(torch.utils._python_dispatch.TorchDispatchMode):
         "lift_fresh",
     )  # fmt: skip
 
+    def __init__(self, seen=None):
+        super().__init__()
+        self.seen = [] if seen is None else seen
+
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
+        self.seen.append(name)
         if name in self.WAIT or ((kwargs or {}).get("device") is not None and name == "_to_copy"):
             raise AssertionError(f"the host waits in {name}")
         return function(*args, **(kwargs or {}))
