@@ -404,7 +404,7 @@ def evaluate(
     The functions share much of their work: on NumPy arrays `loss`, `influence` and `weight`
     together take little longer than `loss` alone if `out` is given; allocating new arrays costs as
     much again (docs/performance.md). For CuPy arrays one kernel computes them all, and for torch
-    tensors on a CUDA device where no gradient is recorded. Otherwise they are computed one after the
+    tensors on a CUDA device if no gradient is recorded. Otherwise they are computed one after the
     other, and a compiler (`jax.jit`, `torch.compile`) may fuse them.
 
     Parameters

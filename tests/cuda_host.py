@@ -79,6 +79,9 @@ def on_paper(monkeypatch: Any, started: list[Kernel]) -> None:
             started.append(kernel)
             return Host().start(kernel, blocks, arguments)
 
-    monkeypatch.setattr(torch_cuda, "card_of", Paper)
+    def card_of(device: Any) -> Any:
+        return Paper(device) if device.type == "cpu" else None  # and not "meta"
+
+    monkeypatch.setattr(torch_cuda, "card_of", card_of)
     monkeypatch.setattr(torch_operators, "on_host", lambda tensors: False)
     monkeypatch.setattr(backend, "_are_plain", lambda inputs: False)

@@ -173,6 +173,13 @@ def added(value: Array, term: Array) -> Array:
     return _backend("torch").added(value, term) if is_tensor(value) else value + term
 
 
+def numbers_beside(xp: Any, numbers: tuple[float, ...], array: Array) -> Array:
+    """The numbers as an array, in the dtype and on the device of another."""
+    if xp.__name__ == "array_api_compat.torch":
+        return _backend("torch").numbers_beside(numbers, array)
+    return xp.asarray(numbers, dtype=array.dtype, device=getattr(array, "device", None))
+
+
 def is_compiling(xp: Any) -> bool:
     """Whether a compiler of torch follows what is computed in this namespace."""
     if xp.__name__ != "array_api_compat.torch":

@@ -80,6 +80,30 @@ def added(value: torch.Tensor, term: torch.Tensor | float) -> torch.Tensor:
     return value.add_(term)
 
 
+_copied: dict[tuple[Any, ...], torch.Tensor] = {}
+
+
+def numbers_beside(numbers: tuple[float, ...], tensor: torch.Tensor) -> torch.Tensor:
+    """The numbers in the dtype and on the device of a tensor, to a GPU copied once and for all.
+
+    For a copy the host waits, and graphs of CUDA's refuse it.
+    """
+
+    def copied() -> torch.Tensor:
+        return torch.tensor(numbers, dtype=tensor.dtype, device=tensor.device)
+
+    if torch.compiler.is_compiling() or operators.on_host((tensor,)) or type(tensor) not in _PLAIN:
+        return copied()
+    place = numbers, tensor.dtype, tensor.device
+    found = _copied.get(place)
+    if found is None:
+        with torch.inference_mode(False):  # what is made in that mode no backward pass may use
+            found = copied()
+        if not _is_transformed() and _are_unseen((tensor,)):
+            _copied[place] = found
+    return found
+
+
 def _tensors(arguments: Arguments) -> list[torch.Tensor]:
     """The arguments as given, with numbers turned into tensors on the same device."""
     if float not in [type(one) for one in arguments.given]:

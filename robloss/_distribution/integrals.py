@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from robloss._backends import constant, evaluate
+from robloss._backends import constant, evaluate, numbers_beside
 from robloss._distribution.legendre import PLACES, SHARES
 from robloss._typing import Array
 
@@ -124,13 +124,9 @@ def _rule(xp: Any, example: Array) -> Iterator[tuple[Array, Array]]:
     So that no temporary array grows without bound.
     """
     step = max(1, min(len(PLACES), BLOCK // max(1, math.prod(example.shape))))
-    device = getattr(example, "device", None)
+    places, shares = (numbers_beside(xp, one, example) for one in (PLACES, SHARES))
     for first in range(0, len(PLACES), step):
-        place, share = (
-            xp.asarray(one[first : first + step], dtype=example.dtype, device=device)
-            for one in (PLACES, SHARES)
-        )
-        yield place, share
+        yield places[first : first + step], shares[first : first + step]
 
 
 def nodes(

@@ -76,7 +76,8 @@ def test_columns_of_any_width(cp, rows, columns):
     for name, one in zip(WANTED, values, strict=True):
         for some in (np.s_[:7], np.s_[-7:]):
             expected = getattr(robloss, name)(x[some].get(), alpha, scale)
-            np.testing.assert_allclose(one[some].get(), expected, rtol=1e-12)
+            # The curvature has zeros.
+            np.testing.assert_allclose(one[some].get(), expected, rtol=1e-12, atol=1e-14)
 
 
 def test_log_partition_is_a_kernel(cp, started):

@@ -124,6 +124,7 @@ def test_log_partition_and_its_slope_are_kernels(backend, started):
 def test_the_host_does_not_wait(torch, backend, started):
     given = leaves(backend)
     module, x = adaptive(torch, backend)
+    robloss.nll(*given, truncation=5.0)  # what it copies is kept
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -131,6 +132,7 @@ def test_the_host_does_not_wait(torch, backend, started):
         robloss.nll(*given).sum().backward()
         robloss.nll(given[0].detach(), 0.5, 2.0)
         robloss.loss(given[0].detach(), 0.5)
+        robloss.nll(*given, truncation=5.0).sum().backward()
         module(x).backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
@@ -234,6 +236,18 @@ def test_numbers_of_the_host_in_a_graph(torch, backend, started):
     graph.replay()
     for one, expected in zip(found, wanted, strict=True):
         np.testing.assert_allclose(backend.to_numpy(one), expected, rtol=1e-12)
+
+
+def test_a_truncated_density_in_a_graph(torch, backend):
+    x, alpha, scale = (one.detach() for one in leaves(backend))
+    robloss.nll(x, alpha, scale, truncation=5.0)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = robloss.nll(x, alpha, scale, truncation=5.0)
+    alpha.fill_(-0.5)
+    graph.replay()
+    wanted = robloss.nll(X, -0.5, 1.3, truncation=5.0)
+    np.testing.assert_allclose(backend.to_numpy(found), wanted, rtol=1e-12)
 
 
 def test_what_is_not_built_is_refused_in_a_graph(torch, backend, monkeypatch):

@@ -333,6 +333,78 @@ def test_the_host_reads_no_value(started, name, alpha):
             given[2].item()
 
 
+DENSITIES = ("nll", "pdf", "cdf", "ppf")
+
+
+@pytest.fixture
+def copied(monkeypatch):
+    """What is kept of copies to a device."""
+    from robloss._backends import torch as backend
+
+    found = {}
+    monkeypatch.setattr(backend, "_copied", found)
+    return found
+
+
+def _densities(x, alpha, scale, truncation):
+    q = torch.sigmoid(x)
+    return [
+        getattr(robloss, name)(q if name == "ppf" else x, alpha, scale, truncation=truncation)
+        for name in DENSITIES
+    ]
+
+
+@on_host
+@pytest.mark.parametrize(
+    ("alpha", "scale", "truncation"),
+    [((3,), (), ()), ((3,), 1.3, 5.0), (-0.5, 1.3, 5.0), ((3,), (), None), (0.5, 1.3, None)],
+    ids=str,
+)
+def test_nodes_of_a_quadrature_are_copied_once(started, copied, alpha, scale, truncation):
+    rng = np.random.default_rng(SEED)
+
+    def on_device(one):
+        return torch.tensor(rng.uniform(0.5, 1.5, one)) if isinstance(one, tuple) else one
+
+    given = on_device((7, 3)), on_device(alpha), on_device(scale), on_device(truncation)
+    first = _densities(*given)
+    kept = dict(copied)
+    assert len(kept) == 2  # nodes and weights
+    with _Watched():
+        again = _densities(*given)
+    assert copied == kept
+    arrays = [one.numpy() if isinstance(one, torch.Tensor) else one for one in given]
+    for name, one, other in zip(DENSITIES, first, again, strict=True):
+        assert torch.equal(one, other)
+        x = 1 / (1 + np.exp(-arrays[0])) if name == "ppf" else arrays[0]
+        wanted = getattr(robloss, name)(x, *arrays[1:3], truncation=arrays[3])
+        np.testing.assert_allclose(one, wanted, rtol=1e-10)
+
+
+@on_host
+def test_the_host_waits_for_nodes_that_were_not_copied(started, copied):
+    x = torch.ones(3).double()
+    with _Watched(), pytest.raises(AssertionError, match="the host waits in lift_fresh"):
+        robloss.nll(x, 0.5, 1.3, truncation=5.0)
+    assert not copied  # what a mode observes is not kept
+
+
+@on_host
+def test_nodes_are_kept_for_each_dtype_and_for_all_modes(started, copied):
+    with torch.inference_mode():
+        inferred = robloss.cdf(torch.ones(3).double(), 0.5)
+    assert inferred.is_inference()
+    assert {key[1] for key in copied} == {torch.float64}
+    assert not any(one.is_inference() for one in copied.values())
+    alpha = torch.tensor(0.5).double().requires_grad_()
+    robloss.cdf(torch.ones(3).double(), alpha).sum().backward()
+    assert bool(torch.isfinite(alpha.grad))
+    mapped = torch.func.vmap(lambda x: robloss.cdf(x, 0.5))(torch.ones(3))
+    assert {key[1] for key in copied} == {torch.float64}  # not in a transform
+    close(mapped, robloss.cdf(torch.ones(3), 0.5), "float32")
+    assert {key[1] for key in copied} == {torch.float64, torch.float32}
+
+
 @on_host
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 def test_the_slope_in_alpha_at_two(started):
