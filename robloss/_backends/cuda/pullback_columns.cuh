@@ -2,47 +2,52 @@
 // or one for all: see lanes.cuh. Each thread leaves its own sums, in float64. The gradient from above
 // is as in pullback.cuh.
 
-constexpr int SIZE = 8 / sizeof(Real);  // of each of two arrays
-
-template <int MEMBER>
-__device__ inline Outputs<Real> slopes(Real x, const Numbers<Real>& by) {
+template <int SIZE>
+__device__ inline void slopes(const Real (&x)[SIZE], const Numbers<Real>& by,
+                              Outputs<Real> (&out)[SIZE]) {
     if (!(IS_SMOOTH && (WANTED & GRAD_ALPHA) && by.alpha == 2.0)) {
-        return outputs_of<WANTED, MEMBER>(x, by);
+        outputs_of<WANTED, MEMBER>(x, by, out);
+        return;
     }
-    Outputs<Real> out = outputs_of<WANTED & ~GRAD_ALPHA, MEMBER>(x, by);
-    const Numbers<Real> beside = steep_numbers(below_two<Real>(), Real(by.scale));
-    out.grad_alpha = outputs_of<GRAD_ALPHA, LANES>(x, beside).grad_alpha;
-    return out;
+    outputs_of<WANTED & ~GRAD_ALPHA, LANES>(x, by, out);
+    Outputs<Real> beside[SIZE];  // of the next smaller alpha
+    outputs_of<GRAD_ALPHA, LANES>(x, numbers_of(below_two<Real>(), Real(by.scale)), beside);
+#pragma unroll
+    for (int i = 0; i < SIZE; ++i) out[i].grad_alpha = beside[i].grad_alpha;
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 pullback_columns(const Stored* __restrict__ grad, const long long step,
                  const Stored* __restrict__ x, const Parameters<Stored> of,
                  Stored* __restrict__ in_x, double* __restrict__ partial, const long long width,
-                 const long long lanes, const long long size) {
-    const long long lane = thread_index();
+                 const long long all_lanes, const long long all) {
+    constexpr int SIZE = 8 / sizeof(Real);  // of each of two arrays
+    const Place lane = Place(thread_index()), lanes = Place(all_lanes), size = Place(all);
     if (lane >= lanes) return;
-    const Numbers<Real> by = numbers_of<MEMBER, Real>(of, lane % width);
-    const bool moderate = is_moderate<MEMBER>(by);
+    const Numbers<Real> by = numbers_at<MEMBER, Real>(lane % Place(width), of);
+    const Real g_of_all = step ? Real(0) : Real(*grad);
     double grad_alpha = 0.0, grad_scale = 0.0;
-    for (long long start = lane; start < size; start += SIZE * lanes) {
-        const auto residuals = load_apart<Real, SIZE>(x, start, lanes, size);
-        const auto above = load_apart<Real, SIZE>(grad, start * step, lanes * step, size);
+    for (Place start = lane; start < size; start += SIZE * lanes) {
+        // Past the end are zeros, of which all slopes are 0.
+        Real residuals[SIZE], above[SIZE];
+        load_apart(x, start, lanes, size, residuals);
+        if (step) load_apart(grad, start, lanes, size, above);
+        Outputs<Real> out[SIZE];
+        slopes(residuals, by, out);
 #pragma unroll
         for (int k = 0; k < SIZE; ++k) {
-            const long long i = start + k * lanes;
-            const Real g = above.at[k], residual = residuals.at[k];
-            Stored pulled = Stored(0.0f);
-            if (i < size && g != Real(0)) {
-                const Outputs<Real> out =
-                    moderate ? slopes<POWER>(residual, by) : slopes<STEEP_POWER>(residual, by);
-                pulled = Stored(g * out.influence);
-                if (WANTED & GRAD_ALPHA) grad_alpha += double(g) * double(out.grad_alpha);
-                if (WANTED & GRAD_SCALE) grad_scale += double(g) * double(out.grad_scale);
+            const Place i = start + k * lanes;
+            const Real g = step ? above[k] : g_of_all;
+            const bool counts = g != Real(0);
+            const Real in_alpha = counts ? out[k].grad_alpha : Real(0);
+            const Real in_scale = counts ? out[k].grad_scale : Real(0);
+            if (WANTED & GRAD_ALPHA) grad_alpha += double(g) * double(in_alpha);
+            if (WANTED & GRAD_SCALE) grad_scale += double(g) * double(in_scale);
+            if ((WANTED & INFLUENCE) && i < size) {
+                in_x[i] = Stored(counts ? g * out[k].influence : Real(0));
             }
-            if ((WANTED & INFLUENCE) && i < size) in_x[i] = pulled;
         }
     }
     if (WANTED & GRAD_ALPHA) partial[lane] = grad_alpha;
-    if (WANTED & GRAD_SCALE) partial[(WANTED & GRAD_ALPHA ? lanes : 0) + lane] = grad_scale;
+    if (WANTED & GRAD_SCALE) partial[(WANTED & GRAD_ALPHA ? all_lanes : 0) + lane] = grad_scale;
 }
