@@ -308,11 +308,44 @@ def test_columns_of_x_anywhere_in_memory():
     assert [kernel.name for kernel in card.started] == ["columns"]
 
 
+@on_host
+@pytest.mark.parametrize("large", [100, 10**9])
+def test_places_in_large_arrays_are_counted_in_64_bits(large, monkeypatch):
+    monkeypatch.setattr(launch, "LARGE", large)
+    x = aligned(np.resize(X, 5000), "float32")
+    alpha, scale = (aligned(one, "float32") for one in COLUMNS)
+    cases = [
+        ((x[:200].reshape(40, 5), alpha, scale), "columns", 200),
+        ((x[:60].reshape(12, 5), alpha, scale), "columns", 60),
+        ((x[:200].reshape(5, 40), alpha[:, None], 1.5), "strided", 200),
+        ((x[:60].reshape(5, 12), alpha[:, None], 1.5), "strided", 60),
+        ((x[:60:-90], alpha[:1], 1.5), "strided", 4860),  # of few elements, far apart
+    ]
+    for given, name, reach in cases:
+        card = Host()
+        alike(evaluate(WANTED, *given, card=card), given)
+        assert [(one.name, one.is_large) for one in card.started] == [(name, reach >= large)]
+    grad = aligned(np.cos(np.arange(200.0)), "float32").reshape(40, 5)
+    card = Host()
+    given = grad, cases[0][0][0], alpha, scale, SLOPES
+    found = pulled(*given, card=card)
+    assert [one.is_large for one in card.started] == [large <= 200]
+    monkeypatch.setattr(launch, "LARGE", 10**9)
+    for one, again in zip(found, pulled(*given), strict=True):
+        np.testing.assert_array_equal(one, again)
+
+
 def test_axes_that_lie_in_one_row_are_one():
     assert layouts.merged((2, 3, 4), [(96, 32, 8)]) == [(24, (8,))]
     assert layouts.merged((2, 3, 4), [(96, 32, 8), (0, 0, 8)]) == [(4, (8, 8)), (6, (32, 0))]
     assert layouts.merged((4, 1, 3), [(24, 999, 8)]) == [(12, (8,))]
     assert layouts.merged((), [()]) == []
+
+
+def test_how_far_apart_elements_lie():
+    assert layouts.extent([]) == 1
+    assert layouts.extent([(3, (1, 0, 0))]) == 3
+    assert layouts.extent([(3, (1, -50, 0)), (4, (6, 0, 7))]) == 100
 
 
 @on_host

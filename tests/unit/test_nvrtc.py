@@ -46,15 +46,15 @@ def kernels():
     for dtype in STORED:
         for member in ("POWER", "STEEP_POWER", "DERIVED"):
             yield Kernel("dense", dtype, WANTED, member)
-        for member in ("POWER", "LANES"):
-            yield Kernel("strided", dtype, WANTED, member)
+        for member, is_large in (("POWER", True), ("LANES", False)):
+            yield Kernel("strided", dtype, WANTED, member, False, is_large)
         for member in ("POWER", "STEEP_POWER"):
             yield Kernel("sums", dtype, WANTED, member)
         yield Kernel("derive", dtype, (), "DERIVED")
         yield Kernel("pullback", dtype, SLOPES, "DERIVED", True)
-        for member in ("DERIVED", "LANES"):
-            yield Kernel("columns", dtype, WANTED, member)
-            yield Kernel("pullback_columns", dtype, SLOPES, member, True)
+        for member, is_large in (("DERIVED", False), ("LANES", True)):
+            yield Kernel("columns", dtype, WANTED, member, False, is_large)
+            yield Kernel("pullback_columns", dtype, SLOPES, member, True, is_large)
     for name in PARTITION:
         yield Kernel("partition", "float16", (name,), "LANES")
 
@@ -76,6 +76,15 @@ def test_for_older_and_newer_cards_too(card, by):
         pytest.skip(f"this NVRTC does not know {card}")
     for name, operations in (("dense", WANTED), ("pullback", SLOPES)):
         assert compiled(Kernel(name, "float16", operations, "DERIVED"), card, by)[0] == ""
+
+
+def test_the_loss_by_columns_runs_in_as_many_threads():
+    # What it takes to that is left to the memory of each thread, a little outside of the loop.
+    kernel = Kernel("columns", "float32", ("loss",), "DERIVED")
+    report, _ = compiled(kernel, options=["--ptxas-options=-v"])
+    of_it = report.partition("properties for columns")[2]
+    assert int(re.search(r"(\d+) bytes spill loads", of_it)[1]) <= 64
+    assert int(re.search(r"Used (\d+) registers", of_it)[1]) <= 64
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,8 @@ class Kernel:
         scale per element.
     is_smooth : bool, default False
         Whether ∂ρ/∂α at alpha = 2, which is infinite, is taken at the next smaller number.
+    is_large : bool, default False
+        Whether places in arrays are counted in 64 bits, where more instructions go into addresses.
     """
 
     name: str
@@ -139,6 +141,7 @@ class Kernel:
     operations: tuple[str, ...]
     member: str
     is_smooth: bool = False
+    is_large: bool = False
 
     @property
     def source(self) -> str:
@@ -149,7 +152,7 @@ class Kernel:
             f"using Real = {'double' if real(self.dtype) == 'float64' else 'float'};",
             f"[[maybe_unused]] constexpr int WANTED = {bits};",
             f"[[maybe_unused]] constexpr int MEMBER = {self.member};",
-            "using Place = long long;",
+            f"using Place = {'long long' if self.is_large else 'int'};",
             f"[[maybe_unused]] constexpr bool IS_SMOOTH = {str(self.is_smooth).lower()};",
         ]
         made_for += [_pieces(name) for name in self.operations if name in PARTITION]

@@ -7,7 +7,7 @@ import numpy as np
 
 from robloss._args import Arguments
 from robloss._backends.cuda import PARTITION, STORED, WANTED, Kernel, parameters, real
-from robloss._backends.cuda.layouts import are_numbers, columns_of, merged
+from robloss._backends.cuda.layouts import are_numbers, columns_of, extent, merged
 from robloss._typing import Array
 
 THREADS = 256
@@ -18,6 +18,8 @@ BLOCKS_OF_SUM = 2048
 LANES, ELEMENTS_OF_LANE = BLOCKS_OF_SUM * THREADS, 16
 LEAST_ROWS = 4  # what `columns` computes at once
 MOST_BLOCKS = 2**31 - 1
+# Elements from which on kernels count in 64 bits: they count up to three times as far.
+LARGE = 2**29
 # What `strided` has room for; a dense copy is made of an array that needs more.
 MOST_AXES = 8
 PACK = 16  # bytes that `dense` and `sums` load at once
@@ -65,12 +67,19 @@ class _Call(NamedTuple):
         return str(self.arguments.dtype).rpartition(".")[2]
 
     def start(
-        self, name: str, member: str, shape: tuple[int, ...], blocks: int, *given: Any
+        self,
+        name: str,
+        member: str,
+        shape: tuple[int, ...],
+        blocks: int,
+        *given: Any,
+        is_large: bool = False,
     ) -> tuple[Array, ...] | None:
         """Start a kernel of six outputs, of which those not wanted are null."""
         made = {one: self.card.empty(shape, self.arguments.dtype) for one in self.operations}
         outputs = [self.card.pointer(made[one]) if one in made else 0 for one in WANTED]
-        kernel = Kernel(name, self.dtype, in_order(self.operations), member)
+        operations = in_order(self.operations)
+        kernel = Kernel(name, self.dtype, operations, member, is_large=is_large)
         front, back = given[:2], given[2:]
         started = not math.prod(shape) or self.card.start(
             kernel, min(blocks, MOST_BLOCKS), (*front, *outputs, *back)
@@ -189,7 +198,8 @@ def pullback(
         *[0 if one is None else card.pointer(one) for one in (in_x, partial)],
         *work.sides, math.prod(x.shape),
     )  # fmt: skip
-    kernel = Kernel(work.name, dtype, names, work.member, is_smooth)
+    is_large = bool(work.sides) and math.prod(x.shape) >= LARGE
+    kernel = Kernel(work.name, dtype, names, work.member, is_smooth, is_large)
     return Pulled(in_x, partial) if card.start(kernel, work.blocks, given) else None
 
 
@@ -342,7 +352,7 @@ def _columns(call: _Call, field: _Field) -> tuple[Array, ...] | None:
     by = _parameters(numbers, steps, call.card)
     return call.start(
         "columns", member, field.shape, -(-lanes // THREADS),
-        call.card.pointer(x), by, width, lanes, size,
+        call.card.pointer(x), by, width, lanes, size, is_large=size >= LARGE,
     )  # fmt: skip
 
 
@@ -360,4 +370,5 @@ def _strided(call: _Call, field: _Field, member: str, by: Any) -> tuple[Array, .
         else:
             operand["data"] = call.card.pointer(value)
             operand["strides"][: len(field.axes)] = [steps[place] for _, steps in field.axes]
-    return call.start("strided", member, field.shape, -(-size // THREADS), operands, by)
+    blocks, is_large = -(-size // THREADS), extent(field.axes) >= LARGE
+    return call.start("strided", member, field.shape, blocks, operands, by, is_large=is_large)

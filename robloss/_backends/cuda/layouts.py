@@ -57,3 +57,10 @@ def columns_of(axes: list[tuple[int, tuple[int, ...]]]) -> int:
         return side if any(others) else 1
     ((_, (step, *others)),) = outer
     return 0 if step != side or any(others) else side
+
+
+def extent(axes: list[tuple[int, tuple[int, ...]]]) -> int:
+    """How many elements there are, or how far apart those of an operand lie, whichever is more."""
+    apart = [[(side - 1) * abs(step) for step in steps] for side, steps in axes]
+    extents: list[int] = [sum(one) for one in zip(*apart, strict=True)]
+    return max([math.prod([side for side, _ in axes]), *extents])

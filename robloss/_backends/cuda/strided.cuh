@@ -7,7 +7,7 @@ struct Operand {
     double number;
     long long strides[MOST_AXES];  // in elements
 
-    __device__ Real at(long long offset) const { return data ? Real(data[offset]) : Real(number); }
+    __device__ Real at(Place offset) const { return data ? Real(data[offset]) : Real(number); }
 };
 
 struct Operands {
@@ -21,16 +21,18 @@ strided(const Operands from, const Numbers<Real> by, Stored* __restrict__ loss,
         Stored* __restrict__ influence, Stored* __restrict__ weight,
         Stored* __restrict__ curvature, Stored* __restrict__ grad_alpha,
         Stored* __restrict__ grad_scale) {
-    for (long long i = thread_index(); i < from.size; i += thread_count()) {
-        long long rest = i, at_x = 0, at_alpha = 0, at_scale = 0;
+    const Place size = Place(from.size), threads = Place(thread_count());
+    for (Place i = Place(thread_index()); i < size; i += threads) {
+        Place rest = i, at_x = 0, at_alpha = 0, at_scale = 0;
         for (int axis = 0; axis < from.axes; ++axis) {
             const bool outermost = axis + 1 == from.axes;
-            const long long above = outermost ? 0 : rest / from.shape[axis];
-            const long long k = rest - above * from.shape[axis];
+            const Place side = Place(from.shape[axis]);
+            const Place above = outermost ? 0 : rest / side;
+            const Place k = rest - above * side;
             rest = above;
-            at_x += k * from.x.strides[axis];
-            at_alpha += k * from.alpha.strides[axis];
-            at_scale += k * from.scale.strides[axis];
+            at_x += k * Place(from.x.strides[axis]);
+            at_alpha += k * Place(from.alpha.strides[axis]);
+            at_scale += k * Place(from.scale.strides[axis]);
         }
         const Real x = from.x.at(at_x);
         const Outputs<Real> out = outputs_of<WANTED, MEMBER>(
