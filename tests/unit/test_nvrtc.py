@@ -46,6 +46,7 @@ def kernels():
     for dtype in STORED:
         for member in ("POWER", "STEEP_POWER", "DERIVED"):
             yield Kernel("dense", dtype, WANTED, member)
+        yield Kernel("dense", dtype, ("loss",), "SATURATING")
         for member in ("POWER", "LANES"):
             yield Kernel("strided", dtype, WANTED, member)
         for member in ("POWER", "STEEP_POWER"):

@@ -95,7 +95,7 @@ def evaluate(names: tuple[str, ...], arguments: Arguments, card: Card) -> tuple[
             derived = derive(alpha, scale, arguments.xp.uint8, call.dtype, card)
             return derived and _dense(call, x, "DERIVED", by, card.pointer(derived[0]))
         return _strided(call, given, "LANES", by)
-    member, by = parameters.member(alpha), parameters.numbers(alpha, scale, real(call.dtype))
+    member, by = parameters.member(alpha, names), parameters.numbers(alpha, scale, real(call.dtype))
     if is_dense(x, card):
         return _dense(call, x, member, by)
     turned = _turned(call.xp, x)  # Fortran's order
@@ -130,7 +130,7 @@ def total(
     at = [card.pointer(one) for one in arrays] + [0] * (2 - len(arrays))
     by = parameters.numbers(alpha, scale, real(dtype))
     given = (*at, by, card.pointer(partial), math.prod(x.shape))
-    kernel = Kernel("sums", dtype, names, parameters.member(alpha))
+    kernel = Kernel("sums", dtype, names, parameters.member(alpha, names))
     return partial if card.start(kernel, BLOCKS_OF_SUM, given) else None
 
 
