@@ -54,10 +54,20 @@ __device__ inline void slopes(const Growth<T> (&growth)[SIZE], Outputs<T> (&out)
         any_far |= is_far(growth[i]);
     }
     if (any_far) {
+        bool any_left = false;
 #pragma unroll
         for (int i = 0; i < SIZE; ++i) {
-            const Growth<T>& g = growth[i];
-            if (is_far(g)) out[i].grad_alpha = far(g.log, g.t, g.power, g.p, g.tilt);
+            if (is_far(growth[i])) out[i].grad_alpha = plain(growth[i]);
+            any_left |= is_far(growth[i]) & !is_plain(growth[i]);
+        }
+        if (any_left) {
+#pragma unroll
+            for (int i = 0; i < SIZE; ++i) {
+                const Growth<T>& g = growth[i];
+                if (is_far(g) & !is_plain(g)) {
+                    out[i].grad_alpha = far(g.log, g.t, g.power, g.p, g.tilt);
+                }
+            }
         }
     }
 #pragma unroll
