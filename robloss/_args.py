@@ -210,8 +210,8 @@ def real_dtype(name: str, array: Array, xp: Any) -> Any:
 
 
 def compute_dtype(xp: Any, dtype: Any) -> Any:
-    """The dtype that a floating dtype is computed in: float32 for 16-bit floats."""
-    return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+    """The dtype to compute in, in the byte order here: float32 for 16-bit floats."""
+    return xp.result_type(dtype, xp.float32)
 
 
 _ENDS = (np.fmin, np.fmax)

@@ -69,9 +69,9 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
         X, y = X.detach(), y.detach()  # nothing here is differentiated through
     _check_pair(X, y)
     own = [real_dtype("X", X, xp), real_dtype("y", y, xp)]
-    if library == "numpy":  # whose kernels take X and y of different dtypes, in the byte order here
+    if library == "numpy":  # whose kernels take X and y of different dtypes
         y = np.asfortranarray(y)  # a column that lies together needs no other kernel
-        dtypes = [np.result_type(dtype.newbyteorder("="), np.float32) for dtype in own]
+        dtypes = [compute_dtype(xp, dtype) for dtype in own]
     else:
         dtypes = 2 * [compute_dtype(xp, xp.result_type(*own))]
     return xp, *(xp.astype(a, d, copy=False) for a, d in zip((X, y), dtypes, strict=True))

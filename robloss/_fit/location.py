@@ -52,7 +52,6 @@ def _columns(x: Any, axis: Any, named: dict[str, Any]) -> tuple[Any, Array, tupl
     columns = xp.reshape(x, (x.shape[0], -1))
     if library == "numpy":
         columns = np.asfortranarray(columns)  # a column that lies together needs no other kernel
-        dtype = np.dtype(dtype).newbyteorder("=")
     return xp, xp.astype(columns, dtype, copy=False), shape
 
 

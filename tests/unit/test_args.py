@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from robloss import AlphaMap, fit_location, log_partition, loss, nll
-from robloss._args import common_library, is_number, library_of, prepare, values_of
+from robloss._args import (
+    common_library,
+    compute_dtype,
+    is_number,
+    library_of,
+    prepare,
+    values_of,
+)
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE
 
 THREE = (RESIDUAL, ALPHA, SCALE)
@@ -178,6 +185,19 @@ def test_libraries_by_name():
     assert library_of(Foreign()) == "foreign"
     assert common_library({"x": 1.0, "alpha": 2})[0] == "numpy"
     assert common_library({"x": [1.0], "alpha": np.float32(1)})[0] == "numpy"
+
+
+def test_16_bit_floats_are_computed_in_32(backend, floating):
+    dtype = backend.array([1.0], floating).dtype
+    wanted = {"float16": "float32", "bfloat16": "float32"}.get(floating, floating)
+    assert compute_dtype(backend.xp, dtype) == backend.dtype(wanted)
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
+def test_the_dtype_to_compute_in_has_the_byte_order_here(kind):
+    dtype = compute_dtype(np, np.dtype(kind).newbyteorder())
+    assert dtype.isnative
+    assert dtype == ("f8" if kind == "f8" else "f4")
 
 
 def test_what_a_backend_gets():
