@@ -7,10 +7,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import as_numpy, common_library, compute_dtype, library_of, real_dtype
 from robloss._fit.jacobian import Function, as_like
 from robloss._fit.linear_data import RowWeights, linear_data
 from robloss._fit.sums import HostArray, Moments, first_not_finite
+from robloss._libraries import as_numpy, common_library, compute_dtype, library_of, real_dtype
 from robloss._typing import Array
 
 

@@ -7,8 +7,14 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import (
-    as_number,
+from robloss._args import as_number
+from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked, truth
+from robloss._fit.progress import Iterate
+from robloss._fit.responses import LinearModel
+from robloss._fit.result import LinearFit
+from robloss._fit.several import LinearFits
+from robloss._fit.weights import counted
+from robloss._libraries import (
     as_numpy,
     column_names,
     common_library,
@@ -16,12 +22,6 @@ from robloss._args import (
     library_of,
     real_dtype,
 )
-from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked, truth
-from robloss._fit.progress import Iterate
-from robloss._fit.responses import LinearModel
-from robloss._fit.result import LinearFit
-from robloss._fit.several import LinearFits
-from robloss._fit.weights import counted
 from robloss._typing import Array
 
 

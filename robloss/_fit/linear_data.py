@@ -11,10 +11,10 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._args import library_of
 from robloss._backends import evaluate
 from robloss._fit.row_space import RowSpace
 from robloss._fit.sums import HostArray, Moments, Sums, Wanted, to_host
+from robloss._libraries import library_of
 from robloss._typing import Array
 
 # The same rows in every process: a fit is a function of its data.

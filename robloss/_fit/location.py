@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import common_library, compute_dtype, real_dtype
 from robloss._fit.begun import each_start, found_from
 from robloss._fit.finish import finished
 from robloss._fit.linear_data import LinearData, linear_data
@@ -19,6 +18,7 @@ from robloss._fit.search import Search
 from robloss._fit.several import LocationFits
 from robloss._fit.sums import first_not_finite
 from robloss._fit.weights import counted
+from robloss._libraries import common_library, compute_dtype, real_dtype
 from robloss._typing import Array
 
 

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._args import as_numpy, column_names, common_library, real_dtype
 from robloss._distribution.cumulative import ppf
 from robloss._fit.inference import Inference, Optimum, normal_quantile, outlier_reach, quantile
 from robloss._fit.norm_partition import LEAST_ALPHA, log_partition
 from robloss._fit.profile import AlphaProfile, profile_alpha
 from robloss._fit.summary import summary
 from robloss._fit.sums import lengths
+from robloss._libraries import as_numpy, column_names, common_library, real_dtype
 from robloss._typing import Array
 
 
