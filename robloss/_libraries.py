@@ -47,6 +47,12 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def has_autocast(device: Any) -> bool:
+    """Whether torch has autocast on a device; on meta it has not, and raises when asked."""
+    kind: str = device.type
+    return kind != "meta"
+
+
 def _numpy_takes(name: str, value: Any) -> str:
     """NumPy, for what it makes an array of; but of a sparse or lazy one it makes one object."""
     if hasattr(value, "toarray"):

@@ -15,6 +15,7 @@ from robloss._args import Arguments
 from robloss._backends import torch_operators as operators
 from robloss._backends.pullback import constant_of
 from robloss._backends.slopes import Slopes, loss_with_slopes, multiplied, pays
+from robloss._libraries import has_autocast
 from robloss._ops import OPERATIONS, Operation
 
 
@@ -43,9 +44,8 @@ def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
 
 def result_dtype(arguments: Arguments) -> torch.dtype:
     """The dtype to return: under autocast that of the computation, as of torch's own losses."""
-    kind = _device(arguments).type
-    # Of a device without autocast torch does not say so, but raises.
-    is_widened = kind != "meta" and torch.is_autocast_enabled(kind)
+    device = _device(arguments)
+    is_widened = has_autocast(device) and torch.is_autocast_enabled(device.type)
     return arguments.compute if is_widened else arguments.dtype
 
 
