@@ -131,6 +131,12 @@ def column_names(table: Any) -> list[str] | None:
     return None if labels is None else [str(label) for label in labels]
 
 
+def series_name(column: Any) -> str | None:
+    """Name of a series of any library; None for an array: what has its name may be another."""
+    name = None if library_of(column) else getattr(column, "name", None)
+    return None if name is None else str(name)
+
+
 def as_numpy(name: str, table: Any) -> NDArray[Any]:
     """What NumPy makes of a list, an array or a data frame, whose columns may differ in dtype.
 

@@ -19,8 +19,8 @@ from robloss._libraries import (
     column_names,
     common_library,
     compute_dtype,
-    library_of,
     real_dtype,
+    series_name,
 )
 from robloss._typing import Array
 
@@ -91,14 +91,14 @@ def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
 
 
 def _target_names(given: Any, y: Array) -> tuple[str, ...]:
-    """Those of a data frame or a series; an array may have a name that was not meant for it."""
+    """Those of a data frame or a series; else y, or y0, y1 and so on."""
     columns = column_names(given)
     if columns is not None:
         return tuple(columns)
     if y.ndim == 2:
         return tuple(f"y{j}" for j in range(y.shape[1]))
-    name = None if library_of(given) else getattr(given, "name", None)
-    return ("y",) if name is None else (str(name),)
+    name = series_name(given)
+    return ("y",) if name is None else (name,)
 
 
 def _ridge(value: Any) -> float:

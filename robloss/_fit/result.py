@@ -467,14 +467,17 @@ class LinearFit(Fit):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LocationFit(Fit):
-    """A fitted location: a `Fit` with one additional attribute.
+    """A fitted location: a `Fit` with these additional attributes.
 
     Attributes
     ----------
     location : float
         The robust mean, in the unit of the data.
+    column_name : str, or None
+        Name of the column of a data frame, or of the series; None for an array.
     """
 
     location: float
+    column_name: str | None
 
     title: ClassVar[str] = "Robust location with the general adaptive loss"
