@@ -10,7 +10,7 @@ from torch import nn
 from robloss._args import number_in
 from robloss._domains import Domain
 from robloss._reparam import AlphaMap, ScaleMap
-from robloss.torch._module import ReducedLoss, check_tensor
+from robloss.torch._module import ReducedLoss, as_floats
 from robloss.torch._reduction import reduced
 
 
@@ -80,8 +80,7 @@ class ColumnLoss(ReducedLoss, ABC):
         ValueError
             If its last axis is not `num_dims` long.
         """
-        self._check(x)
-        return self._nll(x)
+        return self._nll(self._checked(x))
 
     @abstractmethod
     def _nll(self, x: torch.Tensor) -> torch.Tensor:
@@ -91,9 +90,9 @@ class ColumnLoss(ReducedLoss, ABC):
         """Reduced negative log-likelihoods of the residuals."""
         return reduced(self.nll(x), self.reduction)
 
-    def _check(self, x: torch.Tensor) -> None:
-        """Refuse residuals whose last axis is not `num_dims` long."""
-        check_tensor(x)
+    def _checked(self, x: torch.Tensor) -> torch.Tensor:
+        """Residuals as floats; refused where their last axis is not `num_dims` long."""
+        x = as_floats(x)
         if x.ndim == 0 or x.shape[-1] != self.num_dims:
             single = "Add an axis for the one column: x[..., None]."
             several = "Its last axis holds the columns, each with parameters of its own."
@@ -101,6 +100,7 @@ class ColumnLoss(ReducedLoss, ABC):
                 f"`x` must have the shape (..., {self.num_dims}), but got {tuple(x.shape)}. "
                 f"{single if self.num_dims == 1 else several}"
             )
+        return x
 
     def _bounds(self) -> list[float]:
         """The numbers without which the parameters mean nothing."""

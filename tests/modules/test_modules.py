@@ -283,7 +283,11 @@ REFUSALS = [
         r"`x` must have the shape \(..., 1\), but got \(5,\). Add an axis .* x\[..., None\]",
     ),
     (lambda: AdaptiveLoss(1)(torch.tensor(1.0)), ValueError, r"but got \(\)"),
-    (lambda: AdaptiveLoss(1)(torch.zeros(2, 1, dtype=bool)), TypeError, "real dtype"),
+    *(
+        (lambda one=one, kind=kind: one(torch.zeros(2, 1, dtype=kind)), TypeError, "real dtype")
+        for one in (GeneralLoss(1.0), AdaptiveLoss(1), StudentsTLoss(1))
+        for kind in (torch.bool, torch.complex64)
+    ),
 ]
 
 
