@@ -28,7 +28,10 @@ class ColumnLoss(ReducedLoss, ABC):
 
     def _register_scale(self, factory: dict[str, Any]) -> None:
         """Hold the scale; the parameters of a subclass come first, as in the reference code."""
-        self._register("scale", self._scales.low == self._scales.initial, factory)
+        is_fixed = self._scales.low == self._scales.initial
+        self._register("scale", is_fixed, factory)
+        held = self.fixed_scale if is_fixed else self.latent_scale
+        _check_range(self._scales.initial, held.dtype)
 
     def _register(self, name: str, is_fixed: bool, factory: dict[str, Any]) -> None:
         values = self._empty(factory)
@@ -132,6 +135,16 @@ def mapped(each: AlphaMap | ScaleMap, latent: torch.Tensor) -> torch.Tensor:
     """
     wide = latent if latent.device.type == "mps" else latent.double()
     return each.forward(wide).to(latent.dtype)
+
+
+def _check_range(scale: float, dtype: torch.dtype) -> None:
+    """Refuse an initial scale that is 0 or infinite in the parameters' dtype: all would be NaN."""
+    info = torch.finfo(dtype)
+    if not info.tiny * info.eps <= scale <= info.max:  # from the least subnormal number on
+        raise ValueError(
+            f"`scale_init` must lie in the range of {dtype}, but got {scale!r}. Change the unit of "
+            "the residuals, or pass a `dtype` of a wider range."
+        )
 
 
 def _count(name: str, value: int) -> int:
