@@ -41,6 +41,11 @@ def library_of(array: Array) -> str | None:
     return module.removeprefix("array_api_compat.").partition(".")[0]
 
 
+def is_single(eps: float) -> bool:
+    """Whether a resolution is that of float32, 1.2e-7, and not that of float64, 2.2e-16."""
+    return eps > 1e-10
+
+
 def is_tensor(value: Any) -> bool:
     """Whether a value is a torch tensor; torch is not imported to tell."""
     torch = sys.modules.get("torch")
