@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 
 from robloss._args import Arguments
 from robloss._backends import torch_operators as operators
+from robloss._backends.generic import as_held
 from robloss._backends.pullback import constant_of
 from robloss._backends.slopes import Slopes, loss_with_slopes, multiplied, pays
 from robloss._libraries import has_autocast
@@ -65,9 +66,9 @@ def _tensors(arguments: Arguments) -> list[torch.Tensor]:
     """The arguments as given, with numbers turned into tensors on the same device."""
     if float not in [type(one) for one in arguments.given]:
         return list(arguments.given)
-    device = _device(arguments)
+    device, dtype = _device(arguments), arguments.compute
     return [
-        torch.full((), one, dtype=arguments.compute, device=device)
+        torch.full((), as_held(one, xp, dtype), dtype=dtype, device=device)
         if isinstance(one, float)
         else one
         for one in arguments.given
