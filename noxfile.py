@@ -63,7 +63,7 @@ OF_EVERY_VERSION = [
 # What `fronts` tests, with all that it needs at hand; the others leave it out.
 OF_FRONTS = [
     f"tests/unit/test_{name}.py"
-    for name in ("digits", "numerics", "performance", "performance_page", "sklearn")
+    for name in ("digits", "numerics", "nvrtc", "performance", "performance_page", "sklearn")
 ]
 LEFT_TO_FRONTS = [f"--ignore={file}" for file in OF_FRONTS]
 
@@ -141,6 +141,7 @@ def test_others(session: nox.Session) -> None:
     for libraries, part in [
         (["dask", "torch"], [*OF_EVERY_LIBRARY, OF_TORCH]),
         (["array-api-strict", "jax"], OF_AGREEMENT),
+        (["torch-on-paper"], ["tests/conformance"]),
     ]:
         chosen = [option for library in libraries for option in ("--library", library)]
         # What takes no library is tested with NumPy.
@@ -158,6 +159,7 @@ NEEDS_OF_FRONTS = [
     ".[cli,progress,scipy,sklearn]",
     *group("tests"),
     *group("benchmarks"),
+    *group("cuda"),
     *ALL_LIBRARIES,
     *FRAMES,
 ]
@@ -300,7 +302,7 @@ def tests_gpu(session: nox.Session) -> None:
     libraries = ["--library", "cupy", "--library", "torch-cuda"]
     # Where pytest-benchmark is installed it warns beside xdist, and warnings are errors.
     options = ["-p", "no:benchmark", *ON_ALL_CPUS]
-    files = [*OF_EVERY_LIBRARY, "tests/unit/test_cuda.py"]
+    files = [*OF_EVERY_LIBRARY, "tests/unit/test_cuda.py", "tests/unit/test_nvrtc.py"]
     on_gpu(
         session, "-m", "pytest", *options, *libraries, *files, *session.posargs, **ONE_THREAD_EACH
     )

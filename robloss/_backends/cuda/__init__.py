@@ -10,6 +10,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 from robloss import _quadrature
 from robloss._backends.cuda.parameters import MODERATE
 from robloss._kernels.constants import FLOAT32, FLOAT64
@@ -28,10 +30,15 @@ PARTITION = {
 STORED = {"float16": "Half", "float32": "float", "float64": "double"}
 """What arrays of a dtype hold; float16 is computed in float32."""
 
+# UNIT: of the bits of a number, as a whole number, that of its exponent, inverted.
 _FORMATS = {
-    "float": (FLOAT32, "int", {"INFINITY_BITS": "0x7f800000", "NAN_BITS": "0x7fc00000"}),
+    "float": (
+        FLOAT32 | {"UNIT": 2.0**-23, "LARGEST": float(np.finfo("float32").max)},
+        "int",
+        {"INFINITY_BITS": "0x7f800000", "NAN_BITS": "0x7fc00000"},
+    ),
     "double": (
-        FLOAT64,
+        FLOAT64 | {"UNIT": 2.0**-52, "LARGEST": float(np.finfo("float64").max)},
         "long long",
         {"INFINITY_BITS": "0x7ff0000000000000LL", "NAN_BITS": "0x7ff8000000000000LL"},
     ),

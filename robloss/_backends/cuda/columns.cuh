@@ -5,13 +5,6 @@
 
 constexpr int AHEAD = 4;  // elements that a thread has on their way at once
 
-__device__ inline Numbers<Real> numbers_of(Real alpha, Real scale) {
-    Numbers<Real> by = {double(alpha), double(scale), {}};
-    by.derived.shape = shape_of(alpha);
-    by.derived.width = width_of(scale);
-    return by;
-}
-
 __device__ inline Outputs<Real> slopes(Real x, Real alpha, Real scale, const Numbers<Real>& by) {
     if (!(IS_SMOOTH && (WANTED & GRAD_ALPHA) && alpha == Real(2))) {
         return outputs_of<WANTED, MEMBER>(x, by);

@@ -12,21 +12,10 @@ dense(const Stored* __restrict__ x, const Numbers<Real> by, Stored* __restrict__
     constexpr int SIZE = Pack<Stored>::SIZE;
     const long long start = thread_index() * SIZE;
     if (start >= size) return;
-    const Numbers<Real>& of = MEMBER == DERIVED ? *derived : by;
-    const Pack<Stored> given = load(x, start, size);
+    Real residuals[SIZE];
+    unpack(load(x, start, size), residuals);
     Outputs<Real> out[SIZE];
-    bool good[SIZE], all_good = true;
-#pragma unroll
-    for (int i = 0; i < SIZE; ++i) {
-        good[i] = of_numbers<WANTED, MEMBER>(Real(given.at[i]), of, out[i]);
-        all_good = all_good && good[i];
-    }
-    if (!all_good) {
-#pragma unroll
-        for (int i = 0; i < SIZE; ++i) {
-            if (!good[i]) out[i] = exactly<WANTED, Real>(given.at[i], of.alpha, of.scale);
-        }
-    }
+    outputs_of<WANTED, MEMBER>(residuals, MEMBER == DERIVED ? *derived : by, out);
 
     Pack<Stored> pack;
 #define PUT(NAME, BIT)                                                          \

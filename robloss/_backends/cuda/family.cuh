@@ -42,7 +42,7 @@ struct Parts {
 template <class T>
 __device__ inline bool is_between(T ratio, T near, T far) {
     const T size = fabs(ratio);
-    return (size >= near && size <= far) || ratio == T(0);
+    return ((size >= near) & (size <= far)) | (ratio == T(0));
 }
 
 template <class T>
@@ -53,12 +53,12 @@ __device__ inline T bent(T z, T z_lo, T t, const Shape<T>& shape) {
 
 template <class T>
 __device__ inline Parts<T> power(T x, const Derived<T>& of) {
-    const T kx = fma(x, of.k, x * of.k_lo);
-    const T z = kx * kx;
+    const T kx = x * of.k;
+    const T kx_lo = fma(x, of.k_lo, fma(x, of.k, -kx));
+    const T z = fma(kx, kx, (kx + kx) * kx_lo);
     const Octaves<T> at = octaves(z);
-    const Pair<T> log = log1p_of(at);
-    const Pair<T> y = product(log.value, log.lo, of.shape.p, of.shape.p_lo);
-    const Power<T> e = exp_of(y.value, y.lo, y.value);
+    const Logarithm<T> log = log1p_of(at);
+    const Power<T> e = power_of(log, of.shape.p, of.shape.p_lo);
     const Pair<T> pull = product(z, T(0), of.pull, of.pull_lo);
     Parts<T> parts;
     parts.loss = fma(e.less_one(), of.shape.outer, T(0));  // never −0
@@ -68,8 +68,8 @@ __device__ inline Parts<T> power(T x, const Derived<T>& of) {
     parts.pull_lo = pull.lo;
     // Where z is subnormal so is the loss, and whatever else is made of it but the pull.
     parts.served = parts.loss_served = fabs(kx) <= of.far;
-    parts.pull_served = fabs(kx) >= Format<T>::NEAR || x == T(0);
-    parts.growth = {log.value + log.lo, at.t, e.whole(), of.shape.p, of.shape.tilt};
+    parts.pull_served = (fabs(kx) >= Format<T>::NEAR) | (x == T(0));
+    parts.growth = {log.whole, at.t, e.whole(), of.shape.p, of.shape.tilt};
     return parts;
 }
 
@@ -87,7 +87,7 @@ __device__ inline Parts<T> steep_power(T x, const Shape<T>& shape, const Width<T
 
     Pair<T> y = product(log.value, log.lo, shape.p, shape.p_lo);
     Parts<T> parts;
-    parts.loss_served = is_between(ratio, F::NEAR, F::FAR) && y.value <= shape.room;
+    parts.loss_served = is_between(ratio, F::NEAR, F::FAR) & (y.value <= shape.room);
     if (y.value < -F::EXPONENT) y = {-F::EXPONENT, T(0)};
     Power<T> e = exp_of(y.value, y.lo, y.value + y.lo);
     const T change = e.less_one();
@@ -103,7 +103,7 @@ __device__ inline Parts<T> steep_power(T x, const Shape<T>& shape, const Width<T
     parts.pull = pull.value;
     parts.pull_lo = pull.lo;
     parts.pull_served = true;
-    parts.served = parts.loss_served && exponent <= shape.room && exponent <= width.room;
+    parts.served = parts.loss_served & (exponent <= shape.room) & (exponent <= width.room);
     return parts;
 }
 

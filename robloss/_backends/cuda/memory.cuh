@@ -33,6 +33,13 @@ __device__ inline Pack<S> load(const S* from, long long start, long long size) {
     return pack;
 }
 
+// The numbers that are computed with.
+template <class T, class S>
+__device__ inline void unpack(const Pack<S>& pack, T (&to)[Pack<S>::SIZE]) {
+#pragma unroll
+    for (int i = 0; i < Pack<S>::SIZE; ++i) to[i] = T(pack.at[i]);
+}
+
 template <class S>
 __device__ inline void store(S* to, long long start, long long size, const Pack<S>& pack) {
     if (start + Pack<S>::SIZE <= size) {

@@ -1,4 +1,5 @@
-// The operations on one element: the fast path, and `exact` where that does not serve.
+// The operations on elements: the fast path, and `exact` where that does not serve. Conditions are
+// combined by & and |: && and || would become branches, which keep elements from going side by side.
 
 #define EVERY_OUTPUT(DO)       \
     DO(loss, LOSS)             \
@@ -26,24 +27,42 @@ __device__ __noinline__ Outputs<T> exactly(double x, double alpha, double scale)
     return out;
 }
 
-// Sets the outputs, and says whether all of them are good.
+// Sets the outputs but ∂ρ/∂α, and says whether all of them are good.
 template <int WANTED, class T>
 __device__ inline bool outputs(const Parts<T>& parts, const Width<T>& width, T x, Outputs<T>& out) {
     const T w = fma(parts.power, width.weight, parts.power * width.weight_lo);
     const T of_scale = fma(parts.power, parts.pull, parts.power * parts.pull_lo);
     out = {parts.loss, x * w, w, w * parts.ratio, T(0), -of_scale};
     bool good = true;
-    if (WANTED & LOSS) good = good && parts.loss_served;
-    if (WANTED & (INFLUENCE | WEIGHT | CURVATURE | GRAD_SCALE)) good = good && parts.served;
+    if (WANTED & (LOSS | GRAD_ALPHA)) good &= parts.loss_served;
+    if (WANTED & (INFLUENCE | WEIGHT | CURVATURE | GRAD_SCALE)) good &= parts.served;
     if (WANTED & GRAD_SCALE) {
         // It has neither overflowed nor lost digits of s/c.
-        good = good && parts.pull_served && of_scale - of_scale == T(0);
-        good = good && (parts.pull >= Format<T>::LEAST || x == T(0));
-    }
-    if (WANTED & GRAD_ALPHA) {
-        good = slope(parts.growth, out.grad_alpha) && parts.loss_served && good;
+        good &= parts.pull_served & (fabs(of_scale) <= Format<T>::LARGEST);
+        good &= (parts.pull >= Format<T>::LEAST) | (x == T(0));
     }
     return good;
+}
+
+// Sets ∂ρ/∂α, and takes note where it is not good.
+template <class T, int SIZE>
+__device__ inline void slopes(const Growth<T> (&growth)[SIZE], Outputs<T> (&out)[SIZE],
+                              bool (&good)[SIZE]) {
+    bool any_far = false;
+#pragma unroll
+    for (int i = 0; i < SIZE; ++i) {
+        out[i].grad_alpha = near(growth[i]);
+        any_far |= is_far(growth[i]);
+    }
+    if (any_far) {
+#pragma unroll
+        for (int i = 0; i < SIZE; ++i) {
+            const Growth<T>& g = growth[i];
+            if (is_far(g)) out[i].grad_alpha = far(g.log, g.t, g.power, g.p, g.tilt);
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < SIZE; ++i) good[i] &= is_good(out[i].grad_alpha, growth[i]);
 }
 
 // What is the same for all elements, where alpha and scale are numbers.
@@ -56,26 +75,55 @@ struct Numbers {
 // DERIVED: alpha and scale are numbers on the device, LANES: one of them is per element.
 enum Member { POWER, STEEP_POWER, DERIVED, LANES };
 
-template <int WANTED, int MEMBER, class T>
-__device__ inline bool of_numbers(T x, const Numbers<T>& by, Outputs<T>& out) {
-    const Derived<T>& of = by.derived;
-    const bool moderate = MODERATE_LOW <= by.alpha && by.alpha <= MODERATE_HIGH;
-    return outputs<WANTED>(MEMBER == POWER || (MEMBER == DERIVED && moderate)
-                               ? power(x, of)
-                               : steep_power(x, of.shape, of.width),
-                           of.width, x, out);
+template <int MEMBER, class T>
+__device__ inline Parts<T> parts_of(T x, const Derived<T>& by) {
+    return MEMBER == POWER ? power(x, by) : steep_power(x, by.shape, by.width);
 }
 
-// The same by whichever way serves.
+// Several elements side by side: while one waits for what it computed, another goes on.
+template <int WANTED, int MEMBER, class T, int SIZE>
+__device__ inline void compute(const T (&x)[SIZE], const Numbers<T>& by, Outputs<T> (&out)[SIZE]) {
+    Growth<T> growth[SIZE];
+    bool good[SIZE], all_good = true;
+#pragma unroll
+    for (int i = 0; i < SIZE; ++i) {
+        const Parts<T> parts = parts_of<MEMBER>(x[i], by.derived);
+        good[i] = outputs<WANTED>(parts, by.derived.width, x[i], out[i]);
+        growth[i] = parts.growth;
+    }
+    if (WANTED & GRAD_ALPHA) slopes(growth, out, good);
+#pragma unroll
+    for (int i = 0; i < SIZE; ++i) all_good &= good[i];
+    if (all_good) return;
+#pragma unroll
+    for (int i = 0; i < SIZE; ++i) {
+        if (!good[i]) out[i] = exactly<WANTED, T>(x[i], by.alpha, by.scale);
+    }
+}
+
+template <int WANTED, int MEMBER, class T, int SIZE>
+__device__ inline void outputs_of(const T (&x)[SIZE], const Numbers<T>& by, Outputs<T> (&out)[SIZE]) {
+    const bool moderate = MODERATE_LOW <= by.alpha && by.alpha <= MODERATE_HIGH;
+    if (MEMBER == POWER || (MEMBER == DERIVED && moderate)) {
+        compute<WANTED, POWER>(x, by, out);
+    } else {
+        compute<WANTED, STEEP_POWER>(x, by, out);
+    }
+}
+
 template <int WANTED, int MEMBER, class T>
 __device__ inline Outputs<T> outputs_of(T x, const Numbers<T>& by) {
-    Outputs<T> out;
-    if (of_numbers<WANTED, MEMBER>(x, by, out)) return out;
-    return exactly<WANTED, T>(x, by.alpha, by.scale);
+    const T one[1] = {x};
+    Outputs<T> out[1];
+    outputs_of<WANTED, MEMBER>(one, by, out);
+    return out[0];
 }
 
-template <int WANTED, class T>
-__device__ inline bool of_element(T x, T alpha, T scale, Outputs<T>& out) {
-    const Width<T> width = width_of(scale);
-    return outputs<WANTED>(steep_power(x, shape_of(alpha), width), width, x, out);
+// An alpha and a scale of their own.
+template <class T>
+__device__ inline Numbers<T> numbers_of(T alpha, T scale) {
+    Numbers<T> by = {double(alpha), double(scale), {}};
+    by.derived.shape = shape_of(alpha);
+    by.derived.width = width_of(scale);
+    return by;
 }

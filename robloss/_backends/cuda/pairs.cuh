@@ -18,10 +18,11 @@ __device__ inline T below_two() {
 }
 
 // a/b where neither b nor its inverse is subnormal. CUDA's own division of float32 looks out for
-// such, at twice the instructions; what is added here makes up for the approximate inverse.
+// such, at thrice the instructions; what is added here makes up for the approximate inverse.
 __device__ inline float divide(float a, float b) {
 #ifdef __CUDA_ARCH__
-    const float inverse = __fdividef(1.0f, b);
+    float inverse;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(b));
     const float ratio = a * inverse;
     return fma(fma(-ratio, b, a), inverse, ratio);
 #else
@@ -67,23 +68,38 @@ __device__ inline Octaves<T> octaves(T z) {
     return {T(k), down, fma(down, z, down - T(1)), t};
 }
 
-// k log 2 + log(1 + f), of q + q_lo = 2f/(2 + f)
+// (log(1 + f)/q − 1)/q² of w = q², q = 2f/(2 + f)
 template <class T>
-__device__ inline Pair<T> log_of(T k, T q, T q_lo) {
+__device__ inline T log_series(T w) {
     using F = Format<T>;
-    constexpr T UNIT = T(1) / (typename F::Bits(1) << F::MANTISSA_BITS);
-    const T w = q * q;
     T series = F::LOG(F::LOG_LENGTH - 1);
 #pragma unroll
     for (int i = F::LOG_LENGTH - 2; i >= 0; --i) series = fma(series, w, F::LOG(i));
-    const T log = fma(k, F::LN2 * UNIT, q);
-    const T rest = fma(q, w * series, fma(k, F::LN2_LO * UNIT, q_lo));
-    return {log, (q - fma(k, -F::LN2 * UNIT, log)) + rest};
+    return series;
 }
 
+// k log 2 + log(1 + f), of q + q_lo
 template <class T>
-__device__ inline Pair<T> log1p_of(const Octaves<T>& of) {
-    return log_of(of.k, divide(of.f, fma(of.f, T(0.5), T(1))), T(0));
+__device__ inline Pair<T> log_of(T k, T q, T q_lo) {
+    using F = Format<T>;
+    const T w = q * q;
+    const T log = fma(k, F::LN2 * F::UNIT, q);
+    const T rest = fma(q, w * log_series(w), fma(k, F::LN2_LO * F::UNIT, q_lo));
+    return {log, (q - fma(k, -F::LN2 * F::UNIT, log)) + rest};
+}
+
+// log t = k log 2 + rest, and all of it rounded
+template <class T>
+struct Logarithm {
+    T k, rest, whole;
+};
+
+template <class T>
+__device__ inline Logarithm<T> log1p_of(const Octaves<T>& of) {
+    const T q = divide(of.f, fma(of.f, T(0.5), T(1)));
+    const T w = q * q;
+    const T rest = fma(q, w * log_series(w), q);
+    return {of.k, rest, fma(of.k, T(LOG_2 * Format<T>::UNIT), rest)};
 }
 
 // of 1 + z + z_lo
@@ -107,18 +123,34 @@ struct Power {
     __device__ T less_one() const { return fma(up, change, up - T(1)); }
 };
 
-// `about` is y + y_lo to 0.025
+// 2^n e^r, of the sum that left n in its last bits
 template <class T>
-__device__ inline Power<T> exp_of(T y, T y_lo, T about) {
+__device__ inline Power<T> expanded(T shifted, T r) {
     using F = Format<T>;
     using Bits = typename F::Bits;
-    const T shifted = fma(about, T(1.4426950408889634), F::ROUND);
-    const T k = shifted - F::ROUND;
-    const T r = fma(-k, F::LN2_LO, fma(-k, F::LN2, y)) + y_lo;
     const T up = from_bits(Bits((to_bits(shifted) + F::BIAS) << F::MANTISSA_BITS));
     T series = F::EXP(F::EXP_LENGTH - 1);
 #pragma unroll
     for (int i = F::EXP_LENGTH - 2; i >= 0; --i) series = fma(series, r, F::EXP(i));
     const T curve = fma(r, series, T(0.5));
     return {up, fma(r * r, curve, r)};
+}
+
+// `about` is y + y_lo to 0.025
+template <class T>
+__device__ inline Power<T> exp_of(T y, T y_lo, T about) {
+    using F = Format<T>;
+    const T shifted = fma(about, T(1 / LOG_2), F::ROUND);
+    const T n = shifted - F::ROUND;
+    return expanded(shifted, fma(-n, F::LN2_LO, fma(-n, F::LN2, y)) + y_lo);
+}
+
+// t^(p + p_lo) for |p| <= 5/2. Of the exponent p (k log 2 + rest) whole octaves are taken while they
+// are whole: what is left of p k is then rounded once, and below 2, so that no remainder is needed.
+template <class T>
+__device__ inline Power<T> power_of(const Logarithm<T>& log, T p, T p_lo) {
+    using F = Format<T>;
+    const T shifted = fma(log.whole, p * T(1 / LOG_2), F::ROUND);
+    const T octaves = fma(log.k, p * F::UNIT, F::ROUND - shifted);
+    return expanded(shifted, fma(p, log.rest, fma(octaves, T(LOG_2), p_lo * log.whole)));
 }

@@ -3,13 +3,18 @@
 // from above is dense too, or one number for all, and then `step` is 0. What it makes 0 is left out,
 // whatever x: slopes of huge residuals may be infinite.
 
-__device__ inline Outputs<Real> slopes(Real x, const Numbers<Real>* derived) {
+template <int SIZE>
+__device__ inline void slopes(const Real (&x)[SIZE], const Numbers<Real>* derived,
+                              Outputs<Real> (&out)[SIZE]) {
     if (!(IS_SMOOTH && (WANTED & GRAD_ALPHA) && derived->alpha == 2.0)) {
-        return outputs_of<WANTED, MEMBER>(x, *derived);
+        outputs_of<WANTED, MEMBER>(x, *derived, out);
+        return;
     }
-    Outputs<Real> out = outputs_of<WANTED & ~GRAD_ALPHA, MEMBER>(x, *derived);
-    out.grad_alpha = outputs_of<GRAD_ALPHA, MEMBER>(x, derived[1]).grad_alpha;  // of the next smaller
-    return out;
+    outputs_of<WANTED & ~GRAD_ALPHA, POWER>(x, derived[0], out);
+    Outputs<Real> beside[SIZE];
+    outputs_of<GRAD_ALPHA, POWER>(x, derived[1], beside);  // of the next smaller alpha
+#pragma unroll
+    for (int i = 0; i < SIZE; ++i) out[i].grad_alpha = beside[i].grad_alpha;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -19,19 +24,22 @@ pullback(const Stored* __restrict__ grad, const long long step, const Stored* __
     constexpr int SIZE = Pack<Stored>::SIZE;
     double grad_alpha = 0.0, grad_scale = 0.0;
     for (long long start = thread_index() * SIZE; start < size; start += thread_count() * SIZE) {
-        const Pack<Stored> given = load(x, start, size);
-        Pack<Stored> above, pulled;
-        if (step) above = load(grad, start, size);
+        // Past the end are zeros, of which all slopes are 0.
+        Real residuals[SIZE], above[SIZE];
+        unpack(load(x, start, size), residuals);
+        if (step) unpack(load(grad, start, size), above);
+        Outputs<Real> out[SIZE];
+        slopes(residuals, derived, out);
+        Pack<Stored> pulled;
 #pragma unroll
         for (int i = 0; i < SIZE; ++i) {
-            const Real g = Real(step ? above.at[i] : *grad);
-            pulled.at[i] = Stored(0.0f);
-            if (start + i >= size || g == Real(0)) continue;
-            const Real residual = Real(given.at[i]);
-            const Outputs<Real> out = slopes(residual, derived);
-            pulled.at[i] = Stored(g * out.influence);
-            if (WANTED & GRAD_ALPHA) grad_alpha += double(g) * double(out.grad_alpha);
-            if (WANTED & GRAD_SCALE) grad_scale += double(g) * double(out.grad_scale);
+            const Real g = step ? above[i] : Real(*grad);
+            const bool counts = g != Real(0);
+            const Real in_alpha = counts ? out[i].grad_alpha : Real(0);
+            const Real in_scale = counts ? out[i].grad_scale : Real(0);
+            pulled.at[i] = Stored(counts ? g * out[i].influence : Real(0));
+            if (WANTED & GRAD_ALPHA) grad_alpha += double(g) * double(in_alpha);
+            if (WANTED & GRAD_SCALE) grad_scale += double(g) * double(in_scale);
         }
         if (WANTED & INFLUENCE) store(in_x, start, size, pulled);
     }

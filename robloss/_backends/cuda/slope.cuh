@@ -33,29 +33,49 @@ __device__ inline T rising(const Growth<T>& g, T e, T lam, T k_e, T k_to, bool b
     return ((T(0.5) * g.log) * factor) * g.power;
 }
 
-// The value, and whether it is good as far as what it is made of is.
+// ½ |p − 1| L³ P (k(E) − k(L))/(L − E), where neither exponent is large
 template <class T>
-__device__ inline bool slope(const Growth<T>& g, T& value) {
+__device__ inline T near(const Growth<T>& g) {
     using F = Format<T>;
-    const T e = g.log * g.p, lam = fabs(g.tilt) * g.log;
-    const bool far = fabs(e) > F::REACH || g.log > F::REACH;
-    const bool between = g.p > T(1) && g.log < T(1.5);
-    const T at = bounded(e);
-    const T to = bounded(far && g.p >= T(0) && !between ? lam : g.log);
+    const T at = g.log * g.p - F::CENTER, to = g.log - F::CENTER;
     // Horner's scheme for k(E) goes through the coefficients of (k(·) − k(E))/(· − E).
     T k_e = F::K(F::K_LENGTH - 1), over = T(0);
 #pragma unroll
     for (int i = F::K_LENGTH - 2; i >= 0; --i) {
         over = fma(over, to, k_e);
-        k_e = fma(k_e, at, F::K(i));
+        if (i > 0) k_e = fma(k_e, at, F::K(i));
     }
-    const T k_to = fma(to - at, over, k_e);
-    if (!far) {
-        value = ((T(-0.5) * over) * g.power) * g.log * g.log * lam;
-    } else if (g.p < T(0)) {
-        value = redescending(g, e, k_e, k_to);
-    } else {
-        value = rising(g, e, lam, k_e, k_to, between);
-    }
-    return (value >= F::LEAST || g.log == T(0)) && fabs(g.p) < T(0.5) * F::INFINITE;
+    return ((T(-0.5) * over) * g.power) * g.log * g.log * (fabs(g.tilt) * g.log);
+}
+
+template <class T>
+__device__ inline bool is_far(const Growth<T>& g) {
+    return (g.log > Format<T>::REACH) | (fabs(g.log * g.p) > Format<T>::REACH);
+}
+
+template <class T>
+__device__ inline T k_of(T y) {
+    using F = Format<T>;
+    y = bounded(y);
+    T k = F::K(F::K_LENGTH - 1);
+#pragma unroll
+    for (int i = F::K_LENGTH - 2; i >= 0; --i) k = fma(k, y, F::K(i));
+    return k;
+}
+
+// Not inlined: it is for few, and the others are faster without its branches.
+template <class T>
+__device__ __noinline__ T far(T log, T t, T power, T p, T tilt) {
+    const Growth<T> g = {log, t, power, p, tilt};
+    const T e = g.log * g.p, lam = fabs(g.tilt) * g.log;
+    if (g.p < T(0)) return redescending(g, e, k_of(e), k_of(g.log));
+    const bool between = g.p > T(1) && g.log < T(1.5);
+    return rising(g, e, lam, k_of(e), k_of(between ? g.log : lam), between);
+}
+
+// Whether a value is good as far as what it is made of is.
+template <class T>
+__device__ inline bool is_good(T slope, const Growth<T>& g) {
+    using F = Format<T>;
+    return ((slope >= F::LEAST) | (g.log == T(0))) & (fabs(g.p) < T(0.5) * F::INFINITE);
 }

@@ -33,15 +33,8 @@ strided(const Operands from, const Numbers<Real> by, Stored* __restrict__ loss,
             at_scale += k * from.scale.strides[axis];
         }
         const Real x = from.x.at(at_x);
-        Outputs<Real> out;
-        if constexpr (MEMBER == LANES) {
-            const Real alpha = from.alpha.at(at_alpha), scale = from.scale.at(at_scale);
-            if (!of_element<WANTED>(x, alpha, scale, out)) {
-                out = exactly<WANTED, Real>(x, alpha, scale);
-            }
-        } else {
-            out = outputs_of<WANTED, MEMBER>(x, by);
-        }
+        const Outputs<Real> out = outputs_of<WANTED, MEMBER>(
+            x, MEMBER == LANES ? numbers_of(from.alpha.at(at_alpha), from.scale.at(at_scale)) : by);
 #define PUT(NAME, BIT) \
     if (WANTED & BIT) NAME[i] = Stored(out.NAME);
         EVERY_OUTPUT(PUT)

@@ -9,17 +9,17 @@ sums(const Stored* __restrict__ x, const Stored* __restrict__ weights, const Num
     double loss = 0.0, influence = 0.0, weight = 0.0;
     double curvature = 0.0, grad_alpha = 0.0, grad_scale = 0.0;
     for (long long start = thread_index() * SIZE; start < size; start += thread_count() * SIZE) {
-        const Pack<Stored> given = load(x, start, size);
-        Pack<Stored> weighing;
-        if (weights) weighing = load(weights, start, size);
+        Real residuals[SIZE], weighing[SIZE];
+        unpack(load(x, start, size), residuals);
+        if (weights) unpack(load(weights, start, size), weighing);
+        Outputs<Real> out[SIZE];
+        outputs_of<WANTED, MEMBER>(residuals, by, out);
 #pragma unroll
         for (int i = 0; i < SIZE; ++i) {
-            const double weighs = weights ? double(Real(weighing.at[i])) : 1.0;
+            const double weighs = start + i >= size ? 0.0 : weights ? double(weighing[i]) : 1.0;
             // What weighs nothing is left out, whatever its x.
-            if (start + i >= size || weighs == 0.0) continue;
-            const Outputs<Real> out = outputs_of<WANTED, MEMBER>(Real(given.at[i]), by);
 #define ADD(NAME, BIT) \
-    if (WANTED & BIT) NAME += weighs * out.NAME;
+    if (WANTED & BIT) NAME += weighs * double(weighs == 0.0 ? Real(0) : out[i].NAME);
             EVERY_OUTPUT(ADD)
 #undef ADD
         }

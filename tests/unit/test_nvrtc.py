@@ -1,0 +1,126 @@
+"""The CUDA source, compiled by CUDA's own compiler: that needs no GPU."""
+
+import re
+
+import pytest
+
+from robloss._backends.cuda import PARTITION, STORED, WANTED, Kernel
+
+nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-bindings is not installed")
+try:
+    nvrtc.nvrtcVersion()
+except RuntimeError:
+    pytest.skip("CUDA's compiler (NVRTC) is not installed", allow_module_level=True)
+
+SLOPES = ("influence", "grad_alpha", "grad_scale")
+# What torch's and CuPy's ways compile with, but for the card.
+OPTIONS = {"torch": ["--std=c++17"], "cupy": ["--std=c++17", "-ftz=true"]}
+LOSS = Kernel("dense", "float32", ("loss",), "POWER")
+ESTIMATORS = Kernel("dense", "float32", ("loss", "influence", "weight"), "POWER")
+
+
+def asked(answer):
+    error, *found = answer
+    assert error == nvrtc.nvrtcResult.NVRTC_SUCCESS
+    return found[0] if found else None
+
+
+def text_of(size, get, program):
+    text = b" " * asked(size(program))
+    asked(get(program, text))
+    return text.rstrip(b"\0").decode()
+
+
+def compiled(kernel, card="sm_90", by="torch", options=()):
+    """The compiler's report, and the kernel in PTX."""
+    program = asked(nvrtc.nvrtcCreateProgram(kernel.source.encode(), b"kernel.cu", 0, [], []))
+    given = [f"--gpu-architecture={card}", *OPTIONS[by], *options]
+    done = nvrtc.nvrtcCompileProgram(program, len(given), [one.encode() for one in given])
+    log = text_of(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program).strip()
+    assert done[0] == nvrtc.nvrtcResult.NVRTC_SUCCESS, log
+    return log, text_of(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program)
+
+
+def kernels():
+    """Of each kind the one that computes most, with all dtypes and members that it has."""
+    for dtype in STORED:
+        for member in ("POWER", "STEEP_POWER", "DERIVED"):
+            yield Kernel("dense", dtype, WANTED, member)
+        for member in ("POWER", "LANES"):
+            yield Kernel("strided", dtype, WANTED, member)
+        for member in ("POWER", "STEEP_POWER"):
+            yield Kernel("sums", dtype, WANTED, member)
+        yield Kernel("derive", dtype, (), "DERIVED")
+        yield Kernel("pullback", dtype, SLOPES, "DERIVED", True)
+        yield Kernel("columns", dtype, SLOPES, "LANES", True)
+    for name in PARTITION:
+        yield Kernel("partition", "float16", (name,), "LANES")
+
+
+def name_of(kernel):
+    about = kernel.operations[0] if kernel.name == "partition" else kernel.member
+    return f"{kernel.name}-{kernel.dtype}-{about}"
+
+
+@pytest.mark.parametrize("kernel", [*kernels()], ids=name_of)
+def test_every_kind_of_kernel_compiles_without_a_warning(kernel):
+    assert compiled(kernel)[0] == ""
+
+
+@pytest.mark.parametrize("card", ["sm_75", "sm_120"])
+@pytest.mark.parametrize("by", OPTIONS)
+def test_for_older_and_newer_cards_too(card, by):
+    if int(card[3:]) not in asked(nvrtc.nvrtcGetSupportedArchs()):
+        pytest.skip(f"this NVRTC does not know {card}")
+    for name, operations in (("dense", WANTED), ("pullback", SLOPES)):
+        assert compiled(Kernel(name, "float16", operations, "DERIVED"), card, by)[0] == ""
+
+
+@pytest.mark.parametrize(
+    "kernel", [LOSS, Kernel("dense", "float64", ("loss",), "POWER")], ids=name_of
+)
+def test_the_loss_keeps_its_registers(kernel):
+    report, _ = compiled(kernel, options=["--ptxas-options=-v"])
+    of_it = report.partition("properties for dense")[2]
+    assert "0 bytes spill stores, 0 bytes spill loads" in of_it.partition("registers")[0]
+    # 64 of a multiprocessor's 65536 leave room for half as many threads as there could be: what
+    # each asks for must make up for that.
+    assert int(re.search(r"Used (\d+) registers", of_it)[1]) <= 64
+
+
+def body(kernel):
+    """What a kernel is in PTX, without the functions that it calls."""
+    ptx = compiled(kernel, "compute_90")[1]
+    return ptx[ptx.index(".entry") :].partition(".func")[0]
+
+
+ARITHMETIC = re.compile(
+    r"^\s+(?:@\S+\s+)?(?:fma|mul|add|sub|rcp|setp|selp|cvt|and|shl)\b", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("kernel", "most"), [(LOSS, 54), (ESTIMATORS, 67)], ids=["1", "3"])
+def test_how_many_instructions_an_element_takes(kernel, most):
+    # Of 132 multiprocessors at 1.98 GHz each starts 128 instructions per clock, 33 · 10¹² a second.
+    # Where memory moves 4.3 TB/s, there is time for 62 per float32 loss and 124 per three outputs.
+    # The machine code has a few more than PTX, for addresses and constants.
+    per_element = len(ARITHMETIC.findall(body(kernel))) / 4
+    assert 0.9 * most < per_element <= most
+
+
+IN_DOUBLE = re.compile(r"\b(?:add|sub|mul|fma|div|rcp|sqrt|neg|abs)\S*\.f64")
+
+
+def test_float32_is_computed_in_float32():
+    assert IN_DOUBLE.findall(body(Kernel("dense", "float32", WANTED, "POWER"))) == []
+    assert IN_DOUBLE.findall(body(Kernel("dense", "float64", WANTED, "POWER")))
+
+
+def test_torchs_way_to_the_compiler():
+    pytest.importorskip("torch")
+    from robloss._backends import torch_cuda
+
+    assert torch_cuda._compiled(LOSS, (9, 0)).startswith(b"\x7fELF")
+    broken = Kernel("dense", "float32", ("loss",), "NO_MEMBER")
+    with pytest.raises(RuntimeError, match='identifier "NO_MEMBER" is undefined'):
+        torch_cuda._compiled(broken, (9, 0))
