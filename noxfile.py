@@ -32,7 +32,11 @@ ALL_LIBRARIES = [one for needs in LIBRARIES.values() for one in needs]
 FRAMES = ["pandas>=2.2", "polars>=1"]
 
 # What the tests of other libraries than NumPy are; the rest does not depend on the library.
-OF_OPERATIONS = ["tests/conformance", "tests/test_accuracy.py", "tests/unit/test_partition.py"]
+OF_OPERATIONS = [
+    "tests/conformance",
+    "tests/test_accuracy.py",
+    *[f"tests/unit/test_{name}.py" for name in ("libraries", "partition")],
+]
 OF_EVERY_LIBRARY = [*OF_OPERATIONS, "tests/fit"]
 
 # Where fits go the way of torch's, by the same lines of code: whether they end where those do.

@@ -15,6 +15,7 @@ number first: neither values nor automatic derivatives of the branch it takes se
 import math
 from typing import Any, NamedTuple
 
+from robloss._libraries import is_single
 from robloss._quadrature import NODES, REACH, WEIGHTS
 from robloss._typing import Array
 
@@ -61,7 +62,7 @@ class _Parts(NamedTuple):
 
 def _parts(xp: Any, x: Array, alpha: Array, scale: Array) -> _Parts:
     """What the operations share, finite wherever it can be."""
-    limits = _SINGLE if xp.finfo(x.dtype).eps > 1e-10 else _DOUBLE
+    limits = _SINGLE if is_single(xp.finfo(x.dtype).eps) else _DOUBLE
     one = xp.ones_like(alpha)
     is_two = alpha == 2
     sigma = xp.where(alpha > 2, one, -one)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import as_float, is_number
+from robloss._args import as_float
 from robloss._backends import compose
 from robloss._domains import Domain
+from robloss._libraries import is_number
 from robloss._typing import Array
 
 # notation: l = the free number, w = high − low or initial − low, q = sigmoid(−|l|)

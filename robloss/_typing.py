@@ -1,4 +1,4 @@
-"""A name for an array of any library: they share no base class, so `_args` checks at run time."""
+"""A name for an array of any library: they share no base class; `_libraries` tells them apart."""
 
 from typing import Any
 

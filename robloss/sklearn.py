@@ -7,7 +7,7 @@ from typing import Any, Self
 import array_api_compat
 import numpy as np
 
-from robloss._args import as_float, library_of
+from robloss._args import as_float
 from robloss._callers import level_of_caller
 from robloss._fit.linear import fit_linear
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL
@@ -15,6 +15,7 @@ from robloss._fit.result import ConvergenceWarning as OwnWarning
 from robloss._fit.result import History, LinearFit
 from robloss._fit.several import LinearFits
 from robloss._fit.sums import to_host
+from robloss._libraries import library_of
 from robloss._typing import Array
 
 try:

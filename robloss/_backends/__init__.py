@@ -15,15 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import (
-    Arguments,
-    is_small_and_plain,
-    is_tensor,
-    library_of,
-    prepare,
-    values_of,
-)
+from robloss._args import Arguments, is_small_and_plain, prepare, values_of
 from robloss._domains import Domain
+from robloss._libraries import is_tensor, library_of
 from robloss._ops import OPERATIONS
 from robloss._typing import Array
 

@@ -14,8 +14,10 @@ from torch.autograd import forward_ad
 from robloss._args import Arguments
 from robloss._backends import torch_cuda
 from robloss._backends import torch_operators as operators
+from robloss._backends.generic import as_held
 from robloss._backends.pullback import constant_of
 from robloss._backends.slopes import Slopes, loss_with_slopes, multiplied, pays
+from robloss._libraries import has_autocast
 from robloss._ops import OPERATIONS
 
 
@@ -61,9 +63,8 @@ def quickly(name: str, given: tuple[Any, ...]) -> torch.Tensor | None:
 
 def result_dtype(arguments: Arguments) -> torch.dtype:
     """The dtype to return: under autocast that of the computation, as of torch's own losses."""
-    kind = _device(arguments).type
-    # Of a device without autocast torch does not say so, but raises.
-    is_widened = kind != "meta" and torch.is_autocast_enabled(kind)
+    device = _device(arguments)
+    is_widened = has_autocast(device) and torch.is_autocast_enabled(device.type)
     return arguments.compute if is_widened else arguments.dtype
 
 
@@ -108,9 +109,9 @@ def _tensors(arguments: Arguments) -> list[torch.Tensor]:
     """The arguments as given, with numbers turned into tensors on the same device."""
     if float not in [type(one) for one in arguments.given]:
         return list(arguments.given)
-    device = _device(arguments)
+    device, dtype = _device(arguments), arguments.compute
     return [
-        torch.full((), one, dtype=arguments.compute, device=device)
+        torch.full((), as_held(one, xp, dtype), dtype=dtype, device=device)
         if isinstance(one, float)
         else one
         for one in arguments.given

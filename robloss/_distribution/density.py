@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from robloss._args import is_number
 from robloss._backends import added, compose, constant, evaluate, is_compiling
 from robloss._backends.generic import as_arrays
 from robloss._distribution.integrals import log_integral, log_whole
 from robloss._domains import ALPHA, DENSITY_ALPHA, RESIDUAL, SCALE, TRUNCATION
+from robloss._libraries import is_number
 from robloss._typing import Array
 
 

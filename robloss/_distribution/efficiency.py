@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import common_library
 from robloss._backends import compose
 from robloss._backends.generic import as_arrays
 from robloss._distribution.integrals import both_ends, panels, width
 from robloss._domains import ALPHA, EFFICIENCY, SCALE
+from robloss._libraries import common_library
 from robloss._typing import Array
 
 # notation: c = scale, s = (x/c)², b = |α − 2|, σ = sign(α − 2), u = s/b,

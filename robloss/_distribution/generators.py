@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import library_of
+from robloss._libraries import library_of
 from robloss._typing import Array
 
 Uniform = Callable[[tuple[int, ...], Any], Array]

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from robloss._args import common_library
 from robloss._backends import compose, evaluate
 from robloss._backends.generic import as_arrays
 from robloss._distribution.integrals import expectation, log_whole, panels, unit_loss
 from robloss._domains import DENSITY_ALPHA, SCALE
+from robloss._libraries import common_library
 from robloss._typing import Array
 
 

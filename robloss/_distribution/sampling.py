@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from robloss._args import Arguments, is_number, prepare, values_of
+from robloss._args import Arguments, prepare, values_of
 from robloss._backends import evaluate
 from robloss._backends.generic import as_arrays
 from robloss._distribution.generators import (
@@ -21,6 +21,7 @@ from robloss._distribution.generators import (
     uniform_source,
 )
 from robloss._domains import DENSITY_ALPHA, SCALE
+from robloss._libraries import is_number
 from robloss._typing import Array
 
 

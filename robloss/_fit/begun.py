@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from robloss._args import library_of
 from robloss._fit.data import Data
 from robloss._fit.least_squares import Problem, least_squares
 from robloss._fit.linear_data import LinearData
@@ -14,6 +13,7 @@ from robloss._fit.search import Found, Search
 from robloss._fit.several import Fits
 from robloss._fit.shared import SharedData
 from robloss._fit.sums import HostArray, first_not_finite, to_host
+from robloss._libraries import library_of
 
 AnyLinear = TypeVar("AnyLinear", LinearData, SharedData)
 AnyData = TypeVar("AnyData", bound=Data)

@@ -7,10 +7,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import as_numpy, common_library, library_of, real_dtype
 from robloss._fit.jacobian import Function, as_like
 from robloss._fit.linear_data import RowWeights, linear_data
 from robloss._fit.sums import HostArray, Moments, first_not_finite
+from robloss._libraries import as_numpy, common_library, compute_dtype, library_of, real_dtype
 from robloss._typing import Array
 
 
@@ -37,10 +37,9 @@ class Noted:
 
 
 def as_floats(name: str, value: Array) -> Array:
-    """Real numbers in a floating dtype of at least 32 bits, in the byte order here."""
+    """Real numbers in the floating dtype to compute in."""
     xp = array_api_compat.array_namespace(value)
-    dtype = xp.result_type(real_dtype(name, value, xp), xp.float32)
-    return xp.astype(value, dtype, copy=False)
+    return xp.astype(value, compute_dtype(xp, real_dtype(name, value, xp)), copy=False)
 
 
 class Steady:

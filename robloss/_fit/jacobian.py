@@ -9,8 +9,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import library_of
 from robloss._fit.sums import HostArray, to_host
+from robloss._libraries import library_of
 from robloss._typing import Array
 
 Function = Callable[[Array], Array]

@@ -21,6 +21,7 @@ from robloss._fit.data import Data
 from robloss._fit.normaliser import Normaliser
 from robloss._fit.residual_data import ResidualData
 from robloss._fit.sums import HostArray, Sums, Wanted
+from robloss._libraries import is_single
 from robloss._typing import Array
 
 # A few roundings of a number and of its sum, in eps: smaller values cannot be told from 0.
@@ -99,7 +100,7 @@ def shift_slope(alpha: float) -> float:
 
 def as_held(number: float, eps: float) -> float:
     """The number, rounded to float32 if sums are computed in that (which `eps` tells)."""
-    return float(np.float32(number)) if eps > 1e-10 else float(number)
+    return float(np.float32(number)) if is_single(eps) else float(number)
 
 
 class Likelihood:

@@ -7,21 +7,21 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import (
-    as_number,
-    as_numpy,
-    column_names,
-    common_library,
-    compute_dtype,
-    library_of,
-    real_dtype,
-)
+from robloss._args import as_number
 from robloss._fit.options import ALPHA_BOUNDS, MAX_ITER, METHOD, N_STARTS, TOL, checked, truth
 from robloss._fit.progress import Iterate
 from robloss._fit.responses import LinearModel
 from robloss._fit.result import LinearFit
 from robloss._fit.several import LinearFits
 from robloss._fit.weights import counted
+from robloss._libraries import (
+    as_numpy,
+    column_names,
+    common_library,
+    compute_dtype,
+    real_dtype,
+    series_name,
+)
 from robloss._typing import Array
 
 
@@ -69,9 +69,9 @@ def _as_data(X: Any, y: Any, named: dict[str, Any]) -> tuple[Any, Array, Array]:
         X, y = X.detach(), y.detach()  # nothing here is differentiated through
     _check_pair(X, y)
     own = [real_dtype("X", X, xp), real_dtype("y", y, xp)]
-    if library == "numpy":  # whose kernels take X and y of different dtypes, in the byte order here
+    if library == "numpy":  # whose kernels take X and y of different dtypes
         y = np.asfortranarray(y)  # a column that lies together needs no other kernel
-        dtypes = [np.result_type(dtype.newbyteorder("="), np.float32) for dtype in own]
+        dtypes = [compute_dtype(xp, dtype) for dtype in own]
     else:
         dtypes = 2 * [compute_dtype(xp, xp.result_type(*own))]
     return xp, *(xp.astype(a, d, copy=False) for a, d in zip((X, y), dtypes, strict=True))
@@ -91,14 +91,14 @@ def _names(names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
 
 
 def _target_names(given: Any, y: Array) -> tuple[str, ...]:
-    """Those of a data frame or a series; an array may have a name that was not meant for it."""
+    """Those of a data frame or a series; else y, or y0, y1 and so on."""
     columns = column_names(given)
     if columns is not None:
         return tuple(columns)
     if y.ndim == 2:
         return tuple(f"y{j}" for j in range(y.shape[1]))
-    name = None if library_of(given) else getattr(given, "name", None)
-    return ("y",) if name is None else (str(name),)
+    name = series_name(given)
+    return ("y",) if name is None else (name,)
 
 
 def _ridge(value: Any) -> float:

@@ -11,10 +11,10 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._args import library_of
 from robloss._backends import evaluate
 from robloss._fit.row_space import RowSpace
 from robloss._fit.sums import HostArray, Moments, Sums, Wanted, to_host
+from robloss._libraries import is_single, library_of
 from robloss._typing import Array
 
 # The same rows in every process: a fit is a function of its data.
@@ -275,7 +275,7 @@ class LinearData(ABC):
         """Rows of the data, brought to the host in their dtype."""
         weights = self.row_weights
         chosen = self.xp.asarray(index, device=array_api_compat.device(self.X))
-        dtype = np.float32 if self.resolution > 1e-10 else np.float64
+        dtype = np.float32 if is_single(self.resolution) else np.float64
         X, y, *given = (
             to_host(self.xp.take(array, chosen, axis=0))
             for array in (self.X, self.y, *([] if weights is None else [weights.values]))

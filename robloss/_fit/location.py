@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import common_library, compute_dtype, real_dtype
 from robloss._fit.begun import each_start, found_from
 from robloss._fit.finish import finished
 from robloss._fit.linear_data import LinearData, linear_data
@@ -19,6 +18,14 @@ from robloss._fit.search import Search
 from robloss._fit.several import LocationFits
 from robloss._fit.sums import first_not_finite
 from robloss._fit.weights import counted
+from robloss._libraries import (
+    as_numpy,
+    column_names,
+    common_library,
+    compute_dtype,
+    real_dtype,
+    series_name,
+)
 from robloss._typing import Array
 
 
@@ -26,7 +33,7 @@ def _columns(x: Any, axis: Any, named: dict[str, Any]) -> tuple[Any, Array, tupl
     """The data as columns (n, k), and the shape that the columns had."""
     library, xp = common_library(named)
     if library == "numpy":
-        x = np.asarray(x)
+        x = as_numpy("x", x)
     elif library == "torch":
         x = x.detach()
     if any(isinstance(side, float) for side in x.shape):
@@ -52,8 +59,15 @@ def _columns(x: Any, axis: Any, named: dict[str, Any]) -> tuple[Any, Array, tupl
     columns = xp.reshape(x, (x.shape[0], -1))
     if library == "numpy":
         columns = np.asfortranarray(columns)  # a column that lies together needs no other kernel
-        dtype = np.dtype(dtype).newbyteorder("=")
     return xp, xp.astype(columns, dtype, copy=False), shape
+
+
+def _names(x: Any, axis: int, shape: tuple[int, ...]) -> Sequence[str | None]:
+    """Names of the columns of a data frame, or of a series; None for each of an array's."""
+    if not shape:
+        return [series_name(x)]
+    names = column_names(x) if axis in (0, -2) else None  # else its rows are what is fitted
+    return names or [None] * math.prod(shape)
 
 
 def _refuse_non_finite(xp: Any, x: Array) -> None:
@@ -98,7 +112,7 @@ def fit_location(
 
     Parameters
     ----------
-    x : array (n,) or (n, …)
+    x : array (n,) or (n, …), or data frame
         Data, in any unit; each column along `axis` is fitted separately.
     axis : int, default 0
         The axis to take the mean over.
@@ -170,6 +184,7 @@ def fit_location(
     )
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     xp, columns, shape = _columns(x, axis, {"x": x, **weights})
+    names = _names(x, axis, shape)
     rows = counted(sample_weight, xp, columns)
     nothing = xp.zeros_like(columns[:, :1])[:, :0]
     starts = each_start(start, shape, columns.shape[1]) if shape else [start]
@@ -178,11 +193,13 @@ def fit_location(
         for k in range(columns.shape[1]):
             with of_column("x", columns, k) if shape else nullcontext():
                 data = linear_data(xp, nothing, columns[:, k], True, rows.rows)
-                fits.append(_fitted(data, options, rows.unit, starts[k]))
+                fits.append(_fitted(data, options, rows.unit, starts[k], names[k]))
     return LocationFits(tuple(fits), shape) if shape else fits[0]
 
 
-def _fitted(data: LinearData, options: Options, unit: float, start: Any) -> LocationFit:
+def _fitted(
+    data: LinearData, options: Options, unit: float, start: Any, name: str | None
+) -> LocationFit:
     search = Search(options, 0.0, watch(options, data.params, unit))
     found = found_from(start, search, data)
     theta = found.outcome.local.point.theta
@@ -190,5 +207,6 @@ def _fitted(data: LinearData, options: Options, unit: float, start: Any) -> Loca
         params=found.data.params(theta),
         names=("location",),
         location=float(theta[0]),
+        column_name=name,
         **finished(search, found, unit),
     )

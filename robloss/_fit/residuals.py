@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from robloss._args import common_library
 from robloss._fit.begun import with_shape_of
 from robloss._fit.finish import finished
 from robloss._fit.functions import (
@@ -32,6 +31,7 @@ from robloss._fit.sums import HostArray, Wanted, first_not_finite, to_host
 from robloss._fit.symmetric import solve
 from robloss._fit.vectors import VectorData, for_vectors
 from robloss._fit.weights import Counted, counted
+from robloss._libraries import common_library
 from robloss._typing import Array
 
 

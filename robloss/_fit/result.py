@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._args import as_numpy, column_names, common_library, real_dtype
 from robloss._distribution.cumulative import ppf
 from robloss._fit.inference import Inference, Optimum, normal_quantile, outlier_reach, quantile
 from robloss._fit.norm_partition import LEAST_ALPHA, log_partition
 from robloss._fit.profile import AlphaProfile, profile_alpha
 from robloss._fit.summary import summary
 from robloss._fit.sums import lengths
+from robloss._libraries import as_numpy, column_names, common_library, real_dtype
 from robloss._typing import Array
 
 
@@ -467,14 +467,17 @@ class LinearFit(Fit):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LocationFit(Fit):
-    """A fitted location: a `Fit` with one additional attribute.
+    """A fitted location: a `Fit` with these additional attributes.
 
     Attributes
     ----------
     location : float
         The robust mean, in the unit of the data.
+    column_name : str, or None
+        Name of the column of a data frame, or of the series; None for an array.
     """
 
     location: float
+    column_name: str | None
 
     title: ClassVar[str] = "Robust location with the general adaptive loss"

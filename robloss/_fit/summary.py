@@ -114,6 +114,15 @@ def _notes(fit: "Fit") -> list[str]:
     ]
 
 
+def _subject(fit: "Fit") -> list[str]:
+    """What was fitted, where that has a name."""
+    column = getattr(fit, "column_name", None)
+    if column is not None:
+        return [_pair("column", column)]
+    targets = getattr(fit, "target_names", ("y",))
+    return [_pair("response", targets[0])] if len(targets) == 1 and targets != ("y",) else []
+
+
 def summary(fit: "Fit") -> str:
     """Write the estimates, how sure they are, and which rows the fit trusts little."""
     thick, thin = "=" * _WIDTH, "-" * _WIDTH
@@ -121,13 +130,11 @@ def summary(fit: "Fit") -> str:
     bounds = ("bounds of alpha", f"[{low:g}, {high:g}]") if "alpha" in fit.adapted else ()
     rows = math.prod(fit.residuals.shape)
     counted = [] if fit.observations == rows else [_pair("weighted", f"{fit.observations:.7g}")]
-    targets = getattr(fit, "target_names", ("y",))
-    named = [_pair("response", targets[0])] if len(targets) == 1 and targets != ("y",) else []
     return "\n".join(
         [
             fit.title,
             thick,
-            *named,
+            *_subject(fit),
             _pair("observations", str(rows), "nll", f"{fit.nll:.7g}"),
             *counted,
             _pair("iterations", str(fit.n_iter), "status", fit.status),

@@ -9,7 +9,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from robloss._args import library_of
+from robloss._libraries import library_of
 from robloss._typing import Array
 
 HostArray = NDArray[np.float64]

@@ -7,9 +7,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from robloss._args import real_dtype
 from robloss._fit.linear_data import RowWeights
 from robloss._fit.sums import count, to_host
+from robloss._libraries import real_dtype
 from robloss._typing import Array
 
 _REMEDY = "A weight says how often its row counts; leave a row out with 0."

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robloss._args import is_number
+from robloss._libraries import is_number
 
 
 class RefusedTypeError(TypeError, AssertionError):

@@ -38,7 +38,8 @@ class AdaptiveLoss(ColumnLoss):
         residuals that are exactly 0 has no other bound. In float16 a scale below 6e-8 is 0, and
         the loss is NaN.
     scale_init : float, default 1.0
-        Initial scale, at least `scale_min`. If it equals `scale_min`, the scale is fixed.
+        Initial scale, at least `scale_min`, in the range of the parameters' dtype. If it equals
+        `scale_min`, the scale is fixed.
     reduction : {"mean", "sum", "none"}, default "mean"
         What `forward` returns: one number, or with "none" one value per element.
     nonnegative : bool, default False

@@ -10,7 +10,7 @@ from torch import nn
 from robloss._args import number_in
 from robloss._domains import Domain
 from robloss._reparam import AlphaMap, ScaleMap
-from robloss.torch._module import ReducedLoss, check_tensor
+from robloss.torch._module import ReducedLoss, as_floats
 from robloss.torch._reduction import reduced
 
 
@@ -28,7 +28,10 @@ class ColumnLoss(ReducedLoss, ABC):
 
     def _register_scale(self, factory: dict[str, Any]) -> None:
         """Hold the scale; the parameters of a subclass come first, as in the reference code."""
-        self._register("scale", self._scales.low == self._scales.initial, factory)
+        is_fixed = self._scales.low == self._scales.initial
+        self._register("scale", is_fixed, factory)
+        held = self.fixed_scale if is_fixed else self.latent_scale
+        _check_range(self._scales.initial, held.dtype)
 
     def _register(self, name: str, is_fixed: bool, factory: dict[str, Any]) -> None:
         values = self._empty(factory)
@@ -80,8 +83,7 @@ class ColumnLoss(ReducedLoss, ABC):
         ValueError
             If its last axis is not `num_dims` long.
         """
-        self._check(x)
-        return self._nll(x)
+        return self._nll(self._checked(x))
 
     @abstractmethod
     def _nll(self, x: torch.Tensor) -> torch.Tensor:
@@ -91,9 +93,9 @@ class ColumnLoss(ReducedLoss, ABC):
         """Reduced negative log-likelihoods of the residuals."""
         return reduced(self.nll(x), self.reduction)
 
-    def _check(self, x: torch.Tensor) -> None:
-        """Refuse residuals whose last axis is not `num_dims` long."""
-        check_tensor(x)
+    def _checked(self, x: torch.Tensor) -> torch.Tensor:
+        """Residuals as floats; refused where their last axis is not `num_dims` long."""
+        x = as_floats(x)
         if x.ndim == 0 or x.shape[-1] != self.num_dims:
             single = "Add an axis for the one column: x[..., None]."
             several = "Its last axis holds the columns, each with parameters of its own."
@@ -101,6 +103,7 @@ class ColumnLoss(ReducedLoss, ABC):
                 f"`x` must have the shape (..., {self.num_dims}), but got {tuple(x.shape)}. "
                 f"{single if self.num_dims == 1 else several}"
             )
+        return x
 
     def _bounds(self) -> list[float]:
         """The numbers without which the parameters mean nothing."""
@@ -132,6 +135,16 @@ def mapped(each: AlphaMap | ScaleMap, latent: torch.Tensor) -> torch.Tensor:
     """
     wide = latent if latent.device.type == "mps" else latent.double()
     return each.forward(wide).to(latent.dtype)
+
+
+def _check_range(scale: float, dtype: torch.dtype) -> None:
+    """Refuse an initial scale that is 0 or infinite in the parameters' dtype: all would be NaN."""
+    info = torch.finfo(dtype)
+    if not info.tiny * info.eps <= scale <= info.max:  # from the least subnormal number on
+        raise ValueError(
+            f"`scale_init` must lie in the range of {dtype}, but got {scale!r}. Change the unit of "
+            "the residuals, or pass a `dtype` of a wider range."
+        )
 
 
 def _count(name: str, value: int) -> int:

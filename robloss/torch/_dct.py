@@ -9,6 +9,8 @@ from contextlib import nullcontext
 
 import torch
 
+from robloss._libraries import has_autocast
+
 
 def dct(image: torch.Tensor) -> torch.Tensor:
     """DCT-II along the last two axes, orthonormal."""
@@ -23,9 +25,9 @@ def idct(coefficients: torch.Tensor) -> torch.Tensor:
 
 
 def _product(left: torch.Tensor, image: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    kind = image.device.type
-    # Autocast, which the device of no memory has not, would round to 16 bits here.
-    with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
+    device = image.device
+    # Autocast would round to 16 bits here.
+    with torch.autocast(device.type, enabled=False) if has_autocast(device) else nullcontext():
         return left @ image @ right
 
 

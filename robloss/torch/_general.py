@@ -7,7 +7,7 @@ import torch
 from robloss._args import number_in
 from robloss._domains import ALPHA, SCALE, Domain
 from robloss._loss import loss
-from robloss.torch._module import ReducedLoss, check_tensor
+from robloss.torch._module import ReducedLoss, as_floats
 from robloss.torch._reduction import reduced
 
 _DOMAINS = {domain.name: domain for domain in (ALPHA, SCALE)}
@@ -89,8 +89,7 @@ class GeneralLoss(ReducedLoss):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Reduced losses ρ of the residuals."""
-        check_tensor(x)
-        return reduced(loss(x, self.alpha, self.scale), self.reduction)
+        return reduced(loss(as_floats(x), self.alpha, self.scale), self.reduction)
 
     def get_extra_state(self) -> torch.Tensor:
         """Shape and scale, for `state_dict`."""

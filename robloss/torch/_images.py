@@ -9,7 +9,7 @@ import torch
 
 from robloss.torch._adaptive import AdaptiveLoss
 from robloss.torch._coefficients import Coefficients
-from robloss.torch._module import ReducedLoss, check_tensor
+from robloss.torch._module import ReducedLoss, as_floats
 from robloss.torch._reduction import reduced
 from robloss.torch._students_t import StudentsTLoss
 
@@ -184,11 +184,11 @@ class AdaptiveImageLoss(ReducedLoss):
         Raises
         ------
         TypeError
-            If `x` is not a tensor of a floating dtype.
+            If `x` is not a tensor, or not real.
         ValueError
             If its last three axes are not `image_size`.
         """
-        self._check(x)
+        x = self._checked(x)
         if self._is_last:
             return self._transform.of(x.movedim(-1, -3)).movedim(-3, -1)
         return self._transform.of(x)
@@ -209,7 +209,7 @@ class AdaptiveImageLoss(ReducedLoss):
         TypeError, ValueError
             As `transform`.
         """
-        self._check(coefficients, "coefficients")
+        coefficients = self._checked(coefficients, "coefficients")
         if self._is_last:
             return self._transform.images_of(coefficients.movedim(-1, -3)).movedim(-3, -1)
         return self._transform.images_of(coefficients)
@@ -248,7 +248,7 @@ class AdaptiveImageLoss(ReducedLoss):
         Raises
         ------
         TypeError
-            If `x` is not a tensor of a floating dtype.
+            If `x` is not a tensor, or not real.
         ValueError
             If its last three axes are not `image_size`.
         """
@@ -272,19 +272,15 @@ class AdaptiveImageLoss(ReducedLoss):
         images = columns.reshape(*columns.shape[:-1], one.height, one.width, one.channels)
         return images if self._is_last else images.movedim(-1, -3)
 
-    def _check(self, x: torch.Tensor, name: str = "x") -> None:
-        check_tensor(x, name)
-        if not x.is_floating_point():
-            raise TypeError(
-                f"`{name}` must have a floating dtype, but got {x.dtype}. "
-                f"Convert it first, e.g. {name}.float()."
-            )
+    def _checked(self, x: torch.Tensor, name: str = "x") -> torch.Tensor:
+        x = as_floats(x, name)
         if tuple(x.shape[-3:]) != self.image_size:
             expected = ", ".join(map(str, self.image_size))
             raise ValueError(
                 f"`{name}` must have the shape (..., {expected}), but got {tuple(x.shape)}. "
                 f"The layout is {self.layout}."
             )
+        return x
 
     def get_extra_state(self) -> torch.Tensor:
         """What the coefficients are, for `state_dict`; the layout does not matter to them."""

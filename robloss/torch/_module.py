@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from robloss._libraries import real_dtype, torch_namespace
 from robloss.torch._reduction import checked_reduction
 
 
@@ -25,15 +26,17 @@ class ReducedLoss(nn.Module):  # type: ignore[misc]
         self._reduction = checked_reduction(value)
 
 
-def check_tensor(x: Any, name: str = "x") -> None:
-    """Refuse residuals that are no tensor.
+def as_floats(x: Any, name: str = "x") -> torch.Tensor:
+    """Residuals in a floating dtype: their own, or torch's default for whole numbers.
 
     Raises
     ------
     TypeError
+        For what is not a tensor, or not real.
     """
     if not isinstance(x, torch.Tensor):
         raise TypeError(
             f"`{name}` must be a torch.Tensor, but got {type(x).__name__}. "
             f"Convert it first, e.g. torch.as_tensor({name})."
         )
+    return x if x.is_floating_point() else x.to(real_dtype(name, x, torch_namespace()))

@@ -94,7 +94,8 @@ class StudentsTLoss(ColumnLoss):
     scale_min : float, default 1e-5
         Lower bound of the scale, in the unit of the residuals; positive.
     scale_init : float, default 1.0
-        Initial scale, at least `scale_min`. If it equals `scale_min`, the scale is fixed.
+        Initial scale, at least `scale_min`, in the range of the parameters' dtype. If it equals
+        `scale_min`, the scale is fixed.
     reduction : {"mean", "sum", "none"}, default "mean"
         What `forward` returns: one number, or with "none" one value per element.
     device, dtype : optional

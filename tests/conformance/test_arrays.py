@@ -1,5 +1,7 @@
 """Shape, dtype, kind, device, memory layout and weak numbers: every function, every library."""
 
+import math
+
 import array_api_compat
 import numpy as np
 import pytest
@@ -159,6 +161,14 @@ def test_a_narrow_float_would_overflow_or_lose_if_computed_in_itself(backend):
     if "float16" in backend.dtypes:  # s = 1e6 is past float16's 65504
         result = call("loss", backend.array([1000.0], "float16"), 1.0, 1.0)
         assert backend.to_numpy(result).tolist() == [999.0]
+
+
+@pytest.mark.parametrize("name", ["loss", "influence", "weight", "nll"])
+def test_a_shape_beyond_the_range_of_a_dtype_is_infinite(name, backend, floating):
+    x = backend.array([-1.5, 0.0, 0.5], floating)
+    for alpha in (1e300, -1e300)[: 1 if name == "nll" else 2]:
+        expected = backend.to_numpy(call(name, x, math.copysign(math.inf, alpha), 1.0))
+        np.testing.assert_array_equal(backend.to_numpy(call(name, x, alpha, 1.0)), expected)
 
 
 @everywhere

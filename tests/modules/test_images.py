@@ -331,6 +331,15 @@ def test_repr_tells_what_it_is():
     assert "num_levels" not in repr(AdaptiveImageLoss((3, 8, 8), representation="DCT"))
 
 
+@pytest.mark.parametrize("representation", ["CDF9/7", "DCT", "PIXEL"])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64])
+def test_whole_numbers_are_floats(kind, representation):
+    images = torch.arange(180).reshape(2, *FIRST).to(kind)
+    loss = AdaptiveImageLoss(FIRST, representation=representation)
+    for method in (loss, loss.nll, loss.transform, loss.inverse):
+        torch.testing.assert_close(method(images), method(images.float()), rtol=0, atol=0)
+
+
 # ---------------------------------------------------------------------------------------- refusals
 
 
@@ -369,10 +378,12 @@ def test_refused_images():
         loss(_images(5, 6))
     with pytest.raises(TypeError, match=r"must be a torch.Tensor, but got ndarray"):
         loss(np.zeros(FIRST))
-    with pytest.raises(TypeError, match=r"must have a floating dtype, but got torch.int64"):
-        loss(torch.zeros(FIRST, dtype=torch.int64))
-    with pytest.raises(TypeError, match="`coefficients` must have a floating dtype, but got torch"):
-        loss.inverse(torch.zeros(FIRST, dtype=torch.int64))
+    with pytest.raises(TypeError, match=r"`x` must have a real dtype .* but got torch\.bool"):
+        loss(torch.zeros(FIRST, dtype=torch.bool))
+    with pytest.raises(
+        TypeError, match=r"`coefficients` must have a real dtype .* but got torch\.complex64"
+    ):
+        loss.inverse(torch.zeros(FIRST, dtype=torch.complex64))
     with pytest.raises(AttributeError, match="`students_t` must be True for `df`, but got False"):
         loss.df()
     with pytest.raises(AttributeError, match="`students_t` must be False for `alpha`, but got Tr"):

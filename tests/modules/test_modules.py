@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from robloss.compat import AdaptiveLossFunction, StudentsTLossFunction  # noqa: E402
-from robloss.torch import AdaptiveLoss, GeneralLoss, StudentsTLoss  # noqa: E402
+from robloss.torch import AdaptiveImageLoss, AdaptiveLoss, GeneralLoss, StudentsTLoss  # noqa: E402
 from robloss.torch._reduction import reduced  # noqa: E402
 
 pytestmark = pytest.mark.backends(lambda library: library.module == "torch")
@@ -263,6 +263,22 @@ REFUSALS = [
         r"`scale_init` must lie in \(0, inf\)",
     ),
     (
+        lambda: AdaptiveLoss(1, scale_init=1e300),
+        ValueError,
+        r"`scale_init` must lie in the range of torch\.float32, but got 1e\+300\. Change the",
+    ),
+    (
+        lambda: StudentsTLoss(1, 1e-60, 1e-50),
+        ValueError,
+        r"`scale_init` must lie in the range of torch\.float32, but got 1e-50",
+    ),
+    (
+        lambda: AdaptiveImageLoss((3, 4, 4), scale_init=1e5, dtype=torch.float16),
+        ValueError,
+        r"`scale_init` must lie in the range of torch\.float16, but got 100000\.0",
+    ),
+    (lambda: AdaptiveLoss(1, scale_min=1e39, scale_init=1e39), ValueError, "in the range of"),
+    (
         lambda: StudentsTLoss(1, 2.0, 1.0),
         ValueError,
         "`scale_init` must not be below `scale_min`, but got 1.0 and 2.0",
@@ -283,7 +299,11 @@ REFUSALS = [
         r"`x` must have the shape \(..., 1\), but got \(5,\). Add an axis .* x\[..., None\]",
     ),
     (lambda: AdaptiveLoss(1)(torch.tensor(1.0)), ValueError, r"but got \(\)"),
-    (lambda: AdaptiveLoss(1)(torch.zeros(2, 1, dtype=bool)), TypeError, "real dtype"),
+    *(
+        (lambda one=one, kind=kind: one(torch.zeros(2, 1, dtype=kind)), TypeError, "real dtype")
+        for one in (GeneralLoss(1.0), AdaptiveLoss(1), StudentsTLoss(1))
+        for kind in (torch.bool, torch.complex64)
+    ),
 ]
 
 
@@ -291,6 +311,14 @@ REFUSALS = [
 def test_refusals(do, kind, message, device):
     with pytest.raises(kind, match=message):
         do()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_scales_at_the_ends_of_the_range_are_held(dtype):
+    info = torch.finfo(dtype)
+    for scale in (info.tiny * info.eps, info.max):
+        fixed = AdaptiveLoss(1, scale_min=scale, scale_init=scale, dtype=dtype)
+        assert fixed.scale().item() == scale
 
 
 def test_fixed_and_learned_do_not_mix(device):

@@ -80,6 +80,38 @@ def test_a_response_has_the_name_of_its_series(module):
     assert f"response{'loss':>30}" in fit.summary()
 
 
+def test_locations_have_the_names_of_their_columns(library):
+    fits = robloss.fit_location(frame(library, COLUMNS))
+    assert [fit.column_name for fit in fits] == [*COLUMNS]
+    same = robloss.fit_location(STACKLOSS.X)
+    np.testing.assert_allclose(fits.location, same.location, rtol=1e-12)
+    for name in COLUMNS:
+        assert f"column{name:>32}" in fits.summary()
+    assert [fit.column_name for fit in same] == [None] * 3
+    assert "\ncolumn" not in same.summary()
+
+
+def test_locations_of_the_rows_of_a_frame_have_no_names(library):
+    options = {"alpha": 2.0, "scale": 1.0}
+    fits = robloss.fit_location(frame(library, COLUMNS), axis=1, **options)
+    assert [fit.column_name for fit in fits] == [None] * 21
+
+
+def test_locations_of_columns_of_several_dtypes(library):
+    columns = {"air": STACKLOSS.X[:, 0], "acid": STACKLOSS.X[:, 2].astype(int)}
+    fits = robloss.fit_location(frame(library, columns))
+    same = robloss.fit_location(STACKLOSS.X[:, [0, 2]])
+    np.testing.assert_allclose(fits.location, same.location, rtol=1e-12)
+
+
+@pytest.mark.parametrize("module", ["pandas", "polars"])
+def test_a_location_has_the_name_of_its_series(module):
+    module = pytest.importorskip(module, reason=f"{module} is not installed")
+    fit = robloss.fit_location(module.DataFrame({"loss": STACKLOSS.y})["loss"])
+    assert fit.column_name == "loss"
+    assert f"column{'loss':>32}" in fit.summary()
+
+
 def test_what_is_no_frame_has_no_name(library):
     fit = robloss.fit_linear(frame(library, COLUMNS), STACKLOSS.y)
     assert fit.target_names == ("y",)

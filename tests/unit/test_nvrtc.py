@@ -46,6 +46,7 @@ def kernels():
     for dtype in STORED:
         for member in ("POWER", "STEEP_POWER", "DERIVED"):
             yield Kernel("dense", dtype, WANTED, member)
+        yield Kernel("dense", dtype, ("loss",), "SATURATING")
         for member, is_large in (("POWER", True), ("LANES", False)):
             yield Kernel("strided", dtype, WANTED, member, False, is_large)
         for member in ("POWER", "STEEP_POWER"):

@@ -403,8 +403,15 @@ def test_an_animation_shows_each_iterate(phones, iterates, tmp_path):
 def test_a_line_through_the_origin_moves_too(phones, tmp_path):
     data, _ = phones
     shown = []
-    robloss.fit_linear(data.X, data.y, intercept=False, callback=shown.append)
-    plot.animate(shown[-1:], data.X[:, 0], data.y, path=tmp_path / "film.gif")
+    fit = robloss.fit_linear(data.X, data.y, intercept=False, callback=shown.append)
+    slopes = []
+    for iterate in (shown[0], shown[-1]):
+        film = plot.animate([iterate], data.X[:, 0], data.y, path=tmp_path / "film.gif")
+        low, high = film._fig.axes[0].lines[0].get_ydata() / np.array([50.0, 73.0])
+        assert low == pytest.approx(high, rel=1e-12)
+        slopes.append(low)
+    assert slopes[1] == pytest.approx(fit.coef[0], rel=1e-6)
+    assert slopes[0] > 1.1 * slopes[1]
 
 
 def test_what_cannot_be_animated_is_refused(phones, stackloss, iterates, monkeypatch, tmp_path):

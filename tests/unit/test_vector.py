@@ -115,12 +115,19 @@ def test_lanes_past_the_count_are_zero(dtype):
 
 
 @njit
-def _nowhere(x):
-    store(None, 0, lanes_of(x), load(x, 0, lanes_of(x)))
+def _roots(x, out):
+    store(out, 0, lanes_of(x), v.root(load(x, 0, lanes_of(x))))
 
 
-def test_none_stores_nothing():
-    _nowhere(np.zeros(v.BYTES // 8))
+def test_what_is_stored_nowhere_is_not_computed():
+    x = np.full(v.BYTES // 8, 4.0)
+    out = np.zeros_like(x)
+    _roots(x, out)
+    _roots(x, None)
+    assert out.tolist() == [2.0] * len(x)
+    stored, left_out = _roots.inspect_asm().values()
+    assert "sqrt" in stored
+    assert "sqrt" not in left_out
 
 
 @njit

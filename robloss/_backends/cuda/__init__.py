@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robloss import _quadrature
-from robloss._backends.cuda.parameters import MODERATE
+from robloss._backends.cuda.parameters import MODERATE, SATURATED
 from robloss._kernels.constants import FLOAT32, FLOAT64
 from robloss._partition import table
 
@@ -127,7 +127,7 @@ class Kernel:
         Of the arrays.
     operations : tuple of str
         What it computes.
-    member : {"POWER", "STEEP_POWER", "DERIVED", "LANES"}
+    member : {"POWER", "SATURATING", "STEEP_POWER", "DERIVED", "LANES"}
         Which member of the family: of numbers of the host, of numbers on the device, or of alpha or
         scale per element.
     is_smooth : bool, default False
@@ -171,7 +171,8 @@ def real(dtype: str) -> str:
 
 @cache
 def _head() -> str:
-    constants = _EXACT | {"MODERATE_LOW": MODERATE[0], "MODERATE_HIGH": MODERATE[1]}
+    of_members = {"MODERATE_LOW": MODERATE[0], "MODERATE_HIGH": MODERATE[1]}
+    constants = _EXACT | of_members | {"SATURATED": SATURATED}
     exact = [
         f"[[maybe_unused]] constexpr double {name} = {value!r};"
         for name, value in constants.items()

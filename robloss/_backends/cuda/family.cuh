@@ -1,7 +1,8 @@
 // The loss family on one residual: the fast path, in the precision of the data. The mathematics is
 // that of robloss/_kernels/family.py. Two of its members are enough here, where a kernel waits for
 // memory: `power` for one alpha of moderate size, `steep_power` for every other and for parameters
-// per element. What an element that is not `served` gets means nothing: `exact` computes it.
+// per element; `saturating` saves a third where only the loss is wanted. What an element that is not
+// `served` gets means nothing: `exact` computes it.
 //
 // notation: c = scale, s = (x/c)², b = |α − 2|, z = s/b, t = 1 + z, p = α/2, P = t^p,
 //           W = c²w = t^(p − 1), L = log t
@@ -24,7 +25,7 @@ template <class T>
 struct Derived {
     Shape<T> shape;
     Width<T> width;
-    T k, k_lo, far, pull, pull_lo;  // z = (k x)², k|x| up to which elements are served, b/c
+    T k, k_lo, near, far, pull, pull_lo;  // z = (k x)², the |x| that are served, b/c
 };
 
 template <class T>
@@ -67,9 +68,17 @@ __device__ inline Parts<T> power(T x, const Derived<T>& of) {
     parts.pull = pull.value;
     parts.pull_lo = pull.lo;
     // Where z is subnormal so is the loss, and whatever else is made of it but the pull.
-    parts.served = parts.loss_served = fabs(kx) <= of.far;
-    parts.pull_served = (fabs(kx) >= Format<T>::NEAR) | (x == T(0));
+    parts.served = parts.loss_served = fabs(x) <= of.far;
+    parts.pull_served = (fabs(x) >= of.near) | (x == T(0));
     parts.growth = {log.whole, at.t, e.whole(), of.shape.p, of.shape.tilt};
+    return parts;
+}
+
+// The loss for alpha < −2, which does not change any more beyond `far`: e^E is nothing beside 1.
+template <class T>
+__device__ inline Parts<T> saturating(T x, const Derived<T>& of) {
+    Parts<T> parts = power(fmin(fabs(x), of.far), of);
+    parts.loss_served = (fabs(x) >= of.near) | (x == T(0));
     return parts;
 }
 
@@ -102,7 +111,7 @@ __device__ inline Parts<T> steep_power(T x, const Shape<T>& shape, const Width<T
     parts.ratio = bent(z, z_lo, at.t, shape);
     parts.pull = pull.value;
     parts.pull_lo = pull.lo;
-    parts.pull_served = true;
+    parts.pull_served = (pull.value >= F::LEAST) | (x == T(0));
     parts.served = parts.loss_served & (exponent <= shape.room) & (exponent <= width.room);
     return parts;
 }

@@ -19,7 +19,7 @@ template <class T>
 __device__ inline Derived<T> nowhere() {
     const T none = from_bits(Format<T>::NAN_BITS);
     return {{none, none, none, none, none, none, none, none, none, none, none},
-            {none, none, none, none, none}, none, none, none, none, none};
+            {none, none, none, none, none}, none, none, none, none, none, none};
 }
 
 template <class T>
@@ -52,8 +52,11 @@ __device__ inline Derived<T> derived(double alpha, double scale) {
     of.width.room = T(room);
     cut(ratio(one, product(scale, 0.0, root, root_lo)), of.k, of.k_lo);
     cut(ratio(b, c), of.pull, of.pull_lo);
+    const double unit = scale * root;  // of x, in which z = x²
     const double steepest = 0.5 * fmax(fabs(alpha), b.value);
-    const bool is_near = room < steepest * 2.0 * log(furthest);
-    of.far = is_near ? T(sqrt(expm1(room / steepest))) : F::FAR;
+    double far = sqrt(expm1(fmin(room / steepest, 2.0 * log(furthest))));
+    if (alpha < MODERATE_LOW) far = sqrt(expm1(SATURATED / (-0.5 * alpha)));
+    of.near = T(unit * sqrt(double(F::LEAST) * fmax(1.0, scale / b.value)));
+    of.far = T(unit * far);
     return of;
 }

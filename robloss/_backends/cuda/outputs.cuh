@@ -39,7 +39,6 @@ __device__ inline bool outputs(const Parts<T>& parts, const Width<T>& width, T x
     if (WANTED & GRAD_SCALE) {
         // It has neither overflowed nor lost digits of s/c.
         good &= parts.pull_served & (fabs(of_scale) <= Format<T>::LARGEST);
-        good &= (parts.pull >= Format<T>::LEAST) | (x == T(0));
     }
     return good;
 }
@@ -55,10 +54,20 @@ __device__ inline void slopes(const Growth<T> (&growth)[SIZE], Outputs<T> (&out)
         any_far |= is_far(growth[i]);
     }
     if (any_far) {
+        bool any_left = false;
 #pragma unroll
         for (int i = 0; i < SIZE; ++i) {
-            const Growth<T>& g = growth[i];
-            if (is_far(g)) out[i].grad_alpha = far(g.log, g.t, g.power, g.p, g.tilt);
+            if (is_far(growth[i])) out[i].grad_alpha = plain(growth[i]);
+            any_left |= is_far(growth[i]) & !is_plain(growth[i]);
+        }
+        if (any_left) {
+#pragma unroll
+            for (int i = 0; i < SIZE; ++i) {
+                const Growth<T>& g = growth[i];
+                if (is_far(g) & !is_plain(g)) {
+                    out[i].grad_alpha = far(g.log, g.t, g.power, g.p, g.tilt);
+                }
+            }
         }
     }
 #pragma unroll
@@ -73,11 +82,13 @@ struct Numbers {
 };
 
 // DERIVED: alpha and scale are numbers on the device, LANES: one of them is per element.
-enum Member { POWER, STEEP_POWER, DERIVED, LANES };
+enum Member { POWER, SATURATING, STEEP_POWER, DERIVED, LANES };
 
 template <int MEMBER, class T>
 __device__ inline Parts<T> parts_of(T x, const Derived<T>& by) {
-    return MEMBER == POWER ? power(x, by) : steep_power(x, by.shape, by.width);
+    if (MEMBER == POWER) return power(x, by);
+    if (MEMBER == SATURATING) return saturating(x, by);
+    return steep_power(x, by.shape, by.width);
 }
 
 // Several elements side by side: while one waits for what it computed, another goes on.
@@ -103,9 +114,11 @@ __device__ inline void compute(const T (&x)[SIZE], const Numbers<T>& by, Outputs
 
 template <int WANTED, int MEMBER, class T, int SIZE>
 __device__ inline void outputs_of(const T (&x)[SIZE], const Numbers<T>& by, Outputs<T> (&out)[SIZE]) {
-    const bool moderate = MODERATE_LOW <= by.alpha && by.alpha <= MODERATE_HIGH;
-    if (MEMBER == POWER || (MEMBER == DERIVED && moderate)) {
+    const bool low = by.alpha < MODERATE_LOW;
+    if (MEMBER == POWER || (MEMBER == DERIVED && !low && by.alpha <= MODERATE_HIGH)) {
         compute<WANTED, POWER>(x, by, out);
+    } else if (WANTED == LOSS && (MEMBER == SATURATING || (MEMBER == DERIVED && low))) {
+        compute<WANTED, SATURATING>(x, by, out);
     } else {
         compute<WANTED, STEEP_POWER>(x, by, out);
     }

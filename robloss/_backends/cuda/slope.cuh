@@ -53,6 +53,23 @@ __device__ inline bool is_far(const Growth<T>& g) {
     return (g.log > Format<T>::REACH) | (fabs(g.log * g.p) > Format<T>::REACH);
 }
 
+// Where no exponent is small: ½ ((b/α) P L − (4 − α²)/α² (P − 1) + 1 − W), of which little
+// cancels as it is arranged here.
+template <class T>
+__device__ inline bool is_plain(const Growth<T>& g) {
+    const T least = fmin(g.log, fabs(g.log * g.p));
+    return (least >= T(1)) & ((g.p < T(0)) | (g.tilt * g.log <= T(-1)));
+}
+
+template <class T>
+__device__ inline T plain(const Growth<T>& g) {
+    const T one = T(1), inverse = divide(one, g.p);
+    const T change = g.power - one, w = divide(g.power, g.t), bulk = g.log * g.power;
+    const T falling = fma(g.p, bulk, -change) * inverse * inverse - (bulk - g.power);
+    const T growing = -g.tilt * inverse * fma(-fma(g.p, inverse, inverse), change, bulk) + one;
+    return T(0.5) * ((g.p < T(0) ? falling : growing) - w);
+}
+
 template <class T>
 __device__ inline T k_of(T y) {
     using F = Format<T>;
@@ -63,7 +80,7 @@ __device__ inline T k_of(T y) {
     return k;
 }
 
-// Not inlined: it is for few, and the others are faster without its branches.
+// All others. Not inlined: they are few, and the rest is faster without these branches.
 template <class T>
 __device__ __noinline__ T far(T log, T t, T power, T p, T tilt) {
     const Growth<T> g = {log, t, power, p, tilt};
