@@ -187,7 +187,7 @@ def pullback(
     x = arguments.given[0]
     dtype = _Call(names, arguments, card).dtype
     of_numbers = are_numbers(*arguments.given)
-    work = (_of_numbers if of_numbers else _of_columns)(arguments, dtype, card)
+    work = _of_numbers(arguments, dtype, card) if of_numbers else _of_columns(arguments, card)
     if work is None:
         return None
     rows = sum(name != "influence" for name in names)
@@ -226,7 +226,7 @@ def _of_numbers(arguments: Arguments, dtype: str, card: Card) -> _Work | None:
     return _Work("pullback", "DERIVED", blocks, (blocks,), by, held=derived)
 
 
-def _of_columns(arguments: Arguments, dtype: str, card: Card) -> _Work:  # noqa: ARG001
+def _of_columns(arguments: Arguments, card: Card) -> _Work:
     x, *numbers = arguments.given
     width = x.shape[-1]
     member, rows = _lanes(math.prod(x.shape), width)
