@@ -63,6 +63,12 @@ def evaluate(names: tuple[str, ...], arguments: Arguments) -> tuple[Array, ...]:
         return tuple([generic.evaluate(OPERATIONS[name], arguments) for name in names])
 
 
+def bends(z: Array, alpha: float) -> tuple[Array, Array] | None:
+    """∂ψ/∂α and ∂²ρ/∂α² at scale 1; None where no kernel computes them."""
+    with z.device:
+        return launch.bends(z, alpha, _CuPy())
+
+
 def total(names: tuple[str, ...], arguments: Arguments, weights: Array | None = None) -> Array:
     """Sum up elementwise operations; in one pass where x is dense, with nothing of its length made.
 

@@ -79,6 +79,12 @@ def values(
     return tuple([one.permute(back) for one in results])
 
 
+def bends(z: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """∂ψ/∂α and ∂²ρ/∂α² at scale 1; None where no kernel computes them."""
+    card = card_of(z.device)
+    return None if card is None else launch.bends(z, alpha, card)
+
+
 def _seen(tensor: torch.Tensor, shape: Any, order: list[int] | None) -> torch.Tensor:
     """The tensor, with its axes in the order of memory."""
     tensor = tensor.detach()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robloss._backends import evaluate, evaluate_all
+from robloss._backends.bends import bends
 from robloss._fit.linear_data import LinearData
 from robloss._fit.sums import (
     NO_SHAPE,
@@ -18,16 +19,12 @@ from robloss._fit.sums import (
     to_host,
     weighted_size,
 )
-from robloss._kernels.alpha import derivatives
 from robloss._typing import Array
 
 
 def loss_by_alpha(xp: Any, z: Array, alpha: float) -> tuple[Array, Array, Array]:
     """∂ρ/∂α, ∂²ρ/∂α² and ∂ψ/∂α at scale 1 and an α other than 2."""
-    u = z * z / abs(alpha - 2)
-    t, log_t = 1 + u, xp.log1p(u)
-    power = xp.exp(0.5 * alpha * log_t)
-    tilt, _, bow = derivatives(z, alpha, log_t, t, power, lambda a, b, c: a * b + c, xp.where)
+    tilt, bow = bends(xp, z, alpha)
     # float32 needs the slope to its last digits.
     return evaluate("grad_alpha", z, alpha, 1.0), bow, tilt
 

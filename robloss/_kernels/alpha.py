@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 # ∫₀¹ t² e^(Et) dt = Σ E^k/(k! (k + 3)); for |E| < 1 what follows the 18th term is below 1e-17.
-_MOMENT_SERIES = tuple(1 / (math.factorial(k) * (k + 3)) for k in range(18))
-_LAST = len(_MOMENT_SERIES) - 1
+MOMENTS = tuple(1 / (math.factorial(k) * (k + 3)) for k in range(18))
+_LAST = len(MOMENTS) - 1
 
 
 def derivatives(
@@ -37,9 +37,9 @@ def derivatives(
     e_1 = 0.5 * fma(v, -share, log_t)
     e_2 = (v / d) * ((0.5 * share) * (2.0 - v) - 1.0)
     # φ and its derivatives are ∫₀¹ t^k e^(Et) dt: each gives the next, one way or the other.
-    third = e * 0.0 + _MOMENT_SERIES[_LAST]
+    third = e * 0.0 + MOMENTS[_LAST]
     for k in range(_LAST - 1, -1, -1):
-        third = fma(third, e, _MOMENT_SERIES[k])
+        third = fma(third, e, MOMENTS[k])
     second = 0.5 * fma(-e, third, power)
     first = fma(-e, second, power)
     small = e * e < 1.0

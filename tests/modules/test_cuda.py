@@ -506,3 +506,15 @@ def test_nothing_is_built_while_a_graph_is_captured(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="must be built before a graph is captured, but got 'd"):
         torch_cuda._built(Kernel("dense", "float32", ("loss",), "DERIVED"), -1)
+
+
+@on_host
+def test_an_adapted_fit_takes_its_second_derivatives_from_one_kernel(started):
+    rng = np.random.default_rng(SEED)
+    X, noise = rng.normal(size=(3000, 2)), rng.standard_t(2.0, 3000)
+    y = X @ [1.0, -2.0] + noise
+    fit = robloss.fit_linear(torch.tensor(X), torch.tensor(y))
+    assert names(started).count("bends") >= fit.n_iter
+    by_numpy = robloss.fit_linear(X, y)
+    assert fit.alpha == pytest.approx(by_numpy.alpha, abs=1e-7)
+    np.testing.assert_allclose(fit.coef, by_numpy.coef, rtol=1e-8)

@@ -17,6 +17,7 @@ from samples import of_numbers
 import robloss
 from robloss._args import prepare
 from robloss._backends import cuda
+from robloss._backends.bends import bends
 from robloss._backends.cuda import WANTED, Kernel, launch, layouts, parameters
 from robloss._kernels.partition import at
 from robloss._ops import OPERATIONS
@@ -436,6 +437,23 @@ def test_host_code_of_sums_without_weights(size):
     np.testing.assert_allclose(sums, expected, rtol=1e-14)
     stepped = prepare(OPERATIONS["loss"].parameters, (x[::2], 0.5, 2.0))
     assert launch.total(("loss",), stepped, None, Host()) is None
+
+
+# ------------------------------------------------------------------------------- Newton's step
+
+
+@on_host
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-3)])
+@pytest.mark.parametrize("alpha", [-7.0, -2.0, 0.0, 0.5, 1.0, 1.7, 2.5])
+@pytest.mark.parametrize("size", [0, 1, 60])
+def test_host_code_of_second_derivatives_in_alpha(size, alpha, dtype, rtol):
+    z = aligned(X[:size], dtype)
+    found = launch.bends(z, alpha, Host())
+    expected = bends(np, z.astype(float), alpha)
+    for values, wanted in zip(found, expected, strict=True):
+        assert values.dtype == dtype
+        np.testing.assert_allclose(values, wanted, rtol=rtol, atol=1e-5 * rtol)
+    assert launch.bends(np.zeros((4, 4))[:, ::2], alpha, Host()) is None
 
 
 # ---------------------------------------------------------------------- numbers on the device

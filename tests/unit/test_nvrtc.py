@@ -52,6 +52,7 @@ def kernels():
         for member in ("POWER", "STEEP_POWER"):
             yield Kernel("sums", dtype, WANTED, member)
         yield Kernel("derive", dtype, (), "DERIVED")
+        yield Kernel("bends", dtype, (), "POWER")
         yield Kernel("pullback", dtype, SLOPES, "DERIVED", True)
         for member, is_large in (("DERIVED", False), ("LANES", True)):
             yield Kernel("columns", dtype, WANTED, member, False, is_large)

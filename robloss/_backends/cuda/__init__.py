@@ -14,6 +14,7 @@ import numpy as np
 
 from robloss import _quadrature
 from robloss._backends.cuda.parameters import MODERATE, SATURATED
+from robloss._kernels.alpha import MOMENTS
 from robloss._kernels.constants import FLOAT32, FLOAT64
 from robloss._partition import table
 
@@ -121,7 +122,7 @@ class Kernel:
     Attributes
     ----------
     name : {"dense", "columns", "strided", "sums", "derive", "pullback", "pullback_columns", \
-"partition"}
+"partition", "bends"}
         Its function, and the file that it stands in.
     dtype : {"float16", "float32", "float64"}
         Of the arrays.
@@ -156,6 +157,8 @@ class Kernel:
             f"[[maybe_unused]] constexpr bool IS_SMOOTH = {str(self.is_smooth).lower()};",
         ]
         made_for += [_pieces(name) for name in self.operations if name in PARTITION]
+        if self.name == "bends":
+            made_for.append(_series("double", "MOMENTS", MOMENTS))
         return "\n".join([_head(), *map(_text, _PARTS), *made_for, _text(self.name)])
 
 

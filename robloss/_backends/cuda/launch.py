@@ -253,6 +253,26 @@ def _parameters(values: Any, steps: Any, card: Card) -> Any:
     return made
 
 
+def bends(z: Array, alpha: float, card: Card) -> tuple[Array, Array] | None:
+    """∂ψ/∂α and ∂²ρ/∂α² at scale 1; None where no kernel can do it.
+
+    Parameters
+    ----------
+    z : array
+    alpha : float
+        Finite, and not 2.
+    card : Card
+    """
+    dtype, size = str(z.dtype).rpartition(".")[2], math.prod(z.shape)
+    if dtype not in STORED or not is_dense(z, card):
+        return None
+    tilt, bow = (card.empty(tuple(z.shape), z.dtype) for _ in range(2))
+    given = card.pointer(z), np.array([alpha]), card.pointer(tilt), card.pointer(bow), size
+    kernel = Kernel("bends", dtype, (), "POWER")
+    blocks = min(-(-size * z.itemsize // (THREADS * PACK)), MOST_BLOCKS)
+    return (tilt, bow) if not size or card.start(kernel, blocks, given) else None
+
+
 def derive(alpha: Array, scale: Array, byte: Any, dtype: str, card: Card) -> tuple[Array] | None:
     """What kernels need of an alpha and a scale on the device, made there; None if it cannot be."""
     size = 2 * parameters.layout(real(dtype)).itemsize
