@@ -58,7 +58,18 @@ _EXACT = {
     "QUADRATURE_REACH": _quadrature.REACH,
 }
 
-_PARTS = ("pairs", "family", "numbers", "slope", "exact", "outputs", "memory", "blocks", "lanes")
+_PARTS = (
+    "pairs",
+    "family",
+    "numbers",
+    "slope",
+    "exact",
+    "outputs",
+    "pulled",
+    "memory",
+    "blocks",
+    "lanes",
+)
 
 
 def _series(kind: str, name: str, numbers: tuple[float, ...]) -> str:

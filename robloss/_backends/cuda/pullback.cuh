@@ -1,7 +1,6 @@
 // What a backward pass asks for where x is dense and one alpha and one scale lie on the device: the
-// gradient in x, and each block's partial sum, in float64, of those in alpha and scale. The gradient
-// from above is dense too, or one number for all, and then `step` is 0. What it makes 0 is left out,
-// whatever x: slopes of huge residuals may be infinite.
+// gradient in x, and each block's partial sum of those in alpha and scale. The gradient from above is
+// dense too, or one number for all, and then `step` is 0.
 
 template <int SIZE>
 __device__ inline void slopes(const Real (&x)[SIZE], const Numbers<Real>* derived,
@@ -22,7 +21,7 @@ pullback(const Stored* __restrict__ grad, const long long step, const Stored* __
          const Numbers<Real>* __restrict__ derived, Stored* __restrict__ in_x,
          double* __restrict__ partial, const long long size) {
     constexpr int SIZE = Pack<Stored>::SIZE;
-    double grad_alpha = 0.0, grad_scale = 0.0;
+    Pulled<WANTED> sums;
     for (long long start = thread_index() * SIZE; start < size; start += thread_count() * SIZE) {
         // Past the end are zeros, of which all slopes are 0.
         Real residuals[SIZE], above[SIZE];
@@ -33,22 +32,16 @@ pullback(const Stored* __restrict__ grad, const long long step, const Stored* __
         Pack<Stored> pulled;
 #pragma unroll
         for (int i = 0; i < SIZE; ++i) {
-            const Real g = step ? above[i] : Real(*grad);
-            const bool counts = g != Real(0);
-            const Real in_alpha = counts ? out[i].grad_alpha : Real(0);
-            const Real in_scale = counts ? out[i].grad_scale : Real(0);
-            pulled.at[i] = Stored(counts ? g * out[i].influence : Real(0));
-            if (WANTED & GRAD_ALPHA) grad_alpha += double(g) * double(in_alpha);
-            if (WANTED & GRAD_SCALE) grad_scale += double(g) * double(in_scale);
+            pulled.at[i] = Stored(sums.add(step ? above[i] : Real(*grad), out[i]));
         }
         if (WANTED & INFLUENCE) store(in_x, start, size, pulled);
     }
     if (WANTED & GRAD_ALPHA) {
-        const double sum = summed_by_block(grad_alpha);
+        const double sum = summed_by_block(sums.grad_alpha);
         if (threadIdx.x == 0) partial[blockIdx.x] = sum;
     }
     if (WANTED & GRAD_SCALE) {
-        const double sum = summed_by_block(grad_scale);
+        const double sum = summed_by_block(sums.grad_scale);
         const long long row = WANTED & GRAD_ALPHA ? gridDim.x : 0;
         if (threadIdx.x == 0) partial[row + blockIdx.x] = sum;
     }

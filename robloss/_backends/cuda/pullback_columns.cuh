@@ -26,7 +26,7 @@ pullback_columns(const Stored* __restrict__ grad, const long long step,
     if (lane >= lanes) return;
     const Numbers<Real> by = numbers_at<MEMBER, Real>(lane % Place(width), of);
     const Real g_of_all = step ? Real(0) : Real(*grad);
-    double grad_alpha = 0.0, grad_scale = 0.0;
+    Pulled<WANTED> sums;
     for (Place start = lane; start < size; start += SIZE * lanes) {
         // Past the end are zeros, of which all slopes are 0.
         Real residuals[SIZE], above[SIZE];
@@ -37,17 +37,10 @@ pullback_columns(const Stored* __restrict__ grad, const long long step,
 #pragma unroll
         for (int k = 0; k < SIZE; ++k) {
             const Place i = start + k * lanes;
-            const Real g = step ? above[k] : g_of_all;
-            const bool counts = g != Real(0);
-            const Real in_alpha = counts ? out[k].grad_alpha : Real(0);
-            const Real in_scale = counts ? out[k].grad_scale : Real(0);
-            if (WANTED & GRAD_ALPHA) grad_alpha += double(g) * double(in_alpha);
-            if (WANTED & GRAD_SCALE) grad_scale += double(g) * double(in_scale);
-            if ((WANTED & INFLUENCE) && i < size) {
-                in_x[i] = Stored(counts ? g * out[k].influence : Real(0));
-            }
+            const Real pulled = sums.add(step ? above[k] : g_of_all, out[k]);
+            if ((WANTED & INFLUENCE) && i < size) in_x[i] = Stored(pulled);
         }
     }
-    if (WANTED & GRAD_ALPHA) partial[lane] = grad_alpha;
-    if (WANTED & GRAD_SCALE) partial[(WANTED & GRAD_ALPHA ? all_lanes : 0) + lane] = grad_scale;
+    if (WANTED & GRAD_ALPHA) partial[lane] = sums.grad_alpha;
+    if (WANTED & GRAD_SCALE) partial[(WANTED & GRAD_ALPHA ? all_lanes : 0) + lane] = sums.grad_scale;
 }
