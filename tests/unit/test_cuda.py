@@ -122,6 +122,21 @@ def test_host_code_of_a_saturating_loss_alone(alpha, scale, dtype):
 
 
 @on_host
+@each_dtype
+@pytest.mark.parametrize("alpha", [0.0, 1e-10, -1e-5])
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_host_code_of_a_loss_alone_keeps_tiny_residuals(where, alpha, dtype):
+    # Where alpha is small the exponent of the power is subnormal long before the loss is.
+    x, alpha = np.logspace({"float64": -153, "float32": -18}[dtype], 0, 100), aligned(alpha, dtype)
+    points = np.stack([x, np.full(100, alpha), np.full(100, 1.5)], axis=1)
+    exact = truth("loss", points.astype(dtype).astype(float), dtype)
+    numbers = (float(alpha), 1.5) if where == "host" else (alpha, aligned(1.5, dtype))
+    (values,) = evaluate(("loss",), aligned(exact.points[:, 0], dtype), *numbers)
+    row = judge("host", "loss", dtype, "", exact, values.astype(float), kernel_allowance)
+    assert row.ratio <= 1, row
+
+
+@on_host
 def test_the_measurement_can_fail():
     exact = truth("loss", of_numbers(0.7, 1.3, 100, SEED, "float32"), "float32")
     (values,) = evaluate(("loss",), aligned(exact.points[:, 0], "float32"), 0.7001, 1.3)

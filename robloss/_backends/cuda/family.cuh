@@ -67,9 +67,10 @@ __device__ inline Parts<T> power(T x, const Derived<T>& of) {
     parts.ratio = bent(z, T(0), at.t, of.shape);
     parts.pull = pull.value;
     parts.pull_lo = pull.lo;
-    // Where z is subnormal so is the loss, and whatever else is made of it but the pull.
-    parts.served = parts.loss_served = fabs(x) <= of.far;
+    // Below `near` the pull is subnormal, or E, of which the loss is made where alpha is small.
+    parts.served = fabs(x) <= of.far;
     parts.pull_served = (fabs(x) >= of.near) | (x == T(0));
+    parts.loss_served = parts.served & parts.pull_served;
     parts.growth = {log.whole, at.t, e.whole(), of.shape.p, of.shape.tilt};
     return parts;
 }

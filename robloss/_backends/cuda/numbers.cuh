@@ -56,7 +56,8 @@ __device__ inline Derived<T> derived(double alpha, double scale) {
     const double steepest = 0.5 * fmax(fabs(alpha), b.value);
     double far = sqrt(expm1(fmin(room / steepest, 2.0 * log(furthest))));
     if (alpha < MODERATE_LOW) far = sqrt(expm1(SATURATED / (-0.5 * alpha)));
-    of.near = T(unit * sqrt(double(F::LEAST) * fmax(1.0, scale / b.value)));
+    const double least = double(F::LEAST) * fmax(fmax(1.0, scale / b.value), 2.0 / fabs(alpha));
+    of.near = T(unit * sqrt(least));
     of.far = T(unit * far);
     return of;
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from robloss._kernels.constants import FLOAT32, FLOAT64
 
-# notation: b = |α − 2|, c = scale
+# notation: b = |α − 2|, c = scale, z = (x/c)²/b, E = (α/2) log(1 + z)
 
 # The alphas for which z = (x/c)²/b is rounded once, which |α|/2 and |α − 2|/2 magnify, and of which
 # the exponent needs no remainder: see `power_of`. Of 15 million points in float32 none had an error
@@ -80,13 +80,13 @@ def _derived(alpha: float, scale: float, real: Any) -> list[Any]:
 def _served(
     alpha: float, scale: float, b: float, room: float, numbers: dict[str, Any]
 ) -> tuple[float, float]:
-    """|x| from which on z and z b/c are normal numbers, and up to which exponents are."""
+    """|x| from which on z, z b/c and E are normal numbers, and up to which exponents serve."""
     unit = scale * math.sqrt(b)  # of x, in which z = x²
     if alpha < MODERATE[0]:
         exponent = SATURATED / (-0.5 * alpha)
     else:
         exponent = min(room / (0.5 * max(abs(alpha), b)), 2.0 * math.log(numbers["FAR"]))
-    near = math.sqrt(numbers["LEAST"] * max(1.0, scale / b))
+    near = math.sqrt(numbers["LEAST"] * max(1.0, scale / b, 2.0 / abs(alpha)))
     return unit * near, unit * math.sqrt(math.expm1(exponent))
 
 
