@@ -139,7 +139,7 @@ def column_names(table: Any) -> list[str] | None:
 def series_name(column: Any) -> str | None:
     """Name of a series of any library; None for an array: what has its name may be another."""
     name = None if library_of(column) else getattr(column, "name", None)
-    return None if name is None else str(name)
+    return None if name is None else str(name) or None  # Polars has the empty name for none
 
 
 def as_numpy(name: str, table: Any) -> NDArray[Any]:
@@ -185,5 +185,6 @@ def real_dtype(name: str, array: Array, xp: Any) -> Any:
 
 
 def compute_dtype(xp: Any, dtype: Any) -> Any:
-    """The dtype to compute in, in the byte order here: float32 for 16-bit floats."""
-    return xp.result_type(dtype, xp.float32)
+    """The dtype to compute in, in the byte order here: float32 for narrower floats."""
+    # Libraries do not promote floats of 8 bits.
+    return xp.result_type(xp.float32 if xp.finfo(dtype).bits < 32 else dtype, xp.float32)

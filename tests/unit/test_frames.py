@@ -80,6 +80,16 @@ def test_a_response_has_the_name_of_its_series(module):
     assert f"response{'loss':>30}" in fit.summary()
 
 
+@pytest.mark.parametrize("module", ["pandas", "polars"])
+def test_a_series_need_not_have_a_name(module):
+    module = pytest.importorskip(module, reason=f"{module} is not installed")
+    response = module.Series(STACKLOSS.y)
+    assert robloss.fit_linear(STACKLOSS.X, response).target_names == ("y",)
+    fit = robloss.fit_location(response)
+    assert fit.column_name is None
+    assert "\ncolumn" not in fit.summary()
+
+
 def test_locations_have_the_names_of_their_columns(library):
     fits = robloss.fit_location(frame(library, COLUMNS))
     assert [fit.column_name for fit in fits] == [*COLUMNS]

@@ -84,6 +84,21 @@ def test_16_bit_floats_are_computed_in_32(backend, floating):
     assert compute_dtype(backend.xp, dtype) == backend.dtype(wanted)
 
 
+def test_8_bit_floats_are_computed_in_32(backend):
+    kind = getattr(backend.xp, "float8_e4m3fn", None)
+    if kind is None:
+        pytest.skip("this library has no floats of 8 bits")
+    x = backend.xp.astype(backend.array([0.5, -2.0], "float32"), kind)
+    values = loss(x, 1.0)
+    assert values.dtype == kind
+    # Three bits after the leading one.
+    np.testing.assert_allclose(
+        backend.to_numpy(backend.xp.astype(values, backend.xp.float32)),
+        loss(np.array([0.5, -2.0]), 1.0),
+        rtol=2.0**-4,
+    )
+
+
 @pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
 def test_the_dtype_to_compute_in_has_the_byte_order_here(kind):
     dtype = compute_dtype(np, np.dtype(kind).newbyteorder())
