@@ -88,7 +88,7 @@ def evaluate(name: str, *given: Any, out: Any = None, check: bool = True) -> Arr
 def evaluate_all(
     names: tuple[str, ...], *given: Any, out: Sequence[Any] | None = None, check: bool = True
 ) -> tuple[Array, ...]:
-    """Compute several operations of the same parameters: for NumPy arrays in one pass.
+    """Compute several operations of the same parameters: where a kernel does, in one pass.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ def constant(array: torch.Tensor) -> torch.Tensor:
 
 
 def added(value: torch.Tensor, term: torch.Tensor | float) -> torch.Tensor:
-    """The sum, written into `value` unless torch records or transforms the operation."""
+    """The sum, written into `value` unless torch observes or transforms the operation."""
     tensors = (value,) if isinstance(term, float) else (value, term)
     if torch.compiler.is_compiling() or _is_transformed() or not _are_unseen(tensors):
         return value + term

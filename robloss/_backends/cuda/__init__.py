@@ -140,8 +140,8 @@ class Kernel:
     operations : tuple of str
         What it computes.
     member : {"POWER", "SATURATING", "STEEP_POWER", "DERIVED", "LANES"}
-        Which member of the family: of numbers of the host, of numbers on the device, or of alpha or
-        scale per element.
+        Which member of the family: of numbers of the host; or of those on the device, for many
+        elements or for few.
     is_smooth : bool, default False
         Whether ∂ρ/∂α at alpha = 2, which is infinite, is taken at the next smaller number.
     is_large : bool, default False

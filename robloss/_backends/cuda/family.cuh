@@ -1,8 +1,8 @@
 // The loss family on one residual: the fast path, in the precision of the data. The mathematics is
 // that of robloss/_kernels/family.py. Two of its members are enough here, where a kernel waits for
-// memory: `power` for one alpha of moderate size, `steep_power` for every other and for parameters
-// per element; `saturating` saves a third where only the loss is wanted. What an element that is not
-// `served` gets means nothing: `exact` computes it.
+// memory: `power` where alpha is of moderate size and serves many elements, `steep_power` elsewhere;
+// `saturating` saves two fifths of the instructions where only the loss is wanted. What an element
+// that is not `served` gets means nothing: `exact` computes it.
 //
 // notation: c = scale, s = (x/c)², b = |α − 2|, z = s/b, t = 1 + z, p = α/2, P = t^p,
 //           W = c²w = t^(p − 1), L = log t
@@ -20,7 +20,7 @@ struct Width {
     T room;  // the largest exponent whose exponential may be multiplied with 1/c²
 };
 
-// Of an alpha and a scale for all elements: computed on the host, see cuda/parameters.py.
+// Of an alpha and a scale for many elements: by cuda/parameters.py, or numbers.cuh on the device.
 template <class T>
 struct Derived {
     Shape<T> shape;

@@ -52,7 +52,7 @@ class Card(Protocol):
 
 
 class _Call(NamedTuple):
-    """What both kinds of kernels are started with."""
+    """What is to be computed, of what, and where."""
 
     operations: tuple[str, ...]
     arguments: Arguments

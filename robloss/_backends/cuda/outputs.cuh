@@ -81,7 +81,7 @@ struct Numbers {
     Derived<T> derived;
 };
 
-// DERIVED: alpha and scale are numbers on the device, LANES: one of them is per element.
+// Of an alpha and a scale on the device, DERIVED: for many elements, LANES: for few, or for each.
 enum Member { POWER, SATURATING, STEEP_POWER, DERIVED, LANES };
 
 template <int MEMBER, class T>
