@@ -16,6 +16,7 @@ import torch
 
 from robloss._args import Arguments
 from robloss._backends.cuda import STORED, Kernel, launch, layouts, serves, telling
+from robloss._backends.cuda.compiler import asked, compiled
 
 _PARTIALS = ("influence", "grad_alpha", "grad_scale")
 _building = threading.Lock()
@@ -181,38 +182,22 @@ def _build(kernel: Kernel, device: int) -> Any:
             f"{kernel.name!r} in one. Run the step once before, as torch asks for its own kernels."
         )
     try:
-        return _loaded(_compiled(kernel, torch.cuda.get_device_capability(device)), kernel, device)
+        major, minor = torch.cuda.get_device_capability(device)
+        return _loaded(compiled(kernel, f"sm_{major}{minor}").code, kernel, device)
     except Exception as error:  # noqa: BLE001 - bindings, compiler and driver raise what they like
         telling.warn(f"{type(error).__name__}: {error}", "torch")
         return None
 
 
-def _compiled(kernel: Kernel, capability: tuple[int, int]) -> bytes:
-    """The machine code; subnormal numbers count, as in torch's own kernels."""
-    from cuda.bindings import nvrtc
-
-    program = _asked(nvrtc.nvrtcCreateProgram(kernel.source.encode(), b"robloss.cu", 0, [], []))
-    options = [f"--gpu-architecture=sm_{capability[0]}{capability[1]}".encode(), b"--std=c++17"]
-    done = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    if done[0]:
-        log = b" " * _asked(nvrtc.nvrtcGetProgramLogSize(program))
-        _asked(nvrtc.nvrtcGetProgramLog(program, log))
-        raise RuntimeError(log.rstrip(b"\0").decode().strip() or repr(done[0]))
-    code: bytes = b" " * _asked(nvrtc.nvrtcGetCUBINSize(program))
-    _asked(nvrtc.nvrtcGetCUBIN(program, code))
-    _asked(nvrtc.nvrtcDestroyProgram(program))
-    return code
-
-
 def _loaded(code: bytes, kernel: Kernel, device: int) -> Any:
     from cuda.bindings import driver
 
-    _asked(driver.cuCtxPushCurrent(_context(device)))
+    asked(driver.cuCtxPushCurrent(_context(device)))
     try:
-        module = _asked(driver.cuModuleLoadData(code))
-        return _asked(driver.cuModuleGetFunction(module, kernel.name.encode()))
+        module = asked(driver.cuModuleLoadData(code))
+        return asked(driver.cuModuleGetFunction(module, kernel.name.encode()))
     finally:
-        _asked(driver.cuCtxPopCurrent())
+        asked(driver.cuCtxPopCurrent())
 
 
 @cache
@@ -221,7 +206,7 @@ def _context(device: int) -> Any:
     from cuda.bindings import driver
 
     torch.cuda.init()
-    return _asked(driver.cuDevicePrimaryCtxRetain(_asked(driver.cuDeviceGet(device))))
+    return asked(driver.cuDevicePrimaryCtxRetain(asked(driver.cuDeviceGet(device))))
 
 
 def _start(built: Any, device: int, blocks: int, stream: int, arguments: tuple[Any, ...]) -> None:
@@ -230,17 +215,9 @@ def _start(built: Any, device: int, blocks: int, stream: int, arguments: tuple[A
 
     held = [np.array(one, "i8") if isinstance(one, int) else one for one in arguments]
     addresses = np.array([one.ctypes.data for one in held], "u8")
-    _asked(driver.cuCtxPushCurrent(_context(device)))
+    asked(driver.cuCtxPushCurrent(_context(device)))
     try:
         sides = blocks, 1, 1, launch.THREADS, 1, 1
-        _asked(driver.cuLaunchKernel(built, *sides, 0, stream, addresses.ctypes.data, 0))
+        asked(driver.cuLaunchKernel(built, *sides, 0, stream, addresses.ctypes.data, 0))
     finally:
-        _asked(driver.cuCtxPopCurrent())
-
-
-def _asked(answer: tuple[Any, ...]) -> Any:
-    """What one of the bindings' functions gives, beside the error."""
-    error, *found = answer
-    if error:
-        raise RuntimeError(repr(error))
-    return found[0] if found else None
+        asked(driver.cuCtxPopCurrent())

@@ -485,7 +485,7 @@ def test_the_formula_serves_where_kernels_cannot_be_built(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    monkeypatch.setattr(torch_cuda, "_compiled", fails)
+    monkeypatch.setattr(torch_cuda, "compiled", fails)
     monkeypatch.setattr(torch_cuda, "_kernels", {})
     monkeypatch.setattr(torch_cuda, "card_of", Paper)
     monkeypatch.setattr(torch_operators, "on_host", lambda tensors: False)

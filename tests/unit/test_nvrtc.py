@@ -5,6 +5,7 @@ import re
 import pytest
 
 from robloss._backends.cuda import PARTITION, STORED, WANTED, Kernel
+from robloss._backends.cuda.compiler import asked, compiled
 
 nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-bindings is not installed")
 try:
@@ -13,32 +14,10 @@ except RuntimeError:
     pytest.skip("CUDA's compiler (NVRTC) is not installed", allow_module_level=True)
 
 SLOPES = ("influence", "grad_alpha", "grad_scale")
-# What torch's and CuPy's ways compile with, but for the card.
-OPTIONS = {"torch": ["--std=c++17"], "cupy": ["--std=c++17", "-ftz=true"]}
+# What those who start kernels ask for beside the target.
+OPTIONS = {"torch": (), "cupy": ("-ftz=true",)}
 LOSS = Kernel("dense", "float32", ("loss",), "POWER")
 ESTIMATORS = Kernel("dense", "float32", ("loss", "influence", "weight"), "POWER")
-
-
-def asked(answer):
-    error, *found = answer
-    assert error == nvrtc.nvrtcResult.NVRTC_SUCCESS
-    return found[0] if found else None
-
-
-def text_of(size, get, program):
-    text = b" " * asked(size(program))
-    asked(get(program, text))
-    return text.rstrip(b"\0").decode()
-
-
-def compiled(kernel, card="sm_90", by="torch", options=()):
-    """The compiler's report, and the kernel in PTX."""
-    program = asked(nvrtc.nvrtcCreateProgram(kernel.source.encode(), b"kernel.cu", 0, [], []))
-    given = [f"--gpu-architecture={card}", *OPTIONS[by], *options]
-    done = nvrtc.nvrtcCompileProgram(program, len(given), [one.encode() for one in given])
-    log = text_of(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program).strip()
-    assert done[0] == nvrtc.nvrtcResult.NVRTC_SUCCESS, log
-    return log, text_of(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program)
 
 
 def kernels():
@@ -68,7 +47,9 @@ def name_of(kernel):
 
 @pytest.mark.parametrize("kernel", [*kernels()], ids=name_of)
 def test_every_kind_of_kernel_compiles_without_a_warning(kernel):
-    assert compiled(kernel)[0] == ""
+    code, log = compiled(kernel, "sm_90")
+    assert log == ""
+    assert code.startswith(b"\x7fELF")
 
 
 @pytest.mark.parametrize("card", ["sm_75", "sm_120"])
@@ -77,13 +58,14 @@ def test_for_older_and_newer_cards_too(card, by):
     if int(card[3:]) not in asked(nvrtc.nvrtcGetSupportedArchs()):
         pytest.skip(f"this NVRTC does not know {card}")
     for name, operations in (("dense", WANTED), ("pullback", SLOPES)):
-        assert compiled(Kernel(name, "float16", operations, "DERIVED"), card, by)[0] == ""
+        kernel = Kernel(name, "float16", operations, "DERIVED")
+        assert compiled(kernel, card, *OPTIONS[by]).log == ""
 
 
 def test_the_loss_by_columns_runs_in_as_many_threads():
     # What it takes to that is left to the memory of each thread, a little outside of the loop.
     kernel = Kernel("columns", "float32", ("loss",), "DERIVED")
-    report, _ = compiled(kernel, options=["--ptxas-options=-v"])
+    report = compiled(kernel, "sm_90", "--ptxas-options=-v").log
     of_it = report.partition("properties for columns")[2]
     assert int(re.search(r"(\d+) bytes spill loads", of_it)[1]) <= 64
     assert int(re.search(r"Used (\d+) registers", of_it)[1]) <= 64
@@ -93,7 +75,7 @@ def test_the_loss_by_columns_runs_in_as_many_threads():
     "kernel", [LOSS, Kernel("dense", "float64", ("loss",), "POWER")], ids=name_of
 )
 def test_the_loss_keeps_its_registers(kernel):
-    report, _ = compiled(kernel, options=["--ptxas-options=-v"])
+    report = compiled(kernel, "sm_90", "--ptxas-options=-v").log
     of_it = report.partition("properties for dense")[2]
     assert "0 bytes spill stores, 0 bytes spill loads" in of_it.partition("registers")[0]
     # 64 of a multiprocessor's 65536 leave room for half as many threads as there could be: what
@@ -103,7 +85,7 @@ def test_the_loss_keeps_its_registers(kernel):
 
 def body(kernel):
     """What a kernel is in PTX, without the functions that it calls."""
-    ptx = compiled(kernel, "compute_90")[1]
+    ptx = compiled(kernel, "compute_90").code.decode()
     return ptx[ptx.index(".entry") :].partition(".func")[0]
 
 
@@ -129,11 +111,12 @@ def test_float32_is_computed_in_float32():
     assert IN_DOUBLE.findall(body(Kernel("dense", "float64", WANTED, "POWER")))
 
 
-def test_torchs_way_to_the_compiler():
-    pytest.importorskip("torch")
-    from robloss._backends import torch_cuda
-
-    assert torch_cuda._compiled(LOSS, (9, 0)).startswith(b"\x7fELF")
+def test_what_does_not_compile_is_told_in_the_compilers_words():
     broken = Kernel("dense", "float32", ("loss",), "NO_MEMBER")
     with pytest.raises(RuntimeError, match='identifier "NO_MEMBER" is undefined'):
-        torch_cuda._compiled(broken, (9, 0))
+        compiled(broken, "sm_90")
+
+
+def test_the_compiler_writes_into_no_byte_of_pythons():
+    compiled(LOSS, "sm_90")  # with nothing to say: its log is one zero byte
+    assert [bytes([byte])[0] for byte in range(256)] == [*range(256)]
