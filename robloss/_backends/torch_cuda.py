@@ -88,7 +88,8 @@ def bends(z: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor] | 
 
 def _seen(tensor: torch.Tensor, shape: Any, order: list[int] | None) -> torch.Tensor:
     """The tensor, with its axes in the order of memory."""
-    tensor = tensor.detach()
+    # Of an imaginary part torch may have noted only the sign, unless its operators were passed.
+    tensor = tensor.detach().resolve_neg()
     if order is None or not tensor.ndim:
         return tensor
     return tensor.expand(shape).permute(order)

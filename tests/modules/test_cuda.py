@@ -203,6 +203,16 @@ def test_a_step_of_an_adaptive_loss_is_four_kernels(started, turned):
 
 
 @on_host
+def test_a_sign_that_torch_has_only_noted_counts(started):
+    x = torch.imag(torch.complex(torch.zeros(5), torch.arange(1.0, 6.0)).conj())
+    assert x.is_neg()
+    expected = torch.from_numpy(robloss.influence(x.numpy(force=True), 1.0))
+    for alpha in (1.0, torch.tensor(1.0)):
+        close(robloss.influence(x, alpha), expected, "float32")
+    assert len(names(started)) == 2
+
+
+@on_host
 def test_channels_that_lie_last_in_memory_are_columns(started):
     rng = np.random.default_rng(SEED)
     x = torch.tensor(rng.standard_cauchy((2, 3, 4, 5))).to(memory_format=torch.channels_last)
