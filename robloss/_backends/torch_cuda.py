@@ -76,7 +76,8 @@ def values(
     if order is None:
         return results
     back = [order.index(axis) for axis in range(len(order))]
-    return tuple([one.permute(back) for one in results])
+    # Not views, in which torch refuses to write: on the same memory.
+    return tuple([one.new_empty(0).set_(one.permute(back)) for one in results])
 
 
 def bends(z: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -284,6 +284,21 @@ def test_results_lie_in_memory_as_compilers_foresee(started):
 
 
 @on_host
+@pytest.mark.parametrize("function", ["loss", "nll"])
+def test_results_may_be_written_into_whatever_their_layout(started, function):
+    x, alpha, scale = leaves((5, 3), (5,), ())
+    given = x.T, alpha, scale
+    value = getattr(robloss, function)(*given)
+    with torch.no_grad():
+        unrecorded = getattr(robloss, function)(*given)
+    terms = getattr(robloss, function)(*[one.detach().numpy() for one in given])
+    for one in (value, unrecorded):
+        assert one.stride() == given[0].stride()
+        one *= scale
+        close(one.detach(), torch.from_numpy(terms) * scale.detach(), "float64")
+
+
+@on_host
 def test_operators_are_sound(started):
     for name, columns in (("loss", ()), ("smooth_loss", ()), ("smooth_loss", (3,))):
         given = leaves((5, 3), columns, columns)
