@@ -66,7 +66,7 @@ def values(
     card = _card(tensors)
     if card is None or not serves(names):
         return None
-    stored = _stored(dtype)
+    stored = _stored(dtype, tensors)
     shape = torch.broadcast_shapes(*[one.shape for one in tensors])
     order = _memory_order(given[0], shape)
     inputs = tuple([one if isinstance(one, float) else _seen(one, shape, order) for one in given])
@@ -77,7 +77,8 @@ def values(
     if order is None:
         return results
     back = [order.index(axis) for axis in range(len(order))]
-    return tuple([one.permute(back) for one in results])
+    # Not views, in which torch refuses to write: on the same memory.
+    return tuple([one.new_empty(0).set_(one.permute(back)) for one in results])
 
 
 def bends(z: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -110,7 +111,7 @@ def gradients(
         return None
     if not grad.numel() or not (layouts.are_numbers(*inputs) or layouts.are_columns(*inputs)):
         return None
-    dtype = _stored(dtype)
+    dtype = _stored(dtype, inputs)
     x, alpha, scale = [_dense(one, dtype) for one in inputs]
     is_constant = not any(grad.stride())
     above = grad.detach().to(dtype) if is_constant else _dense(grad, dtype)
@@ -143,8 +144,10 @@ def _card(inputs: list[torch.Tensor]) -> Any:
     return card_of(device) if all(one.device == device for one in inputs) else None
 
 
-def _stored(dtype: torch.dtype) -> torch.dtype:
+def _stored(dtype: torch.dtype, inputs: list[torch.Tensor]) -> torch.dtype:
     """The dtype that kernels are made for."""
+    if dtype == torch.float16 and any(one.dtype != dtype for one in inputs):
+        return torch.float32  # a number of the host comes in it, and may be none of float16
     return dtype if str(dtype).rpartition(".")[2] in STORED else torch.float32
 
 

@@ -72,6 +72,18 @@ def test_gradcheck_in_reverse_and_forward_mode(torch, backend, name):
     assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
 
 
+def test_the_fisher_information_stays_in_the_graph_and_warns_of_nothing(torch, backend):
+    alpha, scale = leaves(backend, 0.5, 2.0)
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # torch says it only once, perhaps to an earlier test
+    try:
+        matrix = robloss.fisher_information(alpha, scale)
+    finally:
+        torch.set_warn_always(before)
+    (slope,) = torch.autograd.grad(matrix[1, 1], scale)
+    torch.testing.assert_close(slope, -2 * matrix[1, 1].detach() / scale.detach())
+
+
 def test_gradgradcheck(torch, backend):
     x, alpha, scale = away_from_two(backend, torch)
     # d grad_alpha/d alpha is not offered: second order in x and scale, and mixed with alpha.

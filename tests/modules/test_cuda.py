@@ -144,6 +144,24 @@ def test_numbers_of_the_host_beside_tensors(started):
 
 
 @on_host
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("numbers", [(0.7001, 1.3001), (1.0, 1e-9), (1.0, 1e6)], ids=str)
+def test_numbers_of_the_host_keep_their_digits_beside_a_narrow_x(started, numbers, dtype):
+    size = min(numbers[1], 3e4)
+    x = torch.linspace(-size, size, 7, dtype=getattr(torch, dtype)).requires_grad_()
+    loss = robloss.loss(x, *numbers)
+    (slope,) = torch.autograd.grad(loss.sum(), x)
+    array = x.detach().double().numpy()
+    for name, found in (("loss", loss.detach()), ("influence", slope)):
+        assert found.dtype == x.dtype
+        expected = torch.from_numpy(getattr(robloss, name)(array, *numbers))
+        # One unit in the last place of 16 bits, normal or not.
+        rtol = torch.finfo(x.dtype).eps if dtype in ("float16", "bfloat16") else RTOL[dtype]
+        atol = torch.finfo(x.dtype).smallest_normal * rtol
+        torch.testing.assert_close(found, expected.to(x.dtype), rtol=rtol, atol=atol)
+
+
+@on_host
 def test_a_gradient_for_each_element(started):
     given = leaves((40,), (), (1,))
     grad = torch.linspace(-1.0, 1.0, 40, dtype=torch.float64)
@@ -291,6 +309,21 @@ def test_results_lie_in_memory_as_compilers_foresee(started):
             close(found, torch.from_numpy(robloss.loss(x.numpy(), 0.7, 0.7)), "float64")
     assert "dense" in names(started)
     assert "strided" in names(started)
+
+
+@on_host
+@pytest.mark.parametrize("function", ["loss", "nll"])
+def test_results_may_be_written_into_whatever_their_layout(started, function):
+    x, alpha, scale = leaves((5, 3), (5,), ())
+    given = x.T, alpha, scale
+    value = getattr(robloss, function)(*given)
+    with torch.no_grad():
+        unrecorded = getattr(robloss, function)(*given)
+    terms = getattr(robloss, function)(*[one.detach().numpy() for one in given])
+    for one in (value, unrecorded):
+        assert one.stride() == given[0].stride()
+        one *= scale
+        close(one.detach(), torch.from_numpy(terms) * scale.detach(), "float64")
 
 
 @on_host

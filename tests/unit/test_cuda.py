@@ -104,6 +104,20 @@ def test_host_code_of_numbers_is_as_exact_as_numpys_kernels(alpha, dtype):
 
 @on_host
 @each_dtype
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_host_code_of_a_saturating_loss_at_scales_that_only_exact_serves(where, dtype):
+    far = {"float64": 1e155, "float32": 1e18}[dtype]
+    for scale in (far, 1 / far, -1.0):
+        numbers = -3.0, scale
+        if where == "device":
+            numbers = [aligned(one, dtype) for one in numbers]
+        (values,) = evaluate(("loss",), aligned([0.0, 1e3 * scale], dtype), *numbers)
+        expected = [math.nan] * 2 if scale < 0 else [0.0, robloss.loss(1e3, -3.0)]
+        np.testing.assert_allclose(values, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+@on_host
+@each_dtype
 @pytest.mark.parametrize("alpha", [-math.inf, -1e6, -60.0, -2.5, -2.0000002])
 @pytest.mark.parametrize("scale", [1.3, 1e-12, 1e12])
 def test_host_code_of_a_saturating_loss_alone(alpha, scale, dtype):

@@ -79,7 +79,8 @@ __device__ inline Parts<T> power(T x, const Derived<T>& of) {
 template <class T>
 __device__ inline Parts<T> saturating(T x, const Derived<T>& of) {
     Parts<T> parts = power(fmin(fabs(x), of.far), of);
-    parts.loss_served = (fabs(x) >= of.near) | (x == T(0));
+    // Where all of `of` are NaN nothing is served, not even 0.
+    parts.loss_served = (fabs(x) >= of.near) | ((x == T(0)) & (of.far > T(0)));
     return parts;
 }
 
