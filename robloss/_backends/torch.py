@@ -78,9 +78,6 @@ def added(value: torch.Tensor, term: torch.Tensor | float) -> torch.Tensor:
     tensors = (value,) if isinstance(term, float) else (value, term)
     if torch.compiler.is_compiling() or _is_transformed() or not _are_unseen(tensors):
         return value + term
-    # What an operator lays out in another order is a view, which torch refuses to have changed.
-    if value._is_view() and _is_recorded(tensors):  # noqa: SLF001
-        return value + term
     return value.add_(term)
 
 
