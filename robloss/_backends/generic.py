@@ -19,14 +19,14 @@ def as_arrays(xp: Any, *values: Any) -> tuple[Array, ...]:
     device = getattr(example, "device", None)
     return tuple(
         # Not `asarray`, for which the host of a GPU waits.
-        xp.full((), as_held(value, xp, dtype), dtype=dtype, device=device)
+        xp.full((), or_infinite(value, xp, dtype), dtype=dtype, device=device)
         if isinstance(value, float)
         else value
         for value in values
     )
 
 
-def as_held(number: float, xp: Any, dtype: Any) -> float:
+def or_infinite(number: float, xp: Any, dtype: Any) -> float:
     """The number; beyond the range of a dtype, where libraries warn or refuse, infinity."""
     # The first condition spares nearly all numbers the second, which takes longer.
     if abs(number) > _LEAST_RANGE and abs(number) > float(xp.finfo(dtype).max):

@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from robloss._args import Arguments
 from robloss._backends import torch_cuda
 from robloss._backends import torch_operators as operators
-from robloss._backends.generic import as_held
+from robloss._backends.generic import or_infinite
 from robloss._backends.pullback import constant_of
 from robloss._backends.slopes import Slopes, loss_with_slopes, multiplied, pays
 from robloss._libraries import has_autocast
@@ -111,7 +111,7 @@ def _tensors(arguments: Arguments) -> list[torch.Tensor]:
         return list(arguments.given)
     device, dtype = _device(arguments), arguments.compute
     return [
-        torch.full((), as_held(one, xp, dtype), dtype=dtype, device=device)
+        torch.full((), or_infinite(one, xp, dtype), dtype=dtype, device=device)
         if isinstance(one, float)
         else one
         for one in arguments.given

@@ -472,6 +472,8 @@ def test_host_code_of_sums_without_weights(size):
 
 
 @on_host
+# What they are made of cancels where residuals are small: errors of up to 2e-13, and 1e-4 in
+# float32, of Cauchy's residuals.
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-3)])
 @pytest.mark.parametrize("alpha", [-7.0, -2.0, 0.0, 0.5, 1.0, 1.7, 2.5])
 @pytest.mark.parametrize("size", [0, 1, 60])

@@ -31,7 +31,7 @@ PARTITION = {
 STORED = {"float16": "Half", "float32": "float", "float64": "double"}
 """What arrays of a dtype hold; float16 is computed in float32."""
 
-# UNIT: of the bits of a number, as a whole number, that of its exponent, inverted.
+# UNIT: an octave, over what it counts in the bits of a number as an integer.
 _FORMATS = {
     "float": (
         FLOAT32 | {"UNIT": 2.0**-23, "LARGEST": float(np.finfo("float32").max)},

@@ -50,14 +50,14 @@ __device__ inline void slopes(const Growth<T> (&growth)[SIZE], Outputs<T> (&out)
     bool any_far = false;
 #pragma unroll
     for (int i = 0; i < SIZE; ++i) {
-        out[i].grad_alpha = near(growth[i]);
+        out[i].grad_alpha = near_slope(growth[i]);
         any_far |= is_far(growth[i]);
     }
     if (any_far) {
         bool any_left = false;
 #pragma unroll
         for (int i = 0; i < SIZE; ++i) {
-            if (is_far(growth[i])) out[i].grad_alpha = plain(growth[i]);
+            if (is_far(growth[i])) out[i].grad_alpha = plain_slope(growth[i]);
             any_left |= is_far(growth[i]) & !is_plain(growth[i]);
         }
         if (any_left) {
@@ -65,7 +65,7 @@ __device__ inline void slopes(const Growth<T> (&growth)[SIZE], Outputs<T> (&out)
             for (int i = 0; i < SIZE; ++i) {
                 const Growth<T>& g = growth[i];
                 if (is_far(g) & !is_plain(g)) {
-                    out[i].grad_alpha = far(g.log, g.t, g.power, g.p, g.tilt);
+                    out[i].grad_alpha = far_slope(g.log, g.t, g.power, g.p, g.tilt);
                 }
             }
         }

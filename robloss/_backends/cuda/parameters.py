@@ -16,7 +16,7 @@ from robloss._kernels.constants import FLOAT32, FLOAT64
 # notation: b = |α − 2|, c = scale, z = (x/c)²/b, E = (α/2) log(1 + z)
 
 # The alphas for which z = (x/c)²/b is rounded once, which |α|/2 and |α − 2|/2 magnify, and of which
-# the exponent needs no remainder: see `power_of`. Of 15 million points in float32 none had an error
+# the exponent needs no remainder: see `power_of`. Of 20 million points in float32 none had an error
 # above 5.9 ulp in ρ, ψ, w or ∂ρ/∂c.
 MODERATE = -2.0, 5.0
 # −E from which on 1 − e^E is 1 in both formats.

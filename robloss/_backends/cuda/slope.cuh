@@ -35,7 +35,7 @@ __device__ inline T rising(const Growth<T>& g, T e, T lam, T k_e, T k_to, bool b
 
 // ½ |p − 1| L³ P (k(E) − k(L))/(L − E), where neither exponent is large
 template <class T>
-__device__ inline T near(const Growth<T>& g) {
+__device__ inline T near_slope(const Growth<T>& g) {
     using F = Format<T>;
     const T at = g.log * g.p - F::CENTER, to = g.log - F::CENTER;
     // Horner's scheme for k(E) goes through the coefficients of (k(·) − k(E))/(· − E).
@@ -62,7 +62,7 @@ __device__ inline bool is_plain(const Growth<T>& g) {
 }
 
 template <class T>
-__device__ inline T plain(const Growth<T>& g) {
+__device__ inline T plain_slope(const Growth<T>& g) {
     const T one = T(1), inverse = divide(one, g.p);
     const T change = g.power - one, w = divide(g.power, g.t), bulk = g.log * g.power;
     const T falling = fma(g.p, bulk, -change) * inverse * inverse - (bulk - g.power);
@@ -82,7 +82,7 @@ __device__ inline T k_of(T y) {
 
 // All others. Not inlined: they are few, and the rest is faster without these branches.
 template <class T>
-__device__ __noinline__ T far(T log, T t, T power, T p, T tilt) {
+__device__ __noinline__ T far_slope(T log, T t, T power, T p, T tilt) {
     const Growth<T> g = {log, t, power, p, tilt};
     const T e = g.log * g.p, lam = fabs(g.tilt) * g.log;
     if (g.p < T(0)) return redescending(g, e, k_of(e), k_of(g.log));
